@@ -1,0 +1,578 @@
+//! What happened: the one vocabulary that drivers write and everything else reads.
+
+use crate::{ApplicationId, ClientId, Duration, FaultId, KeyId, MessageId, NodeId, Offset, StoreId, Time};
+
+/// Who can know that an event happened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// Seen by producers and consumers (or decided by the scenario). Every driver supplies these; systems are
+    /// compared on them.
+    Client,
+    /// Seen only inside our own broker engine.
+    Broker,
+}
+
+/// Why a copy of a message left a store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Removal {
+    /// A consumer acknowledged it.
+    Acked = 0,
+    /// Settled when it was sent to a consumer with automatic acknowledgement.
+    AutoAcked = 1,
+    /// A consumer rejected it, and nothing takes dead letters.
+    Rejected = 2,
+    /// Retention by time.
+    RetentionTime = 3,
+    /// Retention by size.
+    RetentionSize = 4,
+    /// The queue was purged or deleted.
+    Purged = 5,
+    /// It was in memory only, or not yet flushed, when its node went down.
+    NodeLost = 6,
+}
+
+/// What a consumer said of a delivered message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Done: the broker may forget it.
+    Ack = 0,
+    /// Give it to somebody, maybe me, again.
+    Requeue = 1,
+    /// Never give it to anybody again.
+    Reject = 2,
+    /// Nothing was said: the delivery itself settled it (automatic acknowledgement, broadcast).
+    Automatic = 3,
+}
+
+/// Why a client is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Departure {
+    /// Its process died; what it held is lost to it.
+    Crashed = 0,
+    /// It left in good order: settled what its library settles, returned the rest.
+    Left = 1,
+}
+
+/// Why the broker refused a message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Refusal {
+    /// The target does not exist (any more).
+    NotFound = 0,
+    /// Larger than the broker, the topic or the producer's buffer allows.
+    TooLarge = 1,
+    /// The queue is full and its overflow rule is to refuse.
+    Full = 2,
+}
+
+/// A value that an event carries, with its place in the packed form.
+trait Field: Copy {
+    /// Bits that the packed form gives to this field.
+    const BITS: u32;
+    fn bits(self) -> u64;
+}
+
+macro_rules! fields {
+    ($($name:ty: $bits:literal, $value:expr;)*) => {$(
+        impl Field for $name {
+            const BITS: u32 = $bits;
+            #[inline(always)]
+            fn bits(self) -> u64 {
+                let convert: fn($name) -> u64 = $value;
+                convert(self)
+            }
+        }
+    )*};
+}
+
+fields! {
+    MessageId: 40, |id| id.get();
+    Offset: 40, |id| id.get();
+    ClientId: 24, |id| u64::from(id.get());
+    StoreId: 24, |id| u64::from(id.get());
+    ApplicationId: 16, |id| u64::from(id.get());
+    FaultId: 16, |id| u64::from(id.get());
+    NodeId: 16, |id| u64::from(id.get());
+    KeyId: 32, |id| u64::from(id.get());
+    Bytes: 32, |size| u64::from(size.get());
+    Count: 16, |count| u64::from(count.get());
+    Millionths: 32, |parts| u64::from(parts.get());
+    bool: 8, u64::from;
+    Removal: 8, |value| value as u64;
+    Outcome: 8, |value| value as u64;
+    Departure: 8, |value| value as u64;
+    Refusal: 8, |value| value as u64;
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal, $wide:ty) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+        pub struct $name([u8; $bytes]);
+
+        impl $name {
+            /// Holds this number.
+            #[inline]
+            pub fn new(number: $wide) -> $name {
+                $name(number.to_le_bytes())
+            }
+
+            /// The number.
+            #[inline]
+            pub fn get(self) -> $wide {
+                <$wide>::from_le_bytes(self.0)
+            }
+        }
+
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                write!(f, "{}", self.get())
+            }
+        }
+    };
+}
+
+number!(
+    /// A size in bytes.
+    Bytes, 4, u32
+);
+number!(
+    /// A small count: attempts, deliveries, generations (which saturate).
+    Count, 2, u16
+);
+number!(
+    /// A factor in millionths.
+    Millionths, 4, u32
+);
+
+impl Count {
+    /// Holds the number, or the largest that fits.
+    #[inline]
+    pub fn saturating(number: u64) -> Count {
+        Count::new(number.min(u64::from(u16::MAX)) as u16)
+    }
+}
+
+/// Declares the event enum once and derives everything that must never disagree with it: the names, the scopes
+/// and the packed form that fingerprints are taken of. The numbers are part of the format: never reuse one.
+macro_rules! events {
+    ($($(#[$doc:meta])* $number:literal $scope:ident $name:ident {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)?
+    })*) => {
+        /// One thing that happened, in the past tense. Which client, store or message is meant is said by ids;
+        /// their names stand in the [`RunHeader`](crate::RunHeader).
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Event {
+            $($(#[$doc])* $name { $($(#[$field_doc])* $field: $type),* }),*
+        }
+
+        impl Event {
+            /// The name of every kind of event, in the order of their numbers.
+            pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+
+            /// The number of this kind of event; fixed for ever.
+            #[inline]
+            pub fn number(&self) -> u8 {
+                match self { $(Event::$name { .. } => $number),* }
+            }
+
+            /// The name of this kind of event.
+            pub fn name(&self) -> &'static str {
+                match self { $(Event::$name { .. } => stringify!($name)),* }
+            }
+
+            /// Who can know of it.
+            #[inline]
+            pub fn scope(&self) -> Scope {
+                match self { $(Event::$name { .. } => Scope::$scope),* }
+            }
+
+            /// The packed form: the number, then the fields in order, 192 bits at most. It is the same on every
+            /// platform and is what [`Fingerprint`](crate::Fingerprint) digests.
+            #[inline]
+            pub fn words(&self) -> [u64; 3] {
+                match *self {
+                    $(Event::$name { $($field),* } => {
+                        #[allow(unused_mut)]
+                        let mut packer = Packer { words: [$number, 0, 0], at: 8 };
+                        $(packer.push($field);)*
+                        packer.words
+                    }),*
+                }
+            }
+        }
+    };
+}
+
+/// Lays fields end to end. With constant widths the compiler reduces it to shifts.
+struct Packer {
+    words: [u64; 3],
+    at: u32,
+}
+
+impl Packer {
+    #[inline(always)]
+    fn push<F: Field>(&mut self, field: F) {
+        let (word, shift) = ((self.at / 64) as usize, self.at % 64);
+        self.words[word] |= field.bits() << shift;
+        if shift + F::BITS > 64 {
+            self.words[word + 1] |= field.bits() >> (64 - shift);
+        }
+        self.at += F::BITS;
+    }
+}
+
+events! {
+    // The demand and the producer's side.
+
+    /// The demand asked for this message to be sent. The record's time is the *intended* send time, from which
+    /// every latency counts, whether or not the producer could send then.
+    0 Client Offered {
+        /// The message.
+        message: MessageId,
+        /// The producer that should send it.
+        producer: ClientId,
+        /// Its key, or [`KeyId::NONE`].
+        key: KeyId,
+        /// Size of its body in bytes.
+        size: Bytes,
+    }
+    /// The producer handed it to the network.
+    1 Client Sent {
+        /// The message.
+        message: MessageId,
+        /// The producer.
+        producer: ClientId,
+        /// 1 for the first time, 2 for the first retry, …
+        attempt: Count,
+    }
+    /// The broker's confirm reached the producer.
+    2 Client Confirmed {
+        /// The message.
+        message: MessageId,
+        /// The producer.
+        producer: ClientId,
+    }
+    /// The producer was told that the broker did not take the message.
+    3 Client Refused {
+        /// The message.
+        message: MessageId,
+        /// The producer.
+        producer: ClientId,
+        /// Why.
+        reason: Refusal,
+    }
+    /// The broker returned the message because no queue is bound that would take it.
+    4 Client Returned {
+        /// The message.
+        message: MessageId,
+        /// The producer.
+        producer: ClientId,
+    }
+    /// The answer of the application that processed the message reached the sender.
+    5 Client Replied {
+        /// The message that was answered.
+        message: MessageId,
+        /// Its sender.
+        producer: ClientId,
+    }
+
+    // The consumer's side.
+
+    /// The message reached a consumer's client library (pushed, or returned by a fetch).
+    6 Client Delivered {
+        /// The message.
+        message: MessageId,
+        /// The consumer.
+        consumer: ClientId,
+        /// The queue or partition it came from; [`StoreId::MAX`] from a broadcast, which stores nothing.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+        /// The broker says that it was delivered before.
+        redelivered: bool,
+    }
+    /// The consumer began the work on the message.
+    7 Client Started {
+        /// The message.
+        message: MessageId,
+        /// The consumer.
+        consumer: ClientId,
+    }
+    /// The consumer finished the work: its effect has happened.
+    8 Client Processed {
+        /// The message.
+        message: MessageId,
+        /// The consumer.
+        consumer: ClientId,
+        /// Where it came from.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+    }
+    /// The consumer told the broker what to do with its delivery (or the delivery itself settled it).
+    9 Client Settled {
+        /// The message.
+        message: MessageId,
+        /// The consumer.
+        consumer: ClientId,
+        /// Where it came from.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+        /// What was said.
+        outcome: Outcome,
+    }
+    /// One call of poll returned these records of one partition to the application.
+    10 Client Polled {
+        /// The consumer.
+        consumer: ClientId,
+        /// The partition.
+        store: StoreId,
+        /// Offset of the first record returned.
+        offset: Offset,
+        /// How many.
+        count: Count,
+    }
+    /// The broker acknowledged a committed offset of the consumer's group: the *next* record to read.
+    11 Client Committed {
+        /// The consumer that committed.
+        consumer: ClientId,
+        /// The partition.
+        store: StoreId,
+        /// The committed offset.
+        offset: Offset,
+    }
+    /// The consumer now owns the partition and will start reading there.
+    12 Client Assigned {
+        /// The consumer.
+        consumer: ClientId,
+        /// The partition.
+        store: StoreId,
+        /// The first offset it will read.
+        offset: Offset,
+        /// The generation of the group.
+        generation: Count,
+    }
+    /// The consumer no longer owns the partition.
+    13 Client Revoked {
+        /// The consumer.
+        consumer: ClientId,
+        /// The partition.
+        store: StoreId,
+        /// The generation it owned it in.
+        generation: Count,
+    }
+    /// The client is running and has opened its connection. Every client begins as down.
+    14 Client Connected {
+        /// The client.
+        client: ClientId,
+    }
+    /// The client is gone. What a consumer held in hand it will not process.
+    15 Client Disconnected {
+        /// The client.
+        client: ClientId,
+        /// Why.
+        cause: Departure,
+    }
+    /// The client stands still: it neither works nor answers, and its connection stays open.
+    16 Client Paused {
+        /// The client.
+        client: ClientId,
+    }
+    /// The client goes on.
+    17 Client Resumed {
+        /// The client.
+        client: ClientId,
+    }
+    /// The consumer's work takes this many millionths of its usual time from now on (1000000 restores it).
+    18 Client SpeedChanged {
+        /// The consumer.
+        client: ClientId,
+        /// The factor.
+        factor: Millionths,
+    }
+    /// A fault of the scenario began; it hits this client.
+    19 Client FaultStarted {
+        /// The fault.
+        fault: FaultId,
+        /// What its target resolved to in this contender.
+        client: ClientId,
+    }
+    /// A fault of the scenario ended.
+    20 Client FaultEnded {
+        /// The fault.
+        fault: FaultId,
+        /// What its target resolved to in this contender.
+        client: ClientId,
+    }
+
+    // Inside the broker.
+
+    /// A copy of the message was stored: at the end of a queue or of a partition.
+    21 Broker Stored {
+        /// The message.
+        message: MessageId,
+        /// The queue or partition.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+        /// Bytes that it takes.
+        size: Bytes,
+    }
+    /// A copy of the message left its store.
+    22 Broker Removed {
+        /// The message.
+        message: MessageId,
+        /// The queue.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+        /// Bytes that it took.
+        size: Bytes,
+        /// Why.
+        cause: Removal,
+    }
+    /// A delivered message is ready for delivery again, at its old place.
+    23 Broker Requeued {
+        /// The message.
+        message: MessageId,
+        /// The queue.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+    }
+    /// A partition dropped its oldest records: everything below `until`, from the earlier start of the log.
+    24 Broker Trimmed {
+        /// The partition.
+        store: StoreId,
+        /// The new start of the log.
+        until: Offset,
+        /// Why.
+        cause: Removal,
+    }
+    /// A partition began a new segment at this offset.
+    25 Broker SegmentRolled {
+        /// The partition.
+        store: StoreId,
+        /// The first offset of the new segment.
+        offset: Offset,
+    }
+    /// A broadcast found nobody of this application connected.
+    26 Broker Missed {
+        /// The message.
+        message: MessageId,
+        /// The application that did not get it.
+        application: ApplicationId,
+    }
+    /// A message matched no queue and was dropped.
+    27 Broker Unrouted {
+        /// The message.
+        message: MessageId,
+    }
+    /// Everything below this place of the store is on stable storage of this node.
+    28 Broker Flushed {
+        /// The node.
+        node: NodeId,
+        /// The store.
+        store: StoreId,
+        /// The first place that is not.
+        offset: Offset,
+    }
+    /// The consumer group of this application began to redistribute its partitions; its members stop reading
+    /// when they learn of it.
+    29 Broker RebalanceStarted {
+        /// The application that the group serves.
+        application: ApplicationId,
+        /// The generation that ends.
+        generation: Count,
+    }
+    /// The group of this application is stable again.
+    30 Broker RebalanceCompleted {
+        /// The application that the group serves.
+        application: ApplicationId,
+        /// The generation that begins.
+        generation: Count,
+        /// How many members it has.
+        members: Count,
+    }
+
+    // The census at the end of a run: what is still to be had. Every driver supplies it.
+
+    /// At the end of the run this message is still stored for the application (ready or delivered and not
+    /// settled), or still in the hands of a connected consumer.
+    31 Client Remaining {
+        /// The message.
+        message: MessageId,
+        /// The application that would still get it.
+        application: ApplicationId,
+    }
+    /// At the end of the run the partition still holds these records, and the application's group has not read
+    /// them: `from` is its committed offset (or where it would start), `until` is the end of the log.
+    32 Client RemainingRange {
+        /// The partition.
+        store: StoreId,
+        /// The application whose group would still read them.
+        application: ApplicationId,
+        /// The first offset still to be read.
+        from: Offset,
+        /// The first offset that does not exist yet.
+        until: Offset,
+    }
+}
+
+/// An event and when it happened: the unit of an [`EventLog`](crate::EventLog).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// When.
+    pub time: Time,
+    /// What.
+    pub event: Event,
+}
+
+const _: () = assert!(size_of::<Record>() <= 32, "a record of an event takes at most 32 bytes");
+
+impl Millionths {
+    /// No change of speed.
+    pub const ONE: Millionths = Millionths(1_000_000_u32.to_le_bytes());
+
+    /// The duration scaled by this factor.
+    pub fn of(self, duration: Duration) -> Duration {
+        duration.per_million(u64::from(self.get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_follow_the_order_of_declaration() {
+        let event = Event::RemainingRange {
+            store: StoreId::new(0),
+            application: ApplicationId::new(0),
+            from: Offset::ZERO,
+            until: Offset::ZERO,
+        };
+        assert_eq!(Event::NAMES[event.number() as usize], event.name());
+        assert_eq!(Event::NAMES.len() as u8, event.number() + 1);
+    }
+
+    #[test]
+    fn the_packed_form_keeps_every_bit_of_every_field() {
+        let event = Event::Removed {
+            message: MessageId::new(0x12_3456_789a),
+            store: StoreId::new(0xab_cdef),
+            offset: Offset::new(0xfe_dcba_9876),
+            size: Bytes::new(0x0bad_cafe),
+            cause: Removal::RetentionSize,
+        };
+        let [a, b, c] = event.words();
+        assert_eq!(a, 22 | 0x12_3456_789a << 8 | 0xcdef << 48);
+        assert_eq!(b, 0xab | 0xfe_dcba_9876 << 8 | (0x0bad_cafe << 48));
+        assert_eq!(c, 0x0bad_cafe >> 16 | 4 << 16);
+    }
+}

@@ -1,0 +1,215 @@
+//! What stands once per run: names, topology, key bytes, faults and the promises of the configuration.
+
+use crate::{ApplicationId, ClientId, KeyId, StoreId, Time};
+
+/// The shape of a contender.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Model {
+    /// A point-to-point queue with competing consumers.
+    Queue,
+    /// A queue for each application, bound to one exchange.
+    Fanout,
+    /// Hands each message to whoever is connected and stores nothing.
+    Broadcast,
+    /// A partitioned log with a consumer group for each application.
+    Log,
+}
+
+impl Model {
+    /// Every model.
+    pub const ALL: [Model; 4] = [Model::Queue, Model::Fanout, Model::Broadcast, Model::Log];
+
+    /// The name used in scenario files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Model::Queue => "queue",
+            Model::Fanout => "fanout",
+            Model::Broadcast => "broadcast",
+            Model::Log => "log",
+        }
+    }
+}
+
+/// An application of the demand: somebody who needs (some of) the messages.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApplicationInfo {
+    /// Its name in the scenario.
+    pub name: String,
+}
+
+/// What a client does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientRole {
+    /// Sends messages.
+    Producer,
+    /// Processes messages on behalf of this application.
+    Consumer(ApplicationId),
+}
+
+/// A client of the broker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientInfo {
+    /// `producer/1`, or the application's name and a number from 1: `billing/2`.
+    pub name: String,
+    /// What it does.
+    pub role: ClientRole,
+}
+
+/// What a store is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreKind {
+    /// A queue: a message is deleted once it is settled.
+    Queue,
+    /// Partition number `index` of a log: a message is kept by policy.
+    Partition {
+        /// Its number, from 0.
+        index: u32,
+    },
+}
+
+/// A queue or a partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoreInfo {
+    /// Its name, such as `work` or `events-3`.
+    pub name: String,
+    /// What it is.
+    pub kind: StoreKind,
+    /// The applications that it serves. A queue that several share gives each message to one of them only.
+    pub applications: Vec<ApplicationId>,
+}
+
+/// A fault of the scenario, before it is known whom it hits in this contender.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FaultInfo {
+    /// What happens, in words: `crash billing/2`.
+    pub name: String,
+    /// When it begins.
+    pub start: Time,
+    /// When it ends by itself, if it does.
+    pub end: Option<Time>,
+}
+
+/// Something that a configuration may promise about every message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Guarantee {
+    /// Every confirmed message is processed by the application or is still to be had.
+    Delivery,
+    /// No message is processed more than once by the application.
+    NoDuplicates,
+    /// Messages of one key are processed in the order in which they were to be sent.
+    KeyOrder,
+}
+
+impl Guarantee {
+    /// Every guarantee, in the order of reports.
+    pub const ALL: [Guarantee; 3] = [Guarantee::Delivery, Guarantee::NoDuplicates, Guarantee::KeyOrder];
+
+    /// The name used in files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Guarantee::Delivery => "delivery",
+            Guarantee::NoDuplicates => "no-duplicates",
+            Guarantee::KeyOrder => "key-order",
+        }
+    }
+}
+
+/// What this configuration promises, for one application.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Promise {
+    /// The guarantee.
+    pub guarantee: Guarantee,
+    /// For whom.
+    pub application: ApplicationId,
+    /// The reasons for which this configuration allows a break, each a clause such as `competing consumers
+    /// overtake each other`. Empty: it must hold.
+    pub allowed: Vec<String>,
+}
+
+/// The bytes behind every [`KeyId`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct KeyTable {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl KeyTable {
+    /// Adds a key and returns its id. Does not look whether it is there already.
+    ///
+    /// # Panics
+    /// Panics past 4 GiB of key bytes, which scenarios refuse beforehand.
+    pub fn push(&mut self, key: &[u8]) -> KeyId {
+        self.bytes.extend_from_slice(key);
+        self.ends.push(u32::try_from(self.bytes.len()).expect("validated: the key table stays below 4 GiB"));
+        KeyId::new((self.ends.len() - 1) as u32)
+    }
+
+    /// The bytes of a key.
+    pub fn bytes(&self, key: KeyId) -> &[u8] {
+        let index = key.index();
+        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.bytes[start..self.ends[index] as usize]
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// True where there are none: no message has a key.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+/// Everything about a run that is known before it starts. Events refer to it by index.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunHeader {
+    /// Title of the scenario.
+    pub title: String,
+    /// Name of the contender.
+    pub contender: String,
+    /// The shape of the contender.
+    pub model: Model,
+    /// The seed.
+    pub seed: u64,
+    /// Digest of the demand: the same for every contender and every fault schedule of a scenario.
+    pub demand_digest: u64,
+    /// When the run ends.
+    pub horizon: Time,
+    /// What happens before this moment is left out of latency and throughput figures (never out of fates).
+    pub warm_up: Time,
+    /// Who needs the messages.
+    pub applications: Vec<ApplicationInfo>,
+    /// Producers first, then the consumers of each application in turn.
+    pub clients: Vec<ClientInfo>,
+    /// Queues or partitions.
+    pub stores: Vec<StoreInfo>,
+    /// The faults, in the order of the scenario.
+    pub faults: Vec<FaultInfo>,
+    /// Key bytes.
+    pub keys: KeyTable,
+    /// One for each guarantee and application.
+    pub promises: Vec<Promise>,
+}
+
+impl RunHeader {
+    /// The application that a consumer works for; nothing for producers.
+    pub fn application_of(&self, client: ClientId) -> Option<ApplicationId> {
+        match self.clients[client.index()].role {
+            ClientRole::Consumer(application) => Some(application),
+            ClientRole::Producer => None,
+        }
+    }
+
+    /// The applications that a store serves.
+    pub fn served_by(&self, store: StoreId) -> &[ApplicationId] {
+        &self.stores[store.index()].applications
+    }
+
+    /// The consumers of an application.
+    pub fn consumers_of(&self, application: ApplicationId) -> impl Iterator<Item = ClientId> + '_ {
+        let wanted = ClientRole::Consumer(application);
+        self.clients.iter().enumerate().filter(move |(_, c)| c.role == wanted).map(|(i, _)| ClientId::new(i as u32))
+    }
+}

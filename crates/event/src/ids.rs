@@ -1,0 +1,154 @@
+//! The ids that events carry. Each is as wide as DESIGN allows and no wider, stored as bytes so that an event
+//! packs without padding. Names stand once in the [`RunHeader`](crate::RunHeader).
+
+use core::fmt;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal, $wide:ty, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+        pub struct $name([u8; $bytes]);
+
+        impl $name {
+            /// The largest id that fits.
+            pub const MAX: $name = $name([0xff; $bytes]);
+
+            /// The id of this number.
+            ///
+            /// # Panics
+            /// Panics where the number does not fit; scenarios that could reach that are refused beforehand.
+            #[inline]
+            pub fn new(number: $wide) -> $name {
+                let bytes = number.to_le_bytes();
+                assert!(number >> ($bytes * 8 - 1) >> 1 == 0, concat!(stringify!($name), " out of range"));
+                let mut own = [0; $bytes];
+                own.copy_from_slice(&bytes[..$bytes]);
+                $name(own)
+            }
+
+            /// The number.
+            #[inline]
+            pub fn get(self) -> $wide {
+                let mut bytes = [0; size_of::<$wide>()];
+                bytes[..$bytes].copy_from_slice(&self.0);
+                <$wide>::from_le_bytes(bytes)
+            }
+
+            /// The number as an index into a table.
+            #[inline]
+            pub fn index(self) -> usize {
+                self.get() as usize
+            }
+        }
+
+        impl PartialOrd for $name {
+            #[inline]
+            fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            #[inline]
+            fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+                self.get().cmp(&other.get())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.get())
+            }
+        }
+    };
+}
+
+id!(
+    /// A message of the demand: numbered from 0 in the order of the intended send times, over all producers.
+    MessageId, 5, u64, "m"
+);
+id!(
+    /// A place in a store: the position in a queue (in order of arrival) or the offset in a partition.
+    Offset, 5, u64, "@"
+);
+id!(
+    /// A client, producer or consumer: an index into [`RunHeader::clients`](crate::RunHeader::clients).
+    ClientId, 3, u32, "c"
+);
+id!(
+    /// A store, that is a queue or a partition: an index into [`RunHeader::stores`](crate::RunHeader::stores).
+    StoreId, 3, u32, "s"
+);
+id!(
+    /// An application of the demand: an index into [`RunHeader::applications`](crate::RunHeader::applications).
+    ApplicationId, 2, u16, "a"
+);
+id!(
+    /// A fault of the scenario: an index into [`RunHeader::faults`](crate::RunHeader::faults).
+    FaultId, 2, u16, "f"
+);
+id!(
+    /// A broker node.
+    NodeId, 2, u16, "n"
+);
+id!(
+    /// A message key: an index into [`RunHeader::keys`](crate::RunHeader::keys). [`KeyId::NONE`] for unkeyed messages.
+    KeyId, 4, u32, "k"
+);
+
+impl KeyId {
+    /// The key of a message that has none.
+    pub const NONE: KeyId = KeyId::MAX;
+
+    /// The key, unless this is [`KeyId::NONE`].
+    #[inline]
+    pub fn some(self) -> Option<KeyId> {
+        (self != KeyId::NONE).then_some(self)
+    }
+}
+
+impl MessageId {
+    /// The message after this one.
+    pub fn next(self) -> MessageId {
+        MessageId::new(self.get() + 1)
+    }
+}
+
+impl Offset {
+    /// The first place of every store.
+    pub const ZERO: Offset = Offset([0; 5]);
+
+    /// The place after this one.
+    #[inline]
+    pub fn next(self) -> Offset {
+        Offset::new(self.get() + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_keep_their_number_and_order() {
+        for number in [0, 1, 255, 256, (1 << 40) - 1] {
+            assert_eq!(MessageId::new(number).get(), number);
+        }
+        assert!(Offset::new(256) > Offset::new(255), "order is by number, not by byte");
+        assert_eq!(ClientId::new((1 << 24) - 1), ClientId::MAX);
+        assert_eq!(KeyId::NONE.some(), None);
+        assert_eq!(size_of::<(MessageId, ClientId, StoreId)>(), 11);
+    }
+
+    #[test]
+    #[should_panic(expected = "MessageId out of range")]
+    fn a_number_that_does_not_fit_is_refused() {
+        MessageId::new(1 << 40);
+    }
+}
