@@ -1,0 +1,278 @@
+//! Plain data that machines are built from. `scenario` compiles files into it; tests write it by hand.
+
+use std::sync::Arc;
+
+use brokerlab_event::{ApplicationId, ClientId, Duration, Model, NodeId, StoreId, WorkLaw};
+
+/// An exchange: an index into [`Deployment::exchanges`]. Number 0 is always the default exchange.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ExchangeId(pub u16);
+
+impl ExchangeId {
+    /// The default exchange: a queue's name is its routing key.
+    pub const DEFAULT: ExchangeId = ExchangeId(0);
+}
+
+/// An interned routing key: an index into [`Deployment::routing_keys`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RoutingKey(pub u32);
+
+/// How an exchange chooses among its bindings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExchangeKind {
+    /// The binding key equals the routing key.
+    Direct,
+    /// Every binding.
+    Fanout,
+    /// No bindings and no queues: each message goes at once to one connected subscriber of each application and
+    /// is not stored. An application with no subscriber misses it.
+    Broadcast,
+}
+
+/// An exchange.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExchangeConfig {
+    /// Its name; empty for the default exchange.
+    pub name: String,
+    /// How it chooses.
+    pub kind: ExchangeKind,
+}
+
+/// A queue bound to an exchange.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindingConfig {
+    /// The source.
+    pub exchange: ExchangeId,
+    /// The destination.
+    pub queue: StoreId,
+    /// The binding key.
+    pub key: RoutingKey,
+}
+
+/// A classic queue.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QueueConfig {
+    /// Its id.
+    pub store: StoreId,
+    /// The node that hosts it.
+    pub node: NodeId,
+    /// Its name as a routing key of the default exchange.
+    pub name: RoutingKey,
+    /// Durable, with persistent messages: a publish is confirmed once it is flushed. Otherwise it is confirmed
+    /// once it is enqueued, and gone when the node goes down.
+    pub durable: bool,
+}
+
+/// When the leader answers a produce request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Acks {
+    /// Never: the producer counts a record as sent, not as stored.
+    None,
+    /// After its own append.
+    Leader,
+    /// When all in-sync replicas have it.
+    All,
+}
+
+/// A topic of the log side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TopicConfig {
+    /// Its partitions in the order of their numbers.
+    pub partitions: Vec<StoreId>,
+    /// The node that leads them all (for now).
+    pub node: NodeId,
+    /// Largest size of a segment in bytes (`segment.bytes`, default 1 GiB).
+    pub segment_bytes: u64,
+    /// Largest age of a segment (`segment.ms`, default 7 days).
+    pub segment_time: Duration,
+    /// Records older than this are dropped, segment by segment (`retention.ms`, default 7 days). `None`: never.
+    pub retention_time: Option<Duration>,
+    /// Size that a partition is cut back to, segment by segment (`retention.bytes`). `None`: never.
+    pub retention_bytes: Option<u64>,
+    /// How often retention is looked at (`log.retention.check.interval.ms`, default 5 min).
+    pub retention_check_interval: Duration,
+}
+
+/// A consumer group: the way a log serves an application.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupConfig {
+    /// The application, whose id names the group.
+    pub application: ApplicationId,
+    /// The node that coordinates it.
+    pub node: NodeId,
+    /// The partitions that it reads.
+    pub partitions: Vec<StoreId>,
+    /// A member that is silent for this long is removed (`session.timeout.ms`, default 45 s).
+    pub session_timeout: Duration,
+    /// How long a rebalance waits for members to join again (`max.poll.interval.ms`, default 5 min).
+    pub rebalance_timeout: Duration,
+    /// How long the first join of an empty group waits for others (`group.initial.rebalance.delay.ms`, 3 s).
+    pub initial_rebalance_delay: Duration,
+}
+
+/// A producer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ProducerConfig {
+    /// Its id.
+    pub client: ClientId,
+    /// The node that it connects to.
+    pub node: NodeId,
+    /// How it sends.
+    pub kind: ProducerKind,
+}
+
+/// How a producer sends.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ProducerKind {
+    /// Publishes each message to an exchange.
+    Publisher {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// The routing key of every message.
+        routing_key: RoutingKey,
+        /// Ask for confirms.
+        confirms: bool,
+        /// Ask for messages that no queue takes to be returned.
+        mandatory: bool,
+        /// With confirms: how many may be outstanding before the producer holds back (at least 1).
+        max_unconfirmed: u32,
+    },
+    /// Appends batches to the partitions of a topic.
+    Batcher {
+        /// The partitions in the order of their numbers.
+        partitions: Vec<StoreId>,
+        /// When the broker answers.
+        acks: Acks,
+        /// How long a batch waits for company (`linger.ms`, default 5 ms).
+        linger: Duration,
+        /// A batch of this many bytes is full (`batch.size`, default 16 KiB).
+        batch_bytes: u32,
+        /// How many batches may be on their way to a node (`max.in.flight.requests.per.connection`, default 5).
+        max_in_flight: u32,
+    },
+}
+
+/// A consumer.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ConsumerConfig {
+    /// Its id.
+    pub client: ClientId,
+    /// Its name, which is also its member id in a group.
+    pub name: Arc<str>,
+    /// The application that it works for.
+    pub application: ApplicationId,
+    /// The node that it connects to.
+    pub node: NodeId,
+    /// Its work per message.
+    pub work: WorkLaw,
+    /// Sends an answer to the sender when the work on a message is done, where the contender has a way back.
+    pub answers: bool,
+    /// How it gets messages.
+    pub kind: ConsumerKind,
+}
+
+/// How a consumer gets messages.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ConsumerKind {
+    /// Messages of a queue are pushed to it.
+    Queue {
+        /// The queue.
+        queue: StoreId,
+        /// At most this many unsettled; 0 for no limit.
+        prefetch: u32,
+        /// Deliveries are settled as they are sent.
+        auto_ack: bool,
+    },
+    /// Whatever is sent while it is connected is pushed to it.
+    Broadcast {
+        /// The exchange.
+        exchange: ExchangeId,
+    },
+    /// It polls the partitions that its group gives it.
+    Group(GroupMemberConfig),
+}
+
+/// A consumer of a group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupMemberConfig {
+    /// How often it sends a heartbeat (`heartbeat.interval.ms`, default 3 s).
+    pub heartbeat_interval: Duration,
+    /// Most records that one poll returns (`max.poll.records`, default 500).
+    pub max_poll_records: u32,
+    /// A member that takes longer between polls leaves the group (`max.poll.interval.ms`, default 5 min).
+    pub max_poll_interval: Duration,
+    /// When the group has no committed offset.
+    pub reset: OffsetReset,
+    /// When offsets are committed.
+    pub commit: CommitPolicy,
+}
+
+/// Where a group without a committed offset starts (`auto.offset.reset`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OffsetReset {
+    /// With the oldest record kept.
+    Earliest,
+    /// With the next record to come.
+    Latest,
+}
+
+/// When a group member commits its position.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CommitPolicy {
+    /// Inside a poll, when this long has passed since the last commit (`auto.commit.interval.ms`): the position,
+    /// that is everything that *earlier* polls returned.
+    Automatic {
+        /// The interval.
+        every: Duration,
+    },
+    /// After the work on everything that a poll returned, before the next poll.
+    AfterBatch,
+    /// After the work on each record.
+    AfterEach,
+    /// Before the work on what a poll returned: at most once.
+    BeforeBatch,
+}
+
+/// How much a fetch waits for and returns. The defaults are Kafka's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FetchLimits {
+    /// Answer once this many bytes are there (`fetch.min.bytes`, default 1).
+    pub min_bytes: u32,
+    /// Answer anyway after this long (`fetch.max.wait.ms`, default 500 ms).
+    pub max_wait: Duration,
+    /// Most bytes of one partition (`max.partition.fetch.bytes`, default 1 MiB); the first record always fits.
+    pub max_partition_bytes: u32,
+}
+
+impl Default for FetchLimits {
+    fn default() -> Self {
+        FetchLimits { min_bytes: 1, max_wait: Duration::from_millis(500), max_partition_bytes: 1 << 20 }
+    }
+}
+
+/// Everything that a contender consists of: nodes with what they host, and clients.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Deployment {
+    /// The shape.
+    pub model: Model,
+    /// How many nodes there are; at least 1.
+    pub nodes: u16,
+    /// Interned routing keys.
+    pub routing_keys: Vec<String>,
+    /// Exchanges; the first is the default exchange.
+    pub exchanges: Vec<ExchangeConfig>,
+    /// Queues.
+    pub queues: Vec<QueueConfig>,
+    /// Bindings.
+    pub bindings: Vec<BindingConfig>,
+    /// Topics.
+    pub topics: Vec<TopicConfig>,
+    /// Groups.
+    pub groups: Vec<GroupConfig>,
+    /// How much fetches wait for and return.
+    pub fetch: FetchLimits,
+    /// Producers; their ids count from 0.
+    pub producers: Vec<ProducerConfig>,
+    /// Consumers; their ids follow those of the producers.
+    pub consumers: Vec<ConsumerConfig>,
+}

@@ -1,0 +1,544 @@
+//! What travels between machines, and what a machine asks of its driver.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use brokerlab_event::{ApplicationId, ClientId, KeyId, MessageId, NodeId, Offset, Refusal, StoreId, Time};
+
+use crate::config::{Acks, ExchangeId, RoutingKey};
+use crate::log::Entry;
+
+/// One message (queue side) or record (log side) with what the broker must know of it. The payload is `()` in
+/// simulation, where only the size counts, and real bytes in a live broker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Envelope<P> {
+    /// Which message of the demand it is.
+    pub message: MessageId,
+    /// Its key, or [`KeyId::NONE`].
+    pub key: KeyId,
+    /// Size of the body in bytes.
+    pub size: u32,
+    /// The time that its producer stamped on it.
+    pub timestamp: Time,
+    /// Its sender, for answers.
+    pub sender: ClientId,
+    /// The body.
+    pub payload: P,
+}
+
+impl<P> Entry for Envelope<P> {
+    fn bytes(&self) -> u64 {
+        u64::from(self.size)
+    }
+    fn timestamp(&self) -> Time {
+        self.timestamp
+    }
+}
+
+/// Somebody who can send and receive messages.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Address {
+    /// A producer or consumer.
+    Client(ClientId),
+    /// A broker node.
+    Node(NodeId),
+    /// The demand: tells producers what to send, and when.
+    Demand,
+    /// The disk of the machine that is addressed: reports what has become durable.
+    Disk,
+}
+
+/// Number of a channel within its connection.
+pub type Channel = u16;
+/// Number of a delivery within its channel, from 1.
+pub type DeliveryTag = u64;
+/// Number that a consumer chose for its subscription; unique within its connection.
+pub type ConsumerTag = u32;
+
+/// AMQP reply codes that an operation can be refused with (AMQP 0-9-1 specification, section 1.2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u16)]
+pub enum ReplyCode {
+    /// The message matched no queue.
+    NoRoute = 312,
+    /// A reserved name, or the exclusive use of somebody else.
+    AccessRefused = 403,
+    /// No such queue or exchange.
+    NotFound = 404,
+    /// A bad argument, an unknown delivery tag, other arguments at a redeclaration.
+    PreconditionFailed = 406,
+    /// The consumer tag is in use on this connection.
+    NotAllowed = 530,
+}
+
+/// Why a request of the log side failed. All but [`LogError::OffsetOutOfRange`] are worth another try after
+/// refreshing what the client believes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogError {
+    /// This node does not lead the partition.
+    NotLeader,
+    /// The position is outside [log start, log end].
+    OffsetOutOfRange,
+    /// The batch is larger than a segment may be.
+    TooLarge,
+}
+
+/// Why a request to a group was refused (Kafka protocol guide, error codes 22, 25, 27).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GroupError {
+    /// The generation is over.
+    IllegalGeneration,
+    /// The coordinator does not know this member (any more).
+    UnknownMember,
+    /// The group is being rebalanced: join again.
+    RebalanceInProgress,
+}
+
+/// Records of one partition in a fetch response.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FetchedPartition<P> {
+    /// The partition.
+    pub store: StoreId,
+    /// What was found from the requested position on, in order of offset.
+    pub records: Result<Vec<(Offset, Envelope<P>)>, LogError>,
+    /// Consumers may read below this offset.
+    pub high_watermark: Offset,
+}
+
+/// What a coordinator and the leader of a partition know of a position: where a group's reader may start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Position {
+    /// The partition.
+    pub store: StoreId,
+    /// The committed offset (the next record to read), if there is one.
+    pub committed: Option<Offset>,
+    /// The first readable offset.
+    pub log_start: Offset,
+    /// The offset that the next record will get.
+    pub log_end: Offset,
+}
+
+/// A message between machines; imperative where it asks, plain where it answers.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Message<P> {
+    /// Demand → producer: send this message now.
+    Offer(Envelope<P>),
+    /// Client → node: the first message of a connection.
+    Connect,
+    /// Client → node: a clean end of the connection. Unsettled deliveries are returned.
+    Disconnect,
+    /// Driver → node or client: the connection to this peer broke (process crash, reset).
+    ConnectionLost,
+
+    // Queue side, client → node.
+    /// Publish to an exchange.
+    Publish {
+        /// The channel.
+        channel: Channel,
+        /// The exchange.
+        exchange: ExchangeId,
+        /// The routing key.
+        routing_key: RoutingKey,
+        /// Return the message where no queue takes it.
+        mandatory: bool,
+        /// The message.
+        envelope: Envelope<P>,
+    },
+    /// Number the publishes of this channel from 1 and confirm each.
+    ConfirmSelect {
+        /// The channel.
+        channel: Channel,
+    },
+    /// Set the limit of unsettled deliveries.
+    Qos {
+        /// The channel.
+        channel: Channel,
+        /// The limit; 0 for none.
+        prefetch: u32,
+        /// For the channel as a whole instead of for each consumer that starts later on it.
+        global: bool,
+    },
+    /// Start a consumer.
+    Consume {
+        /// The channel.
+        channel: Channel,
+        /// The queue.
+        queue: StoreId,
+        /// Its tag.
+        tag: ConsumerTag,
+        /// Deliveries are settled as they are sent.
+        auto_ack: bool,
+    },
+    /// Subscribe to a broadcast on behalf of an application.
+    Subscribe {
+        /// The exchange.
+        exchange: ExchangeId,
+        /// The application.
+        application: ApplicationId,
+    },
+    /// Stop a consumer; what it has not settled stays with its channel.
+    Cancel {
+        /// The channel.
+        channel: Channel,
+        /// The consumer.
+        tag: ConsumerTag,
+    },
+    /// Ask for one message.
+    Get {
+        /// The channel.
+        channel: Channel,
+        /// The queue.
+        queue: StoreId,
+        /// Settled as it is sent.
+        auto_ack: bool,
+    },
+    /// Settle: done.
+    Ack {
+        /// The channel.
+        channel: Channel,
+        /// The delivery.
+        tag: DeliveryTag,
+        /// And every earlier one of the channel; tag 0 means all.
+        multiple: bool,
+    },
+    /// Settle: not done.
+    Nack {
+        /// The channel.
+        channel: Channel,
+        /// The delivery.
+        tag: DeliveryTag,
+        /// And every earlier one of the channel; tag 0 means all.
+        multiple: bool,
+        /// Deliver again, rather than drop.
+        requeue: bool,
+    },
+    /// Return everything unsettled on the channel to its queue.
+    Recover {
+        /// The channel.
+        channel: Channel,
+    },
+    /// Remove everything that is ready.
+    Purge {
+        /// The channel.
+        channel: Channel,
+        /// The queue.
+        queue: StoreId,
+    },
+    /// Ask how many messages are ready and how many consumers there are.
+    InspectQueue {
+        /// The channel.
+        channel: Channel,
+        /// The queue.
+        queue: StoreId,
+    },
+    /// End the channel: its consumers stop, its unsettled deliveries are returned.
+    CloseChannel {
+        /// The channel.
+        channel: Channel,
+    },
+    /// Consumer → node → producer: the answer to a message, straight to its sender without being stored
+    /// (RabbitMQ's direct reply-to).
+    Reply {
+        /// Who asked.
+        to: ClientId,
+        /// The message that is answered.
+        message: MessageId,
+    },
+
+    // Queue side, node → client.
+    /// A publish was taken or refused.
+    Confirm {
+        /// The channel.
+        channel: Channel,
+        /// Its number in the channel.
+        sequence: u64,
+        /// Taken; otherwise the reason.
+        result: Result<(), Refusal>,
+    },
+    /// A mandatory message that no queue takes comes back.
+    Return {
+        /// The channel.
+        channel: Channel,
+        /// Why.
+        code: ReplyCode,
+        /// The message.
+        envelope: Envelope<P>,
+    },
+    /// A delivery to a consumer.
+    Deliver {
+        /// The channel.
+        channel: Channel,
+        /// The consumer.
+        consumer: ConsumerTag,
+        /// Number of the delivery, for settling it.
+        tag: DeliveryTag,
+        /// It was delivered before.
+        redelivered: bool,
+        /// The queue ([`StoreId::MAX`] from a broadcast).
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+        /// The message.
+        envelope: Envelope<P>,
+    },
+    /// The answer to [`Message::Get`].
+    GetAnswer {
+        /// The channel.
+        channel: Channel,
+        /// The queue that was asked.
+        store: StoreId,
+        /// The delivery, if the queue had one: tag, redelivered, place, message.
+        found: Option<(DeliveryTag, bool, Offset, Envelope<P>)>,
+        /// How many are ready after it.
+        ready: u64,
+    },
+    /// The answer to [`Message::InspectQueue`].
+    QueueState {
+        /// The channel.
+        channel: Channel,
+        /// Ready messages.
+        ready: u64,
+        /// Consumers.
+        consumers: u32,
+    },
+    /// The node closed the channel because of an error; what it had not settled is returned.
+    ChannelError {
+        /// The channel.
+        channel: Channel,
+        /// Why.
+        code: ReplyCode,
+    },
+
+    // Log side, client → node.
+    /// Append a batch to a partition.
+    Produce {
+        /// The partition.
+        store: StoreId,
+        /// Comes back in the answer.
+        correlation: u32,
+        /// When to answer.
+        acks: Acks,
+        /// The batch.
+        records: Vec<Envelope<P>>,
+    },
+    /// Read from positions. Answered when `min_bytes` are there or `max_wait` is over. A second fetch of one
+    /// client replaces the first.
+    Fetch {
+        /// Partition and first offset wanted.
+        positions: Vec<(StoreId, Offset)>,
+    },
+    /// Join the group of an application, or join it again.
+    JoinGroup {
+        /// The group.
+        group: ApplicationId,
+        /// Member id; assignors order members by its bytes.
+        member: Arc<str>,
+    },
+    /// Get (the leader: distribute) the assignment of a generation.
+    SyncGroup {
+        /// The group.
+        group: ApplicationId,
+        /// The generation.
+        generation: u32,
+        /// From the leader: who gets what. From others: empty.
+        assignment: Vec<(ClientId, Vec<StoreId>)>,
+    },
+    /// Still here.
+    Heartbeat {
+        /// The group.
+        group: ApplicationId,
+        /// The generation that the member believes in.
+        generation: u32,
+    },
+    /// Leave the group.
+    LeaveGroup {
+        /// The group.
+        group: ApplicationId,
+    },
+    /// Store how far the group has read.
+    CommitOffsets {
+        /// The group.
+        group: ApplicationId,
+        /// The generation that the member believes in.
+        generation: u32,
+        /// Partition and next record to read.
+        offsets: Vec<(StoreId, Offset)>,
+    },
+    /// Ask where to start reading.
+    FindPositions {
+        /// The group.
+        group: ApplicationId,
+        /// The partitions.
+        stores: Vec<StoreId>,
+    },
+
+    // Log side, node → client.
+    /// The answer to [`Message::Produce`].
+    Produced {
+        /// The partition.
+        store: StoreId,
+        /// From the request.
+        correlation: u32,
+        /// Offset of the first record.
+        result: Result<Offset, LogError>,
+    },
+    /// The answer to [`Message::Fetch`].
+    Fetched {
+        /// One for each partition that has something to say.
+        partitions: Vec<FetchedPartition<P>>,
+    },
+    /// The answer to [`Message::JoinGroup`], once all members have joined.
+    Joined {
+        /// The group.
+        group: ApplicationId,
+        /// The new generation.
+        generation: u32,
+        /// For the leader: every member with its id, to assign partitions to. For others: empty.
+        members: Vec<(ClientId, Arc<str>)>,
+    },
+    /// The answer to [`Message::SyncGroup`].
+    Synced {
+        /// The group.
+        group: ApplicationId,
+        /// The generation.
+        generation: u32,
+        /// What the member owns now, or why it must join again.
+        result: Result<Vec<StoreId>, GroupError>,
+    },
+    /// The answer to [`Message::Heartbeat`].
+    HeartbeatAnswer {
+        /// The group.
+        group: ApplicationId,
+        /// The generation that was asked about.
+        generation: u32,
+        /// Fine, or why the member must join again.
+        result: Result<(), GroupError>,
+    },
+    /// The answer to [`Message::CommitOffsets`].
+    OffsetsCommitted {
+        /// The group.
+        group: ApplicationId,
+        /// What was asked to be stored.
+        offsets: Vec<(StoreId, Offset)>,
+        /// Stored, or why not.
+        result: Result<(), GroupError>,
+    },
+    /// The answer to [`Message::FindPositions`].
+    Positions {
+        /// The group.
+        group: ApplicationId,
+        /// One for each partition asked for.
+        positions: Vec<Position>,
+    },
+
+    // Node ↔ node.
+    /// Follower → leader: send me what comes at and after this offset. It says at once that everything below
+    /// has been appended.
+    ReplicaFetch {
+        /// The partition.
+        store: StoreId,
+        /// The follower's log end.
+        offset: Offset,
+        /// The leader epoch that the follower believes in.
+        epoch: u32,
+    },
+    /// Leader → follower.
+    ReplicaFetched {
+        /// The partition.
+        store: StoreId,
+        /// The leader's epoch.
+        epoch: u32,
+        /// Offset of the first record.
+        offset: Offset,
+        /// The records.
+        records: Vec<Envelope<P>>,
+        /// What consumers may read.
+        high_watermark: Offset,
+    },
+
+    // Disk → node: cumulative watermarks.
+    /// Everything below is in the page cache: it survives the process, not the power.
+    Written {
+        /// The store.
+        store: StoreId,
+        /// The first place that is not.
+        until: Offset,
+    },
+    /// Everything below is on stable storage.
+    Flushed {
+        /// The store.
+        store: StoreId,
+        /// The first place that is not.
+        until: Offset,
+    },
+}
+
+/// Something that a machine wants done.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect<P> {
+    /// Carry a message. Messages of one connection arrive in the order in which they were sent.
+    Send {
+        /// From whom.
+        from: Address,
+        /// To whom.
+        to: Address,
+        /// What.
+        message: Message<P>,
+    },
+    /// Copy the store's entries below `until` into the page cache, then report [`Message::Written`].
+    Write {
+        /// The node that asks.
+        node: NodeId,
+        /// The store.
+        store: StoreId,
+        /// The first place that is not asked for.
+        until: Offset,
+    },
+    /// Make the store's entries below `until` durable, then report [`Message::Flushed`].
+    Flush {
+        /// The node that asks.
+        node: NodeId,
+        /// The store.
+        store: StoreId,
+        /// The first place that is not asked for.
+        until: Offset,
+    },
+}
+
+/// What machines want done, first in, first out. The driver owns it, passes it to every handler and drains it;
+/// effects that take no time are carried out in the order in which they were pushed, within the same instant.
+#[derive(Clone, Debug)]
+pub struct Outbox<P> {
+    effects: VecDeque<Effect<P>>,
+}
+
+impl<P> Default for Outbox<P> {
+    fn default() -> Self {
+        Outbox { effects: VecDeque::new() }
+    }
+}
+
+impl<P> Outbox<P> {
+    /// Asks for a message to be carried.
+    #[inline]
+    pub fn send(&mut self, from: Address, to: Address, message: Message<P>) {
+        self.effects.push_back(Effect::Send { from, to, message });
+    }
+
+    /// Asks for something else to be done.
+    #[inline]
+    pub fn push(&mut self, effect: Effect<P>) {
+        self.effects.push_back(effect);
+    }
+
+    /// The next thing to do.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Effect<P>> {
+        self.effects.pop_front()
+    }
+
+    /// True where nothing is left to do.
+    pub fn is_empty(&self) -> bool {
+        self.effects.is_empty()
+    }
+}
