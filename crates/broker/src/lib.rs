@@ -1,9 +1,14 @@
 //! The broker engine.
 
+pub mod channel;
 pub mod client;
 pub mod config;
+pub mod dispatch;
 pub mod log;
 pub mod message;
 pub mod node;
+pub mod queue;
+pub mod router;
 
 pub use message::{Address, Effect, Envelope, Message, Outbox};
+pub use node::Node;

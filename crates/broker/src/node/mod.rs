@@ -2,13 +2,16 @@
 //! the pure components; what a request does is decided in them.
 
 mod log_side;
+mod queue_side;
 
-use brokerlab_event::{NodeId, Observer, Time};
+use brokerlab_event::{Event, NodeId, Observer, RunHeader, Time};
 
 use crate::config::Deployment;
+use crate::log::Crash;
 use crate::message::{Address, Message, Outbox};
 
 pub use log_side::LogSide;
+pub use queue_side::{DurableQueues, QueueSide};
 
 /// What a handler needs of its surroundings.
 pub struct Context<'a, P, O> {
@@ -31,7 +34,7 @@ impl<P, O: Observer> Context<'_, P, O> {
 
     /// Tells what happened.
     #[inline]
-    pub fn observe(&mut self, event: brokerlab_event::Event) {
+    pub fn observe(&mut self, event: Event) {
         self.observer.observe(self.now, event);
     }
 }
@@ -40,16 +43,25 @@ impl<P, O: Observer> Context<'_, P, O> {
 #[derive(Clone, Debug)]
 pub struct Node<P> {
     id: NodeId,
+    queue_side: QueueSide<P>,
     log_side: LogSide<P>,
+}
+
+/// What is left of a node that has gone down. Only [`Node::recover`] makes a node of it again.
+#[derive(Clone, Debug)]
+pub struct Durable<P> {
+    id: NodeId,
+    queues: DurableQueues<P>,
 }
 
 impl<P: Clone> Node<P> {
     /// A node that hosts its part of the deployment.
     pub fn new(id: NodeId, deployment: &Deployment) -> Node<P> {
-        Node { id, log_side: LogSide::new(id, deployment) }
+        Node { id, queue_side: QueueSide::new(id, deployment), log_side: LogSide::new(id, deployment) }
     }
 
     /// Handles one message.
+    #[inline]
     pub fn handle_message<O: Observer>(
         &mut self,
         now: Time,
@@ -59,6 +71,53 @@ impl<P: Clone> Node<P> {
         observer: &mut O,
     ) {
         let mut context = Context { now, node: self.id, out, observer };
-        self.log_side.handle(from, message, &mut context);
+        match &message {
+            Message::Produce { .. }
+            | Message::Fetch { .. }
+            | Message::JoinGroup { .. }
+            | Message::SyncGroup { .. }
+            | Message::Heartbeat { .. }
+            | Message::LeaveGroup { .. }
+            | Message::CommitOffsets { .. }
+            | Message::FindPositions { .. }
+            | Message::ReplicaFetch { .. }
+            | Message::ReplicaFetched { .. }
+            | Message::Written { .. } => self.log_side.handle(from, message, &mut context),
+            Message::Disconnect | Message::ConnectionLost => {
+                self.log_side.handle(from, message.clone(), &mut context);
+                self.queue_side.handle(from, message, &mut context);
+            }
+            _ => self.queue_side.handle(from, message, &mut context),
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        self.log_side.handle_timeout(&mut Context { now, node: self.id, out, observer });
+    }
+
+    /// When something is due next.
+    #[inline]
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.log_side.next_timeout()
+    }
+
+    /// At the end of a run: tells which messages this node still has for somebody.
+    pub fn census<O: Observer>(&self, now: Time, header: &RunHeader, observer: &mut O) {
+        let mut out = Outbox::default();
+        let mut context = Context { now, node: self.id, out: &mut out, observer };
+        self.queue_side.census(header, &mut context);
+        self.log_side.census(&mut context);
+    }
+
+    /// The node goes down; only what its disk keeps is left.
+    pub fn crash(self, kind: Crash) -> Durable<P> {
+        Durable { id: self.id, queues: self.queue_side.crash(kind) }
+    }
+
+    /// The node comes back with what its disk kept.
+    pub fn recover(durable: Durable<P>, deployment: &Deployment) -> Node<P> {
+        let Durable { id, queues } = durable;
+        Node { id, queue_side: QueueSide::recover(id, deployment, queues), log_side: LogSide::new(id, deployment) }
     }
 }

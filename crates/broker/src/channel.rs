@@ -1,0 +1,154 @@
+//! The broker's side of a channel: delivery tags, what is unsettled, and how far publishes are numbered.
+
+use std::collections::VecDeque;
+
+use brokerlab_event::{Offset, StoreId};
+
+use crate::dispatch::Place;
+use crate::message::{Channel, ConsumerTag, DeliveryTag};
+
+/// A delivery that was not settled yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Unsettled {
+    /// The queue it came from.
+    pub store: StoreId,
+    /// Its place there.
+    pub offset: Offset,
+    /// The consumer it went to; nothing for the answer to a get.
+    pub consumer: Option<Place>,
+}
+
+/// A channel of a client's connection.
+#[derive(Clone, Debug)]
+pub struct ChannelState {
+    /// Its number.
+    pub number: Channel,
+    /// Prefetch for consumers that start later; 0 for none.
+    pub prefetch: u32,
+    /// Limit that all consumers of the channel share; 0 for none.
+    pub shared_prefetch: u32,
+    /// Number of the last publish, once confirms were asked for.
+    pub published: Option<u64>,
+    /// Consumers on the channel: tag, queue and place there.
+    pub consumers: Vec<(ConsumerTag, StoreId, Place)>,
+    /// The tag of the front of `unsettled`.
+    oldest: DeliveryTag,
+    /// Deliveries by tag; settled ones in the middle are empty.
+    unsettled: VecDeque<Option<Unsettled>>,
+    outstanding: u32,
+}
+
+impl ChannelState {
+    /// A channel that was just opened.
+    pub fn new(number: Channel) -> ChannelState {
+        ChannelState {
+            number,
+            prefetch: 0,
+            shared_prefetch: 0,
+            published: None,
+            consumers: Vec::new(),
+            oldest: 1,
+            unsettled: VecDeque::new(),
+            outstanding: 0,
+        }
+    }
+
+    /// Numbers a delivery that needs settling. Tags count from 1; get and deliver share them.
+    #[inline]
+    pub fn deliver(&mut self, delivery: Unsettled) -> DeliveryTag {
+        self.unsettled.push_back(Some(delivery));
+        self.outstanding += 1;
+        self.oldest + self.unsettled.len() as u64 - 1
+    }
+
+    /// Numbers a delivery that is settled as it is sent.
+    #[inline]
+    pub fn deliver_settled(&mut self) -> DeliveryTag {
+        if self.unsettled.is_empty() {
+            self.oldest += 1;
+            return self.oldest - 1;
+        }
+        self.unsettled.push_back(None);
+        self.oldest + self.unsettled.len() as u64 - 1
+    }
+
+    /// Takes one delivery out; nothing where the tag is unknown or settled already.
+    #[inline]
+    pub fn settle(&mut self, tag: DeliveryTag) -> Option<Unsettled> {
+        let index = usize::try_from(tag.checked_sub(self.oldest)?).ok()?;
+        let delivery = self.unsettled.get_mut(index)?.take()?;
+        self.outstanding -= 1;
+        self.forget_settled();
+        Some(delivery)
+    }
+
+    /// Takes out everything up to and including a tag, oldest first; tag 0 stands for all. Nothing where the tag
+    /// itself is unknown or settled already.
+    pub fn settle_until(&mut self, tag: DeliveryTag) -> Option<Vec<Unsettled>> {
+        let count = match tag {
+            0 => self.unsettled.len(),
+            _ => {
+                let index = usize::try_from(tag.checked_sub(self.oldest)?).ok()?;
+                self.unsettled.get(index)?.as_ref()?;
+                index + 1
+            }
+        };
+        let taken: Vec<Unsettled> = self.unsettled.drain(..count).flatten().collect();
+        self.oldest += count as u64;
+        self.outstanding -= taken.len() as u32;
+        self.forget_settled();
+        Some(taken)
+    }
+
+    #[inline]
+    fn forget_settled(&mut self) {
+        while let Some(None) = self.unsettled.front() {
+            self.unsettled.pop_front();
+            self.oldest += 1;
+        }
+    }
+
+    /// True while the limit that all consumers share is reached.
+    #[inline]
+    pub fn is_blocked(&self) -> bool {
+        self.shared_prefetch > 0 && self.outstanding >= self.shared_prefetch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unsettled(offset: u64) -> Unsettled {
+        Unsettled { store: StoreId::new(0), offset: Offset::new(offset), consumer: None }
+    }
+
+    #[test]
+    fn tags_count_from_one_and_settle_once() {
+        let mut channel = ChannelState::new(1);
+        assert_eq!(channel.deliver_settled(), 1);
+        assert_eq!(
+            (channel.deliver(unsettled(5)), channel.deliver_settled(), channel.deliver(unsettled(6))),
+            (2, 3, 4)
+        );
+        assert_eq!(channel.settle(3), None, "settled as it was sent");
+        assert_eq!(channel.settle(4), Some(unsettled(6)));
+        assert_eq!(channel.settle(4), None);
+        assert_eq!(channel.settle(2), Some(unsettled(5)));
+        assert_eq!(channel.deliver(unsettled(7)), 5);
+        assert_eq!((channel.settle(9), channel.settle(0)), (None, None));
+    }
+
+    #[test]
+    fn multiple_covers_all_outstanding_up_to_the_tag() {
+        let mut channel = ChannelState::new(1);
+        for offset in 1..=5 {
+            channel.deliver(unsettled(offset));
+        }
+        channel.settle(2);
+        assert_eq!(channel.settle_until(2), None, "that tag is settled");
+        assert_eq!(channel.settle_until(3), Some(vec![unsettled(1), unsettled(3)]));
+        assert_eq!(channel.settle_until(0), Some(vec![unsettled(4), unsettled(5)]));
+        assert_eq!(channel.settle_until(0), Some(vec![]));
+    }
+}

@@ -1,0 +1,307 @@
+//! The classic queue: a pure component that knows order and state of messages and nothing of clients.
+
+use std::collections::BTreeSet;
+
+use brokerlab_event::{Offset, Time};
+
+use crate::log::{Crash, DurableLog, Entry, Log};
+use crate::message::Envelope;
+
+/// Entries per segment of a queue's log: small enough that a drained queue gives its memory back.
+const SEGMENT_ENTRIES: usize = 1024;
+
+/// A message in a queue.
+#[derive(Clone, PartialEq, Debug)]
+pub struct QueueEntry<P> {
+    /// The message.
+    pub envelope: Envelope<P>,
+    /// It was delivered and came back at least once.
+    pub redelivered: bool,
+    state: State,
+}
+
+/// Where a message is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Ready,
+    Delivered,
+    Settled,
+}
+
+impl<P> Entry for QueueEntry<P> {
+    fn bytes(&self) -> u64 {
+        self.envelope.bytes()
+    }
+    fn timestamp(&self) -> Time {
+        self.envelope.timestamp
+    }
+}
+
+/// A first-in-first-out queue on a [`Log`]. A message that is returned goes back to its original position,
+/// whatever the order of returns (RabbitMQ classic queues since 2.7). A settled message is deleted; the log
+/// starts at the oldest message that is not settled.
+///
+/// ```
+/// use brokerlab_broker::queue::ClassicQueue;
+/// # use brokerlab_broker::Envelope;
+/// # use brokerlab_event::*;
+/// # let envelope = |n| Envelope { message: MessageId::new(n), key: KeyId::NONE, size: 1, timestamp: Time::ZERO,
+/// #     sender: ClientId::new(0), payload: () };
+/// let mut queue = ClassicQueue::default();
+/// queue.enqueue(envelope(1), Time::ZERO);
+/// queue.enqueue(envelope(2), Time::ZERO);
+/// let first = queue.deliver().unwrap();
+/// let second = queue.deliver().unwrap();
+/// queue.requeue(second);
+/// queue.requeue(first);
+/// assert_eq!(queue.deliver(), Some(first), "back at its original position");
+/// ```
+#[derive(Clone, PartialEq, Debug)]
+pub struct ClassicQueue<P> {
+    log: Log<QueueEntry<P>>,
+    /// No message at or after this position was ever delivered.
+    fresh: Offset,
+    /// Ready messages before `fresh`: those that came back.
+    returned: BTreeSet<Offset>,
+    ready: u64,
+}
+
+/// What is left of a queue when its node has gone down.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DurableQueue<P>(DurableLog<QueueEntry<P>>);
+
+impl<P> Default for ClassicQueue<P> {
+    fn default() -> Self {
+        ClassicQueue { log: Log::default(), fresh: Offset::ZERO, returned: BTreeSet::new(), ready: 0 }
+    }
+}
+
+impl<P> ClassicQueue<P> {
+    /// How many messages could be delivered now.
+    #[inline]
+    pub fn ready(&self) -> u64 {
+        self.ready
+    }
+
+    /// The log underneath.
+    pub fn log(&self) -> &Log<QueueEntry<P>> {
+        &self.log
+    }
+
+    /// Adds a message at the tail and returns its position.
+    #[inline]
+    pub fn enqueue(&mut self, envelope: Envelope<P>, now: Time) -> Offset {
+        if self.log.active().len() >= SEGMENT_ENTRIES {
+            self.log.roll(now);
+        }
+        self.ready += 1;
+        self.log.append(QueueEntry { envelope, redelivered: false, state: State::Ready }, now)
+    }
+
+    /// Takes the message at the head for delivery: the oldest that is ready.
+    #[inline]
+    pub fn deliver(&mut self) -> Option<Offset> {
+        if self.ready == 0 {
+            return None;
+        }
+        self.ready -= 1;
+        let offset = match self.returned.pop_first() {
+            Some(returned) => returned,
+            None => self.next_fresh(),
+        };
+        self.entry_mut(offset).state = State::Delivered;
+        Some(offset)
+    }
+
+    /// The oldest ready message that was never delivered. Settled ones stand between after a recovery.
+    #[inline]
+    fn next_fresh(&mut self) -> Offset {
+        loop {
+            let offset = self.fresh;
+            self.fresh = offset.next();
+            if self.log.entry(offset).is_some_and(|entry| entry.state == State::Ready) {
+                return offset;
+            }
+        }
+    }
+
+    /// The message at a position. `None` once it is settled and gone.
+    #[inline]
+    pub fn entry(&self, offset: Offset) -> Option<&QueueEntry<P>> {
+        self.log.entry(offset).filter(|entry| entry.state != State::Settled)
+    }
+
+    fn entry_mut(&mut self, offset: Offset) -> &mut QueueEntry<P> {
+        self.log.entry_mut(offset).expect("a message that is not settled is in the log")
+    }
+
+    /// Puts a delivered message back to its original position and marks it as redelivered.
+    ///
+    /// # Panics
+    /// Panics where the message is not out for delivery.
+    pub fn requeue(&mut self, offset: Offset) {
+        let entry = self.entry_mut(offset);
+        assert!(entry.state == State::Delivered, "only a delivered message can come back");
+        entry.state = State::Ready;
+        entry.redelivered = true;
+        self.returned.insert(offset);
+        self.ready += 1;
+    }
+
+    /// Deletes a delivered message.
+    ///
+    /// # Panics
+    /// Panics where the message is not out for delivery.
+    #[inline]
+    pub fn settle(&mut self, offset: Offset) {
+        let entry = self.entry_mut(offset);
+        assert!(entry.state == State::Delivered, "only a delivered message can be settled");
+        entry.state = State::Settled;
+        if offset == self.log.start() {
+            self.trim();
+        }
+    }
+
+    /// Deletes everything that is ready, in order of position, and tells of each message.
+    pub fn purge(&mut self, mut gone: impl FnMut(Offset, &Envelope<P>)) -> u64 {
+        let count = self.ready;
+        while let Some(offset) = self.deliver() {
+            let entry = self.entry_mut(offset);
+            entry.state = State::Settled;
+            gone(offset, &entry.envelope);
+        }
+        self.trim();
+        count
+    }
+
+    /// Moves the start of the log past settled messages.
+    fn trim(&mut self) {
+        let (mut start, end) = (self.log.start(), self.log.end());
+        while start < end && self.log.entry(start).is_some_and(|entry| entry.state == State::Settled) {
+            start = start.next();
+        }
+        self.log.trim(start);
+        self.fresh = self.fresh.max(start);
+    }
+
+    /// Every message that is not settled, in order of position.
+    pub fn messages(&self) -> impl Iterator<Item = &Envelope<P>> {
+        let entries = self.log.entries_from(self.log.start()).map(|(_, entry)| entry);
+        entries.filter(|entry| entry.state != State::Settled).map(|entry| &entry.envelope)
+    }
+
+    /// The driver has made everything before this position durable.
+    #[inline]
+    pub fn mark_flushed(&mut self, until: Offset) {
+        self.log.mark_flushed(until);
+    }
+
+    /// What survives when the node goes down now.
+    pub fn crash(self, kind: Crash) -> DurableQueue<P> {
+        DurableQueue(self.log.crash(kind))
+    }
+
+    /// The queue of a node that comes back: messages that were out for delivery are ready again at their old
+    /// place, marked as redelivered.
+    pub fn recover(durable: DurableQueue<P>) -> ClassicQueue<P> {
+        let mut log = Log::recover(durable.0);
+        let mut ready = 0;
+        let (mut offset, end) = (log.start(), log.end());
+        while offset < end {
+            if let Some(entry) = log.entry_mut(offset) {
+                if entry.state == State::Delivered {
+                    entry.state = State::Ready;
+                    entry.redelivered = true;
+                }
+                ready += u64::from(entry.state == State::Ready);
+            }
+            offset = offset.next();
+        }
+        ClassicQueue { fresh: log.start(), log, returned: BTreeSet::new(), ready }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use brokerlab_event::{ClientId, KeyId, MessageId};
+
+    fn queue(messages: u64) -> ClassicQueue<()> {
+        let mut queue = ClassicQueue::default();
+        for number in 0..messages {
+            let envelope = Envelope {
+                message: MessageId::new(number),
+                key: KeyId::NONE,
+                size: 1,
+                timestamp: Time::ZERO,
+                sender: ClientId::new(0),
+                payload: (),
+            };
+            queue.enqueue(envelope, Time::ZERO);
+        }
+        queue
+    }
+
+    fn drain(queue: &mut ClassicQueue<()>) -> Vec<(u64, bool)> {
+        std::iter::from_fn(|| {
+            let offset = queue.deliver()?;
+            let entry = queue.entry(offset).unwrap();
+            Some((entry.envelope.message.get(), entry.redelivered))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn returns_in_any_order_restore_the_order_of_publishing() {
+        let mut queue = queue(4);
+        let taken: Vec<Offset> = (0..3).map(|_| queue.deliver().unwrap()).collect();
+        for index in [2, 0, 1] {
+            queue.requeue(taken[index]);
+        }
+        assert_eq!(drain(&mut queue), [(0, true), (1, true), (2, true), (3, false)]);
+    }
+
+    #[test]
+    fn settling_out_of_order_trims_the_log_as_soon_as_the_head_is_settled() {
+        let mut queue = queue(3);
+        let taken: Vec<Offset> = (0..3).map(|_| queue.deliver().unwrap()).collect();
+        queue.settle(taken[1]);
+        assert_eq!((queue.log().len(), queue.messages().count()), (3, 2));
+        queue.settle(taken[0]);
+        assert_eq!((queue.log().len(), queue.log().start().get()), (1, 2));
+        queue.settle(taken[2]);
+        assert!(queue.log().is_empty() && queue.entry(taken[2]).is_none());
+    }
+
+    #[test]
+    fn a_long_queue_gives_its_memory_back_segment_by_segment() {
+        let mut queue = queue(5_000);
+        for _ in 0..5_000 {
+            let offset = queue.deliver().unwrap();
+            queue.settle(offset);
+        }
+        assert_eq!((queue.log().segments().len(), queue.log().bytes(), queue.ready()), (1, 0, 0));
+    }
+
+    #[test]
+    fn purging_removes_what_is_ready_and_leaves_what_is_out() {
+        let mut queue = queue(4);
+        let out = queue.deliver().unwrap();
+        let mut gone = Vec::new();
+        assert_eq!(queue.purge(|_, envelope| gone.push(envelope.message.get())), 3);
+        assert_eq!(gone, [1, 2, 3]);
+        queue.requeue(out);
+        assert_eq!(drain(&mut queue), [(0, true)]);
+    }
+
+    #[test]
+    fn a_power_loss_cuts_the_unflushed_tail_and_returns_what_was_out() {
+        let mut queue = queue(4);
+        let (first, second) = (queue.deliver().unwrap(), queue.deliver().unwrap());
+        queue.settle(second);
+        queue.mark_flushed(Offset::new(3));
+        let mut recovered = ClassicQueue::recover(queue.crash(Crash::Power));
+        assert_eq!(recovered.ready(), 2);
+        assert_eq!(drain(&mut recovered), [(first.get(), true), (2, false)]);
+    }
+}
