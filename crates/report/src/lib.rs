@@ -1,1 +1,53 @@
-//! Placeholder.
+//! Presents the figures of a run. A plot is plain data, a [`PlotSpec`]; the same data becomes SVG and PNG, with an
+//! embedded font and without anything of the machine, so the bytes are the same everywhere.
+//!
+//! ```
+//! use brokerlab_event::Model;
+//! use brokerlab_report::{Axis, Body, Chart, Draw, Options, PlotSpec, Scale, Series, looks};
+//!
+//! let axis = |label: &str, unit: &str| Axis {
+//!     label: label.into(), unit: unit.into(), scale: Scale::Linear, range: None,
+//! };
+//! let series = Series {
+//!     name: "queue".into(),
+//!     look: looks(&[Model::Queue])[0],
+//!     draw: Draw::Steps,
+//!     points: vec![(0.0, 3.0), (10.0, 250.0), (20.0, 4.0)],
+//!     band: Vec::new(),
+//! };
+//! let chart = Chart {
+//!     heading: String::new(), x: axis("virtual time", "s"), y: axis("backlog", "messages"),
+//!     series: vec![series], spans: Vec::new(), guides: Vec::new(), inset: None, empty: String::new(),
+//! };
+//! let plot = PlotSpec {
+//!     name: "backlog".into(),
+//!     title: "The backlog peaks at ten seconds".into(),
+//!     subtitle: "How much work piles up?".into(),
+//!     body: Body::Charts(vec![chart]),
+//!     note: "Modelled, not measured".into(),
+//! };
+//! let svg = plot.svg(&Options::default());
+//! assert!(svg.contains("backlog (messages)"));
+//! assert_eq!(svg, plot.svg(&Options::default()));
+//! ```
+//!
+//! - [`PlotSpec`] and what it consists of; [`Options`] for size, theme and greyscale.
+//! - [`looks`]: which colour and mark a contender has in every plot of a run.
+//! - [`grouped`], [`percent`], [`decimal`]: numbers for people and files.
+
+mod chart;
+mod lettering;
+mod matrix;
+mod number;
+mod paint;
+mod palette;
+mod render;
+#[cfg(test)]
+mod samples;
+mod scene;
+mod spec;
+
+pub use number::{decimal, grouped, parse_decimal, percent};
+pub use palette::{Look, Mark, Palette, Rgb, Theme, looks};
+pub use render::Options;
+pub use spec::{Axis, Body, Chart, Draw, Guide, Inset, MAX_POINTS, Matrix, MatrixRow, PlotSpec, Scale, Series, Span};

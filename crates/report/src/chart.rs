@@ -1,0 +1,355 @@
+//! Lays out a chart: axes, shading, curves, marks, direct labels. Sizes are in logical pixels.
+
+use crate::lettering::{self, Weight};
+use crate::number::{self, Tick};
+use crate::palette::Palette;
+use crate::scene::{Anchor, Scene, Style};
+use crate::spec::{Chart, Draw, Inset, Scale, Series};
+
+/// A rectangle on the page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Area {
+    pub x: f64,
+    pub y: f64,
+    pub width: f64,
+    pub height: f64,
+}
+
+impl Area {
+    fn right(self) -> f64 {
+        self.x + self.width
+    }
+
+    fn bottom(self) -> f64 {
+        self.y + self.height
+    }
+}
+
+const TICK: f64 = 14.0;
+const LABEL: f64 = 14.0;
+const LINE: f64 = 2.2;
+const MARK: f64 = 4.6;
+
+/// Where values lie on the page.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    area: Area,
+    x: ((f64, f64), Scale),
+    y: ((f64, f64), Scale),
+}
+
+fn share(((low, high), scale): ((f64, f64), Scale), value: f64) -> f64 {
+    match scale {
+        Scale::Linear => (value - low) / (high - low),
+        Scale::Log => libm::log10(value.max(low) / low) / libm::log10(high / low),
+    }
+}
+
+impl Frame {
+    fn x(&self, value: f64) -> f64 {
+        self.area.x + share(self.x, value).clamp(0.0, 1.0) * self.area.width
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        self.area.bottom() - share(self.y, value).clamp(0.0, 1.0) * self.area.height
+    }
+
+    fn point(&self, (x, y): (f64, f64)) -> (f64, f64) {
+        (self.x(x), self.y(y))
+    }
+}
+
+/// The vertical range that holds every point of some charts, so that panels can be compared.
+pub(crate) fn shared_ranges(charts: &[Chart]) -> ((f64, f64), (f64, f64)) {
+    let first = &charts[0];
+    let points = || charts.iter().flat_map(|chart| &chart.series).flat_map(|series| &series.points);
+    let bands = || charts.iter().flat_map(|chart| &chart.series).flat_map(|series| &series.band);
+    let x = number::range(&first.x, points().map(|p| p.0).chain(bands().map(|b| b.0)), 8);
+    let y = number::range(&first.y, points().map(|p| p.1).chain(bands().flat_map(|b| [b.1, b.2])), 6);
+    (x, y)
+}
+
+/// Draws one panel. `labels` asks for names at the ends of the curves.
+pub(crate) fn draw(
+    scene: &mut Scene,
+    palette: &Palette,
+    chart: &Chart,
+    area: Area,
+    ranges: ((f64, f64), (f64, f64)),
+    labels: bool,
+) {
+    let heading = if chart.heading.is_empty() { 0.0 } else { 28.0 };
+    let y_ticks = number::ticks(&chart.y, ranges.1, (area.height / 70.0).clamp(3.0, 6.0) as usize);
+    let widest = |ticks: &[Tick]| {
+        ticks.iter().map(|tick| lettering::width(&tick.label, TICK, Weight::Regular)).fold(0.0, f64::max)
+    };
+    let left = widest(&y_ticks) + 12.0 + 26.0;
+    let ends = if labels { end_label_width(chart) } else { 18.0 };
+    let inner = Area {
+        x: area.x + left,
+        y: area.y + heading,
+        width: area.width - left - ends,
+        height: area.height - heading - 50.0,
+    };
+    let frame = Frame { area: inner, x: (ranges.0, chart.x.scale), y: (ranges.1, chart.y.scale) };
+    if !chart.heading.is_empty() {
+        scene.text(inner.x, area.y + 16.0, chart.heading.clone(), Style::new(16.0, palette.text).bold());
+    }
+    scene.rect(inner.x, inner.y, inner.width, inner.height, palette.panel);
+    spans(scene, palette, chart, frame);
+    axes(scene, palette, chart, frame, &y_ticks);
+    guides(scene, palette, chart, frame);
+    for (index, series) in chart.series.iter().enumerate() {
+        curve(scene, palette, series, frame, (index, chart.series.len()));
+    }
+    if chart.series.iter().all(|series| series.points.is_empty()) && !chart.empty.is_empty() {
+        let style = Style::new(16.0, palette.muted).anchored(Anchor::Middle);
+        let (x, y) = (inner.x + inner.width / 2.0, inner.y + inner.height / 2.0);
+        let half = lettering::width(&chart.empty, style.size, style.weight) / 2.0 + 10.0;
+        scene.rect(x - half, y - 20.0, 2.0 * half, 30.0, palette.panel);
+        scene.text(x, y, chart.empty.clone(), style);
+    }
+    if labels {
+        end_labels(scene, palette, chart, frame);
+    }
+    if let Some(table) = &chart.inset {
+        inset(scene, palette, table, inner);
+    }
+}
+
+fn spans(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame) {
+    let area = frame.area;
+    for span in &chart.spans {
+        let from = frame.x(span.from);
+        // A fault without an end, or one that lasts but a moment, still shows as a line.
+        let until = frame.x(span.until.unwrap_or(f64::INFINITY)).max(from + 1.5);
+        scene.rect(from, area.y, until - from, area.height, palette.span);
+    }
+    for span in &chart.spans {
+        scene.rect(frame.x(span.from), area.y, 1.5, area.height, palette.muted);
+    }
+    let mut rows: Vec<f64> = Vec::new();
+    for span in &chart.spans {
+        let width = lettering::width(&span.label, TICK, Weight::Regular) + 12.0;
+        let from = frame.x(span.from);
+        // Labels that would run out of the panel or into an earlier one move left or one row down.
+        let x = if from + width > area.right() { (area.right() - width).max(area.x) } else { from };
+        let row = rows.iter().position(|end| *end <= x).unwrap_or(rows.len());
+        if row == rows.len() {
+            rows.push(0.0);
+        }
+        rows[row] = x + width + 8.0;
+        let y = area.y + 18.0 + 19.0 * row as f64;
+        if y < area.bottom() - 10.0 {
+            scene.text(x + 7.0, y, span.label.clone(), Style::new(TICK, palette.muted));
+        }
+    }
+}
+
+fn axes(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame, y_ticks: &[Tick]) {
+    let area = frame.area;
+    let style = Style::new(TICK, palette.text);
+    for tick in y_ticks {
+        let y = frame.y(tick.at);
+        scene.rect(area.x, y - 0.5, area.width, 1.0, palette.grid);
+        scene.text(area.x - 9.0, y + 0.34 * TICK, tick.label.clone(), style.anchored(Anchor::End));
+    }
+    let steps = (area.width / 90.0).clamp(3.0, 10.0) as usize;
+    let mut free = f64::NEG_INFINITY;
+    for tick in number::ticks(&chart.x, frame.x.0, steps) {
+        let x = frame.x(tick.at);
+        scene.rect(x - 0.5, area.y, 1.0, area.height, palette.grid);
+        let half = lettering::width(&tick.label, TICK, Weight::Regular) / 2.0;
+        if x - half > free {
+            scene.text(x, area.bottom() + 20.0, tick.label, style.anchored(Anchor::Middle));
+            free = x + half + 12.0;
+        }
+    }
+    scene.rect(area.x, area.bottom() - 0.75, area.width, 1.5, palette.text);
+    let name = |label: &str, unit: &str| format!("{label} ({unit})");
+    let label = Style::new(LABEL, palette.muted).anchored(Anchor::Middle);
+    scene.text(area.x + area.width / 2.0, area.bottom() + 42.0, name(&chart.x.label, &chart.x.unit), label);
+    let widest = y_ticks.iter().map(|tick| lettering::width(&tick.label, TICK, Weight::Regular)).fold(0.0, f64::max);
+    let x = area.x - widest - 22.0;
+    scene.text(x, area.y + area.height / 2.0, name(&chart.y.label, &chart.y.unit), label.upwards());
+}
+
+fn guides(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame) {
+    let area = frame.area;
+    for guide in &chart.guides {
+        let y = frame.y(guide.at);
+        scene.dashed(&[(area.x, y), (area.right(), y)], palette.theory, 1.2);
+        scene.text(area.x + 8.0, y + 15.0, guide.label.clone(), Style::new(TICK, palette.theory));
+    }
+}
+
+fn curve(scene: &mut Scene, palette: &Palette, series: &Series, frame: Frame, (index, count): (usize, usize)) {
+    let colour = if series.draw == Draw::Theory { palette.theory } else { palette.of(series.look) };
+    let open = series.look.variant.then_some(palette.panel);
+    if !series.band.is_empty() {
+        let upper = series.band.iter().map(|(x, _, high)| frame.point((*x, *high)));
+        let lower = series.band.iter().rev().map(|(x, low, _)| frame.point((*x, *low)));
+        scene.polygon(upper.chain(lower).collect(), palette.panel.mixed(colour, 22));
+    }
+    let (from, until) = frame.x.0;
+    let points: Vec<_> = match series.draw {
+        Draw::Points => series.points.iter().take(crate::spec::MAX_POINTS).map(|p| frame.point(*p)).collect(),
+        _ => series.thinned(from, until, frame.area.width as usize).into_iter().map(|p| frame.point(p)).collect(),
+    };
+    match series.draw {
+        Draw::Points => {
+            for point in points {
+                scene.mark(series.look.mark, point, 2.6, colour, open);
+            }
+            return;
+        }
+        Draw::Theory => return scene.dashed(&points, colour, 1.8),
+        Draw::Line => scene.line(points.clone(), colour, LINE),
+        Draw::Steps => {
+            let mut steps = Vec::with_capacity(points.len() * 2);
+            for (index, point) in points.iter().enumerate() {
+                if index > 0 {
+                    steps.push((point.0, points[index - 1].1));
+                }
+                steps.push(*point);
+            }
+            scene.line(steps, colour, LINE);
+        }
+    }
+    // A few marks, at a different place for each series so that equal curves do not hide each other's.
+    let spacing = frame.area.width / 8.0;
+    let mut next = frame.area.x + spacing * (index as f64 + 0.5) / count as f64;
+    for point in points {
+        if point.0 >= next {
+            scene.mark(series.look.mark, point, MARK, colour, open);
+            next += spacing * libm::floor(1.0 + (point.0 - next) / spacing);
+        }
+    }
+}
+
+fn end_label_width(chart: &Chart) -> f64 {
+    let names = chart.series.iter().filter(|series| series.draw != Draw::Points && !series.points.is_empty());
+    // A tenth more than measured: readers of the SVG may have a wider font.
+    names.map(|series| lettering::width(&series.name, LABEL, Weight::Bold) * 1.1 + 30.0).fold(18.0, f64::max)
+}
+
+/// Names at the right ends of the curves, pushed apart where they would overlap.
+fn end_labels(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame) {
+    const PITCH: f64 = 20.0;
+    let mut labels: Vec<(f64, &Series)> = chart
+        .series
+        .iter()
+        .filter(|series| series.draw != Draw::Points)
+        .filter_map(|series| Some((frame.y(series.points.last()?.1), series)))
+        .collect();
+    labels.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let wanted: Vec<f64> = labels.iter().map(|label| label.0).collect();
+    let places = spread(&wanted, PITCH, frame.area.y + 4.0, frame.area.bottom() - 4.0);
+    for ((_, series), y) in labels.iter().zip(places) {
+        let x = frame.area.right() + 14.0;
+        let look = series.look;
+        if series.draw == Draw::Theory {
+            scene.line(vec![(x - 6.0, y), (x + 6.0, y)], palette.theory, 1.8);
+        } else {
+            scene.mark(look.mark, (x, y), MARK, palette.of(look), look.variant.then_some(palette.background));
+        }
+        scene.text(x + 11.0, y + 0.34 * LABEL, series.name.clone(), Style::new(LABEL, palette.text).bold());
+    }
+}
+
+/// Moves sorted positions as little as needed to be `pitch` apart and, where there is room, inside the bounds:
+/// neighbours that collide form a block that sits around their mean.
+fn spread(wanted: &[f64], pitch: f64, low: f64, high: f64) -> Vec<f64> {
+    let mut blocks: Vec<(f64, usize)> = Vec::new();
+    for place in wanted {
+        let (mut first, mut size) = (place.clamp(low, high.max(low)), 1);
+        while let Some((above, count)) = blocks.last().copied() {
+            if above + pitch * count as f64 <= first {
+                break;
+            }
+            // Each block is described by its first place: the mean of the members' wishes for that place.
+            let sum = above * count as f64 + (first - pitch * count as f64) * size as f64;
+            size += count;
+            first = (sum / size as f64).clamp(low, (high - pitch * (size - 1) as f64).max(low));
+            blocks.pop();
+        }
+        blocks.push((first, size));
+    }
+    blocks.iter().flat_map(|(first, size)| (0..*size).map(move |i| first + pitch * i as f64)).collect()
+}
+
+fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, area: Area) {
+    const ROW: f64 = 24.0;
+    let cell_width = |text: &String| lettering::width(text, TICK, Weight::Bold) * 1.08;
+    let widths: Vec<f64> = (0..table.head.len())
+        .map(|i| {
+            let cells = table.rows.iter().filter_map(|(_, cells)| cells.get(i));
+            cells.chain(table.head.get(i)).map(cell_width).fold(0.0, f64::max) + 22.0
+        })
+        .collect();
+    let width = widths.iter().sum::<f64>() + 40.0;
+    let height = ROW * (table.rows.len() + 1) as f64 + 14.0;
+    let (x, y) = (area.right() - width - 16.0, area.bottom() - height - 16.0);
+    scene.rect(x - 1.0, y - 1.0, width + 2.0, height + 2.0, palette.grid);
+    scene.rect(x, y, width, height, palette.panel);
+    let mut line = |row: usize, cells: &[String], style: Style| {
+        let baseline = y + 4.0 + ROW * (row as f64 + 0.75);
+        let mut right = x + 24.0;
+        for (index, (cell, width)) in cells.iter().zip(&widths).enumerate() {
+            right += width;
+            let (x, anchor) = if index == 0 { (x + 28.0, Anchor::Start) } else { (right, Anchor::End) };
+            scene.text(x, baseline, cell.clone(), style.anchored(anchor));
+        }
+    };
+    line(0, &table.head, Style::new(TICK, palette.muted));
+    for (row, (_, cells)) in table.rows.iter().enumerate() {
+        line(row + 1, cells, Style::new(TICK, palette.text));
+    }
+    for (row, (look, _)) in table.rows.iter().enumerate() {
+        let center = (x + 15.0, y + 4.0 + ROW * (row as f64 + 1.55));
+        scene.mark(look.mark, center, MARK, palette.of(*look), look.variant.then_some(palette.panel));
+    }
+}
+
+/// A legend on one row, or more where it does not fit: line, mark and name. Returns its height.
+pub(crate) fn legend(scene: &mut Scene, palette: &Palette, series: &[&Series], at: (f64, f64), width: f64) -> f64 {
+    const ROW: f64 = 26.0;
+    let (mut x, mut y) = at;
+    for series in series {
+        let length = 44.0 + lettering::width(&series.name, 15.0, Weight::Regular) * 1.1 + 26.0;
+        if x + length > at.0 + width && x > at.0 {
+            (x, y) = (at.0, y + ROW);
+        }
+        let middle = y + 8.0;
+        let colour = palette.of(series.look);
+        match series.draw {
+            Draw::Theory => scene.dashed(&[(x, middle), (x + 34.0, middle)], palette.theory, 1.8),
+            Draw::Line | Draw::Steps => scene.line(vec![(x, middle), (x + 34.0, middle)], colour, LINE),
+            Draw::Points => {}
+        }
+        if series.draw != Draw::Theory {
+            let open = series.look.variant.then_some(palette.background);
+            scene.mark(series.look.mark, (x + 17.0, middle), MARK, colour, open);
+        }
+        scene.text(x + 44.0, middle + 5.0, series.name.clone(), Style::new(15.0, palette.text));
+        x += length;
+    }
+    y + ROW - at.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_keep_their_distance_and_stay_inside() {
+        let cases: [&[f64]; 5] = [&[50.0], &[10.0, 12.0, 90.0], &[99.0, 99.0, 99.0], &[0.0, 1.0, 2.0, 3.0], &[50.0; 6]];
+        for wanted in cases {
+            let places = spread(wanted, 15.0, 0.0, 100.0);
+            assert_eq!(places.len(), wanted.len());
+            assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= 15.0 - 1e-9), "{wanted:?} became {places:?}");
+            assert!(places.iter().all(|place| (-1e-9..=100.0 + 1e-9).contains(place)), "{places:?}");
+        }
+        assert_eq!(spread(&[10.0, 60.0], 15.0, 0.0, 100.0), [10.0, 60.0], "labels with room do not move");
+    }
+}

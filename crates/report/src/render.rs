@@ -1,0 +1,153 @@
+//! A [`PlotSpec`] as SVG or PNG.
+
+use crate::chart::{self, Area};
+use crate::lettering::{self, Weight};
+use crate::matrix;
+use crate::paint;
+use crate::palette::{Palette, Theme};
+use crate::scene::{Anchor, Scene, Style};
+use crate::spec::{Body, Chart, PlotSpec, Series};
+
+/// How a plot is to look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Width in pixels, clamped to 320..=8192.
+    pub width: u32,
+    /// Height in pixels, clamped to 240..=8192.
+    pub height: u32,
+    /// Light or dark.
+    pub theme: Theme,
+    /// Greys instead of colours.
+    pub greyscale: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { width: 1280, height: 720, theme: Theme::Light, greyscale: false }
+    }
+}
+
+impl Options {
+    fn size(&self) -> (u32, u32) {
+        (self.width.clamp(320, 8192), self.height.clamp(240, 8192))
+    }
+}
+
+impl PlotSpec {
+    /// The plot as an SVG document. The same bytes for the same plot and options.
+    pub fn svg(&self, options: &Options) -> String {
+        paint::svg(&self.scene(options), options.size(), &format!("{}. {}", self.title, self.subtitle))
+    }
+
+    /// The plot as a PNG image. The same bytes for the same plot and options.
+    pub fn png(&self, options: &Options) -> Vec<u8> {
+        paint::png(&self.scene(options), options.size())
+    }
+
+    fn scene(&self, options: &Options) -> Scene {
+        let (width, height) = options.size();
+        // Everything grows with the picture, so that a slide and a poster look the same.
+        let zoom = (f64::from(width) / 1280.0).min(f64::from(height) / 720.0);
+        let palette = Palette::new(options.theme, options.greyscale);
+        let (width, height) = (f64::from(width) / zoom, f64::from(height) / zoom);
+        let mut scene = Scene { width, height, background: palette.background, shapes: Vec::new() };
+        let area = Area { x: 40.0, y: 30.0, width: width - 80.0, height: height - 30.0 - 44.0 };
+        let top = area.y + 20.0;
+        fitted(&mut scene, (area.x, top), &self.title, area.width, Style::new(26.0, palette.text).bold());
+        fitted(&mut scene, (area.x, top + 28.0), &self.subtitle, area.width, Style::new(16.0, palette.muted));
+        let body = Area { y: top + 52.0, height: area.height - 72.0, ..area };
+        match &self.body {
+            Body::Charts(charts) => draw_charts(&mut scene, &palette, charts, body),
+            Body::Matrix(table) => matrix::draw(&mut scene, &palette, table, body),
+        }
+        let footer = Style::new(13.0, palette.muted).anchored(Anchor::End);
+        scene.text(area.x + area.width, height - 18.0, self.note.clone(), footer);
+        scene
+    }
+}
+
+/// A line of text, smaller where it would run off the page.
+fn fitted(scene: &mut Scene, (x, y): (f64, f64), text: &str, width: f64, style: Style) {
+    let needed = lettering::width(text, style.size, style.weight) * 1.02;
+    let size = if needed > width { (style.size * width / needed).max(12.0) } else { style.size };
+    scene.text(x, y, text, Style { size, ..style });
+}
+
+fn draw_charts(scene: &mut Scene, palette: &Palette, charts: &[Chart], area: Area) {
+    if charts.is_empty() {
+        return;
+    }
+    let mut named: Vec<&Series> = Vec::new();
+    for series in charts.iter().flat_map(|chart| &chart.series) {
+        if !named.iter().any(|known| known.name == series.name) {
+            named.push(series);
+        }
+    }
+    // Where every panel shows one series and says so, a legend would only repeat the headings.
+    let headed = charts.iter().all(|chart| chart.series.len() <= 1 && !chart.heading.is_empty());
+    let top = match headed {
+        true => 0.0,
+        false => chart::legend(scene, palette, &named, (area.x, area.y), area.width) + 10.0,
+    };
+    let area = Area { y: area.y + top, height: area.height - top, ..area };
+    let columns = match charts.len() {
+        1 => 1,
+        2..=4 => 2,
+        _ => 3,
+    };
+    let rows = charts.len().div_ceil(columns);
+    let gap = 22.0;
+    let width = (area.width - gap * (columns - 1) as f64) / columns as f64;
+    let height = (area.height - gap * (rows - 1) as f64) / rows as f64;
+    let ranges = chart::shared_ranges(charts);
+    let labels = charts.len() == 1 || width - widest_name(&named) > 360.0;
+    for (index, panel) in charts.iter().enumerate() {
+        let x = area.x + (width + gap) * (index % columns) as f64;
+        let y = area.y + (height + gap) * (index / columns) as f64;
+        chart::draw(scene, palette, panel, Area { x, y, width, height }, ranges, labels);
+    }
+}
+
+fn widest_name(series: &[&Series]) -> f64 {
+    series.iter().map(|series| lettering::width(&series.name, 14.0, Weight::Bold)).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    fn decoded(bytes: &[u8]) -> (u32, u32, Vec<u8>) {
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().expect("a PNG");
+        let mut pixels = vec![0; reader.output_buffer_size().expect("it fits into memory")];
+        let info = reader.next_frame(&mut pixels).expect("one image");
+        (info.width, info.height, pixels)
+    }
+
+    #[test]
+    fn a_png_has_the_asked_size_many_colours_and_the_same_bytes_again() {
+        let options = Options { width: 800, height: 450, ..Options::default() };
+        for plot in samples::plots() {
+            let bytes = plot.png(&options);
+            let (width, height, pixels) = decoded(&bytes);
+            assert_eq!((width, height), (800, 450));
+            let colours: std::collections::BTreeSet<_> = pixels.chunks_exact(3).collect();
+            assert!(colours.len() > 50, "{}: {} colours", plot.name, colours.len());
+            assert_eq!(plot.png(&options), bytes, "{}", plot.name);
+        }
+    }
+
+    #[test]
+    fn greyscale_is_grey_and_an_svg_names_every_axis_with_its_unit() {
+        let plot = &samples::plots()[0];
+        let (_, _, pixels) = decoded(&plot.png(&Options { greyscale: true, ..Options::default() }));
+        assert!(pixels.chunks_exact(3).all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]));
+        let svg = plot.svg(&Options::default());
+        assert!(svg.starts_with("<svg xmlns=") && svg.trim_end().ends_with("</svg>"));
+        let Body::Charts(charts) = &plot.body else { panic!("the first sample is a chart") };
+        for axis in [&charts[0].x, &charts[0].y] {
+            assert!(!axis.unit.is_empty());
+            assert!(svg.contains(&format!("{} ({})", axis.label, axis.unit)));
+        }
+    }
+}
