@@ -81,6 +81,8 @@ pub struct TopicConfig {
     pub partitions: Vec<StoreId>,
     /// The node that leads them all (for now).
     pub node: NodeId,
+    /// The nodes that keep a copy of each partition besides its leader; none by default.
+    pub followers: Vec<NodeId>,
     /// Largest size of a segment in bytes (`segment.bytes`, default 1 GiB).
     pub segment_bytes: u64,
     /// Largest age of a segment (`segment.ms`, default 7 days).
@@ -157,7 +159,7 @@ pub enum ProducerKind {
 pub struct ConsumerConfig {
     /// Its id.
     pub client: ClientId,
-    /// Its name, which is also its member id in a group.
+    /// Its name, with which its member id in a group begins.
     pub name: Arc<str>,
     /// The application that it works for.
     pub application: ApplicationId,

@@ -59,6 +59,12 @@ impl<E> Segment<E> {
         self.bytes
     }
 
+    /// Its entries, the first of them at [`Segment::base`].
+    #[inline]
+    pub fn entries(&self) -> &[E] {
+        &self.entries
+    }
+
     /// How many entries it holds.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -300,6 +306,30 @@ impl<E: Entry> Log<E> {
         self.flushed = self.flushed.max(self.start);
     }
 
+    /// Moves the start up to this offset and deletes nothing: a log may hold segments that nobody can read any
+    /// more until its retention comes round to them.
+    pub fn advance_start(&mut self, until: Offset) {
+        self.start = self.start.max(until.get().min(self.end_number()));
+        self.written = self.written.max(self.start);
+        self.flushed = self.flushed.max(self.start);
+    }
+
+    /// Deletes this many of the oldest segments, and moves the start to the first that is left.
+    ///
+    /// # Panics
+    /// Panics where that would be all of them: there is always a segment to append to.
+    pub fn drop_segments(&mut self, count: usize) {
+        assert!(count < self.segments.len(), "the active segment stays; roll first");
+        for mut gone in self.segments.drain(..count) {
+            self.bytes -= gone.bytes;
+            gone.entries.clear();
+            if self.spare.len() < 2 {
+                self.spare.push(gone.entries);
+            }
+        }
+        self.advance_start(self.segments[0].base());
+    }
+
     /// Drops everything at and after this offset: what a follower does with entries that its leader does not
     /// have, and a node with what did not survive.
     pub fn truncate(&mut self, end: Offset) {
@@ -346,6 +376,12 @@ impl<E: Entry> Log<E> {
     /// The epoch of the last leader whose entries are here.
     pub fn latest_epoch(&self) -> Option<u32> {
         self.epochs.last().map(|(epoch, _)| *epoch)
+    }
+
+    /// Where this epoch ended: the offset at which the next one began, or the end of the log.
+    pub fn end_of_epoch(&self, epoch: u32) -> Offset {
+        let next = self.epochs.iter().find(|(other, _)| *other > epoch);
+        next.map_or(self.end(), |(_, from)| Offset::new(*from))
     }
 
     /// What survives when the node goes down now.

@@ -94,6 +94,16 @@ pub enum GroupError {
     RebalanceInProgress,
 }
 
+/// A member of a group: one membership of a client. A process that restarts, or that was removed from its group,
+/// comes back as a *new* member; the coordinator keeps the old one until its session ends.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Member {
+    /// The client.
+    pub client: ClientId,
+    /// Which of its memberships, from 1.
+    pub incarnation: u32,
+}
+
 /// Records of one partition in a fetch response.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FetchedPartition<P> {
@@ -114,8 +124,10 @@ pub struct Position {
     pub committed: Option<Offset>,
     /// The first readable offset.
     pub log_start: Offset,
-    /// The offset that the next record will get.
+    /// The offset that the next record will get: a position up to here is in range.
     pub log_end: Offset,
+    /// Where a reader begins that wants only what is still to come.
+    pub high_watermark: Offset,
 }
 
 /// A message between machines; imperative where it asks, plain where it answers.
@@ -324,6 +336,8 @@ pub enum Message<P> {
     /// Read from positions. Answered when `min_bytes` are there or `max_wait` is over. A second fetch of one
     /// client replaces the first.
     Fetch {
+        /// Comes back in the answer.
+        correlation: u32,
         /// Partition and first offset wanted.
         positions: Vec<(StoreId, Offset)>,
     },
@@ -331,22 +345,28 @@ pub enum Message<P> {
     JoinGroup {
         /// The group.
         group: ApplicationId,
-        /// Member id; assignors order members by its bytes.
-        member: Arc<str>,
+        /// Who joins.
+        member: Member,
+        /// Its member id; assignors order members by its bytes.
+        name: Arc<str>,
     },
     /// Get (the leader: distribute) the assignment of a generation.
     SyncGroup {
         /// The group.
         group: ApplicationId,
+        /// The member.
+        member: Member,
         /// The generation.
         generation: u32,
         /// From the leader: who gets what. From others: empty.
-        assignment: Vec<(ClientId, Vec<StoreId>)>,
+        assignment: Vec<(Member, Vec<StoreId>)>,
     },
     /// Still here.
     Heartbeat {
         /// The group.
         group: ApplicationId,
+        /// The member.
+        member: Member,
         /// The generation that the member believes in.
         generation: u32,
     },
@@ -354,11 +374,15 @@ pub enum Message<P> {
     LeaveGroup {
         /// The group.
         group: ApplicationId,
+        /// The member.
+        member: Member,
     },
     /// Store how far the group has read.
     CommitOffsets {
         /// The group.
         group: ApplicationId,
+        /// The member.
+        member: Member,
         /// The generation that the member believes in.
         generation: u32,
         /// Partition and next record to read.
@@ -384,22 +408,32 @@ pub enum Message<P> {
     },
     /// The answer to [`Message::Fetch`].
     Fetched {
+        /// From the request.
+        correlation: u32,
         /// One for each partition that has something to say.
         partitions: Vec<FetchedPartition<P>>,
+        /// The positions of the request, whose memory serves the next one.
+        positions: Vec<(StoreId, Offset)>,
     },
     /// The answer to [`Message::JoinGroup`], once all members have joined.
     Joined {
         /// The group.
         group: ApplicationId,
+        /// The member.
+        member: Member,
         /// The new generation.
         generation: u32,
         /// For the leader: every member with its id, to assign partitions to. For others: empty.
-        members: Vec<(ClientId, Arc<str>)>,
+        members: Vec<(Member, Arc<str>)>,
+        /// The partitions that the group reads, topic by topic: what members' metadata would tell them.
+        topics: Arc<[Vec<StoreId>]>,
     },
     /// The answer to [`Message::SyncGroup`].
     Synced {
         /// The group.
         group: ApplicationId,
+        /// The member.
+        member: Member,
         /// The generation.
         generation: u32,
         /// What the member owns now, or why it must join again.
@@ -409,6 +443,8 @@ pub enum Message<P> {
     HeartbeatAnswer {
         /// The group.
         group: ApplicationId,
+        /// The member.
+        member: Member,
         /// The generation that was asked about.
         generation: u32,
         /// Fine, or why the member must join again.
@@ -418,6 +454,10 @@ pub enum Message<P> {
     OffsetsCommitted {
         /// The group.
         group: ApplicationId,
+        /// The member.
+        member: Member,
+        /// The generation that the member believed in.
+        generation: u32,
         /// What was asked to be stored.
         offsets: Vec<(StoreId, Offset)>,
         /// Stored, or why not.

@@ -1,0 +1,99 @@
+//! Deadlines of many things that mostly move into the future, such as sessions that every heartbeat prolongs.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use brokerlab_event::Time;
+
+/// At most one deadline for each of a dense range of numbers. Moving a deadline back costs nothing: the heap holds
+/// an entry for the earlier time, which is looked at when that time comes. [`Deadlines::next`] may therefore be
+/// too early, never too late, and whoever is called in vain simply finds nothing due.
+#[derive(Clone, Default, Debug)]
+pub struct Deadlines {
+    /// By number: when it is due, or [`Time::MAX`].
+    due: Vec<Time>,
+    /// By number: the time of its entry in the heap, or [`Time::MAX`].
+    queued: Vec<Time>,
+    heap: BinaryHeap<Reverse<(Time, u32)>>,
+}
+
+impl Deadlines {
+    /// Sets or moves a deadline.
+    #[inline]
+    pub fn set(&mut self, number: u32, at: Time) {
+        let index = number as usize;
+        if index >= self.due.len() {
+            self.due.resize(index + 1, Time::MAX);
+            self.queued.resize(index + 1, Time::MAX);
+        }
+        self.due[index] = at;
+        if at < self.queued[index] {
+            self.queued[index] = at;
+            self.heap.push(Reverse((at, number)));
+        }
+    }
+
+    /// Takes a deadline away.
+    #[inline]
+    pub fn clear(&mut self, number: u32) {
+        if let Some(due) = self.due.get_mut(number as usize) {
+            *due = Time::MAX;
+        }
+    }
+
+    /// When to look again; not later than the first deadline.
+    #[inline]
+    pub fn next(&self) -> Option<Time> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Takes a deadline that has come, the earliest first and among equals the lowest number.
+    pub fn pop_due(&mut self, now: Time) -> Option<u32> {
+        while let Some(&Reverse((at, number))) = self.heap.peek() {
+            if at > now {
+                return None;
+            }
+            self.heap.pop();
+            let index = number as usize;
+            if self.queued[index] != at {
+                continue;
+            }
+            self.queued[index] = Time::MAX;
+            let due = self.due[index];
+            if due <= now {
+                self.due[index] = Time::MAX;
+                return Some(number);
+            }
+            if due < Time::MAX {
+                self.set(number, due);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(nanos: u64) -> Time {
+        Time::from_nanos(nanos)
+    }
+
+    #[test]
+    fn deadlines_come_in_order_however_they_were_moved() {
+        let mut deadlines = Deadlines::default();
+        deadlines.set(0, at(5));
+        deadlines.set(1, at(9));
+        deadlines.set(2, at(7));
+        deadlines.set(0, at(8));
+        deadlines.set(1, at(6));
+        deadlines.clear(2);
+        assert_eq!(deadlines.next(), Some(at(5)), "early, so that prolonging costs nothing");
+        assert_eq!(deadlines.pop_due(at(5)), None);
+        assert_eq!(deadlines.pop_due(at(10)), Some(1));
+        assert_eq!(deadlines.pop_due(at(10)), Some(0));
+        assert_eq!(deadlines.pop_due(at(10)), None);
+        assert_eq!(deadlines.next(), None);
+    }
+}

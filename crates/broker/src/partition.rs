@@ -1,0 +1,295 @@
+//! A replica of a partition: a log with the rules of a topic for rolling, reading and retention.
+
+use brokerlab_event::{Duration, Offset, Removal, Time};
+
+use crate::config::TopicConfig;
+use crate::log::{Crash, DurableLog, Entry, Log, Segment};
+use crate::message::{Envelope, LogError};
+
+/// The rules of a topic for one partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartitionRules {
+    /// Largest size of a segment in bytes.
+    pub segment_bytes: u64,
+    /// Largest span of record time in a segment.
+    pub segment_time: Duration,
+    /// Age after which segments are deleted.
+    pub retention_time: Option<Duration>,
+    /// Size that the log is cut back to.
+    pub retention_bytes: Option<u64>,
+}
+
+impl From<&TopicConfig> for PartitionRules {
+    fn from(topic: &TopicConfig) -> PartitionRules {
+        PartitionRules {
+            segment_bytes: topic.segment_bytes,
+            segment_time: topic.segment_time,
+            retention_time: topic.retention_time,
+            retention_bytes: topic.retention_bytes,
+        }
+    }
+}
+
+/// What an append did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Appended {
+    /// Offset of the first record.
+    pub first: Offset,
+    /// Offset after the last record.
+    pub end: Offset,
+    /// A new segment began with the batch.
+    pub rolled: bool,
+}
+
+/// What a pass of the retention did.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Retained {
+    /// How many segments were deleted.
+    pub segments: usize,
+    /// A new segment was begun here, because all others were deleted.
+    pub rolled: Option<Offset>,
+    /// The new starts of the log, and why they are where they are.
+    pub trimmed: Vec<(Offset, Removal)>,
+}
+
+/// A replica of a partition.
+#[derive(Clone, PartialEq, Debug)]
+pub struct PartitionLog<P> {
+    log: Log<Envelope<P>>,
+    rules: PartitionRules,
+    high_watermark: Offset,
+}
+
+/// What is left of a partition when its node has gone down.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DurablePartition<P> {
+    log: DurableLog<Envelope<P>>,
+    rules: PartitionRules,
+}
+
+impl<P: Clone> PartitionLog<P> {
+    /// An empty partition.
+    pub fn new(rules: PartitionRules) -> PartitionLog<P> {
+        PartitionLog { log: Log::default(), rules, high_watermark: Offset::ZERO }
+    }
+
+    /// Its log.
+    #[inline]
+    pub fn log(&self) -> &Log<Envelope<P>> {
+        &self.log
+    }
+
+    /// Consumers may read below this offset: every in-sync replica has it.
+    #[inline]
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// Readers of committed data may read below this offset. There are no transactions here that could hold it
+    /// back, so it is the high watermark.
+    pub fn last_stable_offset(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// The leader's epoch: a leader that takes over, or comes back, begins a new one.
+    pub fn epoch(&self) -> u32 {
+        self.log.latest_epoch().unwrap_or(0)
+    }
+
+    /// Begins to append under this epoch.
+    pub fn begin_epoch(&mut self, epoch: u32) {
+        self.log.begin_epoch(epoch);
+    }
+
+    /// Appends a batch, in a new segment where it does not fit into the active one by size, or by the time between
+    /// the segment's first record and the batch's latest. Exactly full and exactly old enough do not roll.
+    pub fn append(&mut self, records: Vec<Envelope<P>>, now: Time) -> Result<Appended, LogError> {
+        let bytes: u64 = records.iter().map(Entry::bytes).sum();
+        if bytes > self.rules.segment_bytes {
+            return Err(LogError::TooLarge);
+        }
+        let latest = records.iter().map(Entry::timestamp).max().unwrap_or_default();
+        let active = self.log.active();
+        let full = active.bytes() > self.rules.segment_bytes - bytes;
+        let old = |first: Time| latest.saturating_since(first) > self.rules.segment_time;
+        let rolled = full || active.first_timestamp().is_some_and(old);
+        if rolled {
+            self.log.roll(now);
+        }
+        let first = self.log.end();
+        for record in records {
+            self.log.append(record, now);
+        }
+        Ok(Appended { first, end: self.log.end(), rolled })
+    }
+
+    /// Begins a new segment. False where the active one is empty.
+    pub fn roll(&mut self, now: Time) -> bool {
+        let rolls = !self.log.active().is_empty();
+        self.log.roll(now);
+        rolls
+    }
+
+    /// The driver has copied everything below this offset into the page cache.
+    #[inline]
+    pub fn mark_written(&mut self, until: Offset) {
+        self.log.mark_written(until);
+    }
+
+    /// The driver has made everything below this offset durable.
+    pub fn mark_flushed(&mut self, until: Offset) {
+        self.log.mark_flushed(until);
+    }
+
+    /// Moves the high watermark up to this offset, but not past the end. It never goes back. True if it moved.
+    #[inline]
+    pub fn advance_high_watermark(&mut self, to: Offset) -> bool {
+        let to = to.min(self.log.end());
+        let moves = to > self.high_watermark;
+        if moves {
+            self.high_watermark = to;
+        }
+        moves
+    }
+
+    /// True where a reader may ask for this offset. The end counts, and it is the end of the log that counts, not
+    /// the high watermark: a reader above that simply waits.
+    #[inline]
+    pub fn is_in_range(&self, offset: Offset) -> bool {
+        self.log.start() <= offset && offset <= self.log.end()
+    }
+
+    /// Records from this offset on, below the high watermark and within a size; the first always fits.
+    pub fn fetch(&self, from: Offset, max_bytes: u32) -> Result<Vec<(Offset, Envelope<P>)>, LogError> {
+        if !self.is_in_range(from) {
+            return Err(LogError::OffsetOutOfRange);
+        }
+        Ok(self.read(from, self.high_watermark, max_bytes))
+    }
+
+    /// Records of a range within a size; the first always fits.
+    pub fn read(&self, from: Offset, until: Offset, max_bytes: u32) -> Vec<(Offset, Envelope<P>)> {
+        let mut size = 0_u64;
+        let fits = |(offset, record): &(Offset, &Envelope<P>)| {
+            let first = size == 0;
+            // A record is never quite without size on the wire, and the first must not be taken for none.
+            size += record.bytes().max(1);
+            *offset < until && (first || size <= u64::from(max_bytes))
+        };
+        if from >= until {
+            return Vec::new();
+        }
+        self.log.entries_from(from).take_while(fits).map(|(offset, record)| (offset, record.clone())).collect()
+    }
+
+    /// Size of the records of a range; counting stops once this many bytes are there.
+    pub fn size_between(&self, from: Offset, until: Offset, enough: u64) -> u64 {
+        if from >= until {
+            return 0;
+        }
+        let mut size = 0;
+        for (offset, record) in self.log.entries_from(from) {
+            if offset >= until || size >= enough {
+                break;
+            }
+            size += record.bytes().max(1);
+        }
+        size
+    }
+
+    /// Moves the start of the log up on request. Segments are left to the next retention pass.
+    pub fn delete_records(&mut self, before: Offset) -> Result<(), LogError> {
+        if before > self.high_watermark {
+            return Err(LogError::OffsetOutOfRange);
+        }
+        self.log.advance_start(before);
+        Ok(())
+    }
+
+    /// One pass of the retention: segments below the start of the log, then by size, then by time. Each is a prefix
+    /// that ends with the first segment that must stay. The active segment may go too; a new one is begun before.
+    pub fn retain(&mut self, now: Time) -> Retained {
+        let mut done = Retained::default();
+        let start = self.log.start();
+        // The active segment has no next one whose base could be at or below the start of the log.
+        self.delete_prefix(now, &mut done, |segment, is_active| !is_active && segment.end() <= start);
+        if let Some(limit) = self.rules.retention_bytes
+            && self.log.bytes() >= limit
+        {
+            let mut excess = self.log.bytes() - limit;
+            let deleted = self.delete_prefix(now, &mut done, |segment, _| {
+                let goes = segment.bytes() <= excess;
+                excess -= if goes { segment.bytes() } else { 0 };
+                goes
+            });
+            if deleted {
+                done.trimmed.push((self.log.start(), Removal::RetentionSize));
+            }
+        }
+        if let Some(limit) = self.rules.retention_time {
+            let is_old = |latest: Time| now.saturating_since(latest) > limit;
+            if self.delete_prefix(now, &mut done, |segment, _| segment.max_timestamp().is_some_and(is_old)) {
+                done.trimmed.push((self.log.start(), Removal::RetentionTime));
+            }
+        }
+        done
+    }
+
+    /// Deletes the oldest segments for as long as the rule says so and they lie below the high watermark. An empty
+    /// active segment always stays.
+    fn delete_prefix(
+        &mut self,
+        now: Time,
+        done: &mut Retained,
+        mut rule: impl FnMut(&Segment<Envelope<P>>, bool) -> bool,
+    ) -> bool {
+        let all = self.log.segments().len();
+        let mut count = 0;
+        for (index, segment) in self.log.segments().enumerate() {
+            let is_active = index + 1 == all;
+            let stays = (is_active && segment.is_empty()) || self.high_watermark < segment.end();
+            if stays || !rule(segment, is_active) {
+                break;
+            }
+            count += 1;
+        }
+        if count == all {
+            self.log.roll(now);
+            done.rolled = Some(self.log.end());
+        }
+        self.log.drop_segments(count);
+        done.segments += count;
+        count > 0
+    }
+
+    /// What a follower does with a leader's answer: it drops what the leader does not have, and appends the rest.
+    /// Returns the offset that the next fetch asks for.
+    pub fn follow(&mut self, epoch: u32, offset: Offset, records: Vec<Envelope<P>>, now: Time) -> Offset {
+        if offset < self.log.end() {
+            self.log.truncate(offset);
+            self.high_watermark = self.high_watermark.min(offset);
+        }
+        self.log.begin_epoch(epoch);
+        // What a leader took is never refused by a follower: both have the topic's rules.
+        if !records.is_empty() && offset == self.log.end() {
+            for record in records {
+                let fits = self.append(vec![record], now);
+                assert!(fits.is_ok(), "a record that its leader took fits into a segment");
+            }
+        }
+        self.log.end()
+    }
+
+    /// What survives when the node goes down now.
+    pub fn crash(self, kind: Crash) -> DurablePartition<P> {
+        DurablePartition { log: self.log.crash(kind), rules: self.rules }
+    }
+
+    /// The partition of a node that comes back. Its high watermark is known to be no lower than the start of the
+    /// log, and nothing more: the leader tells, or a leader works it out.
+    pub fn recover(durable: DurablePartition<P>) -> PartitionLog<P> {
+        let log = Log::recover(durable.log);
+        let high_watermark = log.start();
+        PartitionLog { log, rules: durable.rules, high_watermark }
+    }
+}
