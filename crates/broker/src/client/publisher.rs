@@ -72,6 +72,16 @@ impl<P: Clone> Publisher<P> {
         observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Left });
     }
 
+    /// The process stands still.
+    pub fn pause<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        observer.observe(now, Event::Paused { client: self.client });
+    }
+
+    /// The process goes on.
+    pub fn resume<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        observer.observe(now, Event::Resumed { client: self.client });
+    }
+
     /// Handles one message.
     #[inline]
     pub fn handle_message<O: Observer>(

@@ -85,12 +85,11 @@ impl<P: Clone> QueueSide<P> {
                 audiences.push(Audience { exchange, application, subscribers: VecDeque::new() });
             }
         }
-        let clients = deployment.producers.len() + deployment.consumers.len();
         QueueSide {
             router: Router::new(deployment),
             queues,
             index,
-            connections: vec![Vec::new(); clients],
+            connections: Vec::new(),
             audiences,
             shared: Vec::new(),
             free: Vec::new(),
@@ -145,6 +144,9 @@ impl<P: Clone> QueueSide<P> {
     /// The channel, opened at first use.
     #[inline]
     fn channel(&mut self, client: ClientId, number: Channel) -> &mut ChannelState {
+        if client.index() >= self.connections.len() {
+            self.connections.resize_with(client.index() + 1, Vec::new);
+        }
         let channels = &mut self.connections[client.index()];
         match channels.iter().position(|channel| channel.number == number) {
             Some(index) => &mut channels[index],
@@ -433,11 +435,11 @@ impl<P: Clone> QueueSide<P> {
         let Some(index) = self.hosted(store) else {
             return self.fail_channel(client, channel, ReplyCode::NotFound, context);
         };
+        let prefetch = self.channel(client, channel).prefetch;
         let in_use = |channel: &ChannelState| channel.consumers.iter().any(|(other, ..)| *other == tag);
         if self.connections[client.index()].iter().any(in_use) {
             return self.fail_channel(client, channel, ReplyCode::NotAllowed, context);
         }
-        let prefetch = self.channel(client, channel).prefetch;
         let place = self.queues[index].consumers.add(Subscription::new(client, channel, tag, auto_ack, prefetch));
         self.channel(client, channel).consumers.push((tag, store, place));
         self.dispatch(index, context);
@@ -495,7 +497,7 @@ impl<P: Clone> QueueSide<P> {
 
     /// Ends a channel: its consumers stop, then everything unsettled goes back, oldest delivery first.
     fn close_channel<O: Observer>(&mut self, client: ClientId, number: Channel, context: &mut Context<'_, P, O>) {
-        let channels = &mut self.connections[client.index()];
+        let Some(channels) = self.connections.get_mut(client.index()) else { return };
         let Some(position) = channels.iter().position(|channel| channel.number == number) else { return };
         let mut channel = channels.remove(position);
         for (_, store, place) in &channel.consumers {
@@ -510,7 +512,8 @@ impl<P: Clone> QueueSide<P> {
         for audience in &mut self.audiences {
             audience.subscribers.retain(|subscriber| *subscriber != client);
         }
-        while let Some(channel) = self.connections[client.index()].last().map(|channel| channel.number) {
+        let last = |side: &Self| side.connections.get(client.index())?.last().map(|channel| channel.number);
+        while let Some(channel) = last(self) {
             self.close_channel(client, channel, context);
         }
     }
