@@ -152,7 +152,7 @@ pub struct Summary {
     pub sent: u64,
     /// Messages that a confirm came for.
     pub confirmed: u64,
-    /// Messages whose sender got an answer.
+    /// Answers that reached the senders.
     pub replied: u64,
     /// The fates. For one application they sum to `offered`; in the total to `offered` times the number of
     /// applications.

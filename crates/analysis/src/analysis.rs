@@ -1,0 +1,521 @@
+//! One fold over the events of a run that yields its results.
+
+use brokerlab_event::{
+    Bytes, ClientId, Duration, Event, MessageId, Observer, Offset, Outcome, Promise, Removal, RunHeader, StoreId, Time,
+};
+
+use crate::ledger::{Ledger, Processing, state};
+use crate::levels::{Backlog, Level, Storage};
+use crate::order::KeyOrder;
+use crate::series::{Levels, SeriesRecorder};
+use crate::stores::{LogRecord, Store, stores_of};
+use crate::table::MessageTable;
+use crate::{FaultHit, Histogram};
+
+/// What an analysis keeps, and how much.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Keep a row for each message and application.
+    pub messages: bool,
+    /// The driver tells at the end of the run what is still to be had. Without it, what was confirmed and not
+    /// seen again is unknown, never lost.
+    pub census: bool,
+    /// The most violations of key order that are kept with their time and place, per application.
+    pub out_of_order_max: usize,
+    /// How many of the latest messages are kept together before those that are done with are taken out from
+    /// among those that are not: a matter of memory and speed. As many are kept while the run has not seen its
+    /// first confirm, so that a first confirm, or a repeated attempt for want of one, finds its message.
+    pub window: u64,
+    /// The most bins that the time series has up to the horizon.
+    pub bins_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { messages: false, census: true, out_of_order_max: 5_000, window: 1 << 16, bins_max: 600 }
+    }
+}
+
+/// What is counted for an application.
+#[derive(Clone)]
+pub(crate) struct Tally {
+    pub backlog: Backlog,
+    pub storage: Storage,
+    pub in_flight: u64,
+    pub consumers_up: u32,
+    pub deliveries: u64,
+    pub redeliveries: u64,
+    pub duplicates: u64,
+    pub processed_after_warm_up: u64,
+    pub to_deliver: Histogram,
+    pub to_process: Histogram,
+    pub order: KeyOrder,
+    pub rebalances: u64,
+    pub rebalancing: Duration,
+    pub rebalancing_since: Option<Time>,
+}
+
+/// A client as far as the figures need it.
+#[derive(Clone, Copy)]
+struct Client {
+    /// Nothing for producers.
+    application: Option<u16>,
+    connected: bool,
+    paused: bool,
+    /// Deliveries from queues that it has not settled.
+    unsettled: u64,
+}
+
+/// Reads the events of a run: fates, metrics, time series and verdicts in one fold. [`finish`](Analysis::finish)
+/// gives the [`Results`](crate::Results).
+///
+/// Its memory follows the messages in motion, not the length of the run, except that a log costs a few bytes for
+/// each record that is kept and [`Options::messages`] a row for each message and application.
+#[derive(Clone)]
+pub struct Analysis {
+    pub(crate) options: Options,
+    pub(crate) warm_up: Time,
+    pub(crate) promises: Vec<Promise>,
+    pub(crate) events: u64,
+    pub(crate) sent: u64,
+    pub(crate) confirmed: u64,
+    pub(crate) replied: u64,
+    pub(crate) to_confirm: Histogram,
+    pub(crate) ledger: Ledger,
+    clients: Vec<Client>,
+    pub(crate) stores: Vec<Store>,
+    pub(crate) storage: Storage,
+    distinct: u64,
+    pub(crate) backlog: Level,
+    pub(crate) tallies: Vec<Tally>,
+    pub(crate) series: SeriesRecorder,
+    pub(crate) faults: Vec<FaultHit>,
+    pub(crate) table: Option<MessageTable>,
+}
+
+impl Observer for Analysis {
+    #[inline]
+    fn observe(&mut self, time: Time, event: Event) {
+        if time >= self.series.next {
+            self.close_bins(time);
+        }
+        self.events += 1;
+        if let Some(table) = &mut self.table {
+            table.observe(time, event);
+        }
+        match event {
+            Event::Offered { message, key, .. } => {
+                self.series.open.offered += 1;
+                self.ledger.offered(message, time, key);
+            }
+            Event::Sent { message, .. } => {
+                self.series.open.sent += 1;
+                self.sent += u64::from(self.ledger.sent(message));
+            }
+            Event::Confirmed { message, .. } => self.confirmed(time, message),
+            Event::Delivered { message, consumer, store, offset, redelivered } => {
+                self.delivered(time, message, consumer, (store, offset), redelivered);
+            }
+            Event::Processed { message, consumer, store, offset } => {
+                self.processed(time, message, consumer, (store, offset));
+            }
+            Event::Settled { message, consumer, store, outcome, .. } => {
+                self.settled(message, consumer, store, outcome);
+            }
+            Event::Stored { message, store, offset, size } => self.stored(time, message, (store, offset), size),
+            Event::Removed { message, store, size, cause, .. } => self.removed(time, message, store, size, cause),
+            Event::Committed { consumer, store, offset } => self.committed(consumer, store, offset),
+            Event::Started { .. } | Event::Polled { .. } | Event::Requeued { .. } => {}
+            rare => self.observe_rare(time, rare),
+        }
+    }
+}
+
+impl Analysis {
+    /// Ready for the first event of the run that this header describes.
+    pub fn new(header: &RunHeader, options: Options) -> Analysis {
+        let applications = header.applications.len();
+        let application_of = |client: usize| header.application_of(ClientId::new(client as u32));
+        let client = |index: usize| Client {
+            application: application_of(index).map(|application| application.get()),
+            connected: false,
+            paused: false,
+            unsettled: 0,
+        };
+        let tally = || Tally::new(header.keys.len(), options.out_of_order_max);
+        let indices = || (0..header.clients.len()).map(|index| application_of(index).map(|id| id.index())).collect();
+        Analysis {
+            options,
+            warm_up: header.warm_up,
+            promises: header.promises.clone(),
+            events: 0,
+            sent: 0,
+            confirmed: 0,
+            replied: 0,
+            to_confirm: Histogram::default(),
+            ledger: Ledger::new(applications, options.window, options.messages),
+            clients: (0..header.clients.len()).map(client).collect(),
+            stores: stores_of(header),
+            storage: Storage::default(),
+            distinct: 0,
+            backlog: Level::default(),
+            tallies: (0..applications).map(|_| tally()).collect(),
+            series: SeriesRecorder::new(header.horizon, options.bins_max, applications),
+            faults: Vec::new(),
+            table: options.messages.then(|| MessageTable::new(applications, indices())),
+        }
+    }
+
+    #[inline]
+    fn confirmed(&mut self, time: Time, message: MessageId) {
+        let Some(intended) = self.ledger.confirmed(message) else { return };
+        self.confirmed += 1;
+        self.series.open.confirmed += 1;
+        if let Some(intended) = intended
+            && intended >= self.warm_up
+        {
+            self.to_confirm.record(time.saturating_since(intended));
+        }
+    }
+
+    #[inline]
+    fn delivered(
+        &mut self,
+        time: Time,
+        message: MessageId,
+        consumer: ClientId,
+        (store, offset): (StoreId, Offset),
+        redelivered: bool,
+    ) {
+        let Some(application) = self.application_of(consumer) else { return };
+        let tally = &mut self.tallies[application];
+        tally.deliveries += 1;
+        tally.redeliveries += u64::from(redelivered);
+        self.series.open_applications[application].delivered += 1;
+        if let Some(intended) = self.ledger.delivered(message, application)
+            && intended >= self.warm_up
+        {
+            tally.to_deliver.record(time.saturating_since(intended));
+        }
+        match self.stores.get_mut(store.index()).and_then(|store| store.partition.as_mut()) {
+            Some(partition) => {
+                let group = &mut partition.groups[application];
+                let before = group.in_flight();
+                group.delivered = group.delivered.max(offset.get() + 1);
+                tally.in_flight += group.in_flight() - before;
+            }
+            None => {
+                self.clients[consumer.index()].unsettled += 1;
+                tally.in_flight += 1;
+            }
+        }
+    }
+
+    #[inline]
+    fn processed(&mut self, time: Time, message: MessageId, consumer: ClientId, (store, offset): (StoreId, Offset)) {
+        let Some(application) = self.application_of(consumer) else { return };
+        let tally = &mut self.tallies[application];
+        let bin = &mut self.series.open_applications[application];
+        let processing = self.ledger.processed(message, application);
+        if let Processing::First { intended, key } = processing {
+            tally.order.processed(time, key, message);
+            if intended >= self.warm_up {
+                tally.to_process.record(time.saturating_since(intended));
+            }
+        }
+        if matches!(processing, Processing::Again) {
+            tally.duplicates += 1;
+            bin.duplicates += 1;
+        } else {
+            bin.processed += 1;
+            tally.processed_after_warm_up += u64::from(time >= self.warm_up);
+        }
+        tally.backlog.progress(time);
+        if let Some(partition) = self.stores.get(store.index()).and_then(|store| store.partition.as_ref()) {
+            let position = partition.groups[application].position.max(offset.get() + 1);
+            self.move_group(time, store, application, position);
+        }
+    }
+
+    #[inline]
+    fn settled(&mut self, message: MessageId, consumer: ClientId, store: StoreId, outcome: Outcome) {
+        let Some(application) = self.application_of(consumer) else { return };
+        if outcome != Outcome::Requeue {
+            self.ledger.mark(message, application, state::SETTLED);
+        }
+        let of_partition = self.stores.get(store.index()).is_some_and(|store| store.partition.is_some());
+        let unsettled = &mut self.clients[consumer.index()].unsettled;
+        if !of_partition && *unsettled > 0 {
+            *unsettled -= 1;
+            self.tallies[application].in_flight -= 1;
+        }
+    }
+
+    #[inline]
+    fn stored(&mut self, time: Time, message: MessageId, (store, offset): (StoreId, Offset), size: Bytes) {
+        let store = &mut self.stores[store.index()];
+        let first = match &mut store.partition {
+            None => self.ledger.queued(message),
+            Some(partition) => {
+                let first = self.ledger.logged(message);
+                partition.append(offset, LogRecord { message, size, extra: !first });
+                first
+            }
+        };
+        self.distinct += u64::from(first);
+        let bytes = u64::from(size.get());
+        self.storage.add(bytes);
+        for &application in &store.applications {
+            let tally = &mut self.tallies[usize::from(application)];
+            tally.storage.add(bytes);
+            tally.backlog.arrive(time);
+        }
+        self.backlog.add(store.applications.len() as u64);
+    }
+
+    #[inline]
+    fn removed(&mut self, time: Time, message: MessageId, store: StoreId, size: Bytes, cause: Removal) {
+        let store = &self.stores[store.index()];
+        let bits = match cause {
+            Removal::Acked | Removal::AutoAcked | Removal::Rejected => state::SETTLED,
+            Removal::RetentionTime | Removal::RetentionSize | Removal::Purged => state::DROPPED,
+            Removal::NodeLost => 0,
+        };
+        let last = self.ledger.dequeued(message, &store.applications, bits);
+        self.distinct -= u64::from(last && self.distinct > 0);
+        let bytes = u64::from(size.get());
+        self.storage.take(1, bytes);
+        for &application in &store.applications {
+            let tally = &mut self.tallies[usize::from(application)];
+            tally.storage.take(1, bytes);
+            tally.backlog.shrink(time, 1);
+        }
+        self.backlog.take(store.applications.len() as u64);
+    }
+
+    #[inline]
+    fn committed(&mut self, consumer: ClientId, store: StoreId, offset: Offset) {
+        let Some(application) = self.application_of(consumer) else { return };
+        if let Some(partition) = &mut self.stores[store.index()].partition {
+            let group = &mut partition.groups[application];
+            group.passed = group.passed.max(offset.get());
+        }
+    }
+
+    /// Moves the group of an application in a partition; its backlog is what lies between there and the end.
+    #[inline]
+    fn move_group(&mut self, time: Time, store: StoreId, application: usize, position: u64) {
+        let Some(partition) = &mut self.stores[store.index()].partition else { return };
+        let end = partition.end();
+        let group = &mut partition.groups[application];
+        let tally = &mut self.tallies[application];
+        let (old, new) = (end.saturating_sub(group.position), end.saturating_sub(position));
+        let in_flight = group.in_flight();
+        group.position = position;
+        tally.in_flight = tally.in_flight + group.in_flight() - in_flight;
+        if new > old {
+            tally.backlog.grow(time, new - old);
+            self.backlog.add(new - old);
+        } else {
+            tally.backlog.shrink(time, old - new);
+            self.backlog.take(old - new);
+        }
+    }
+
+    #[inline]
+    fn application_of(&self, client: ClientId) -> Option<usize> {
+        self.clients[client.index()].application.map(usize::from)
+    }
+
+    #[cold]
+    fn close_bins(&mut self, time: Time) {
+        while self.series.is_due(time) {
+            self.close_bin();
+        }
+    }
+
+    pub(crate) fn close_bin(&mut self) {
+        let open = &mut self.series.open;
+        open.stored_messages = self.storage.messages.now;
+        open.stored_bytes = self.storage.bytes.now;
+        open.stored_distinct = self.distinct;
+        let tallies = &self.tallies;
+        self.series.close(|application| {
+            let tally = &tallies[application];
+            Levels {
+                backlog: tally.backlog.level.now,
+                arrived: tally.backlog.arrived,
+                in_flight: tally.in_flight,
+                consumers_up: tally.consumers_up,
+            }
+        });
+    }
+}
+
+/// What happens seldom: clients that come and go, groups, faults, and the census.
+impl Analysis {
+    fn observe_rare(&mut self, time: Time, event: Event) {
+        match event {
+            Event::Refused { message, .. } => self.ledger.refused(message),
+            Event::Returned { message, .. } => self.ledger.returned(message),
+            Event::Unrouted { message } => self.ledger.unrouted(message),
+            Event::Replied { .. } => self.replied += 1,
+            Event::Missed { message, application } => self.ledger.missed(message, application.index()),
+            Event::Assigned { consumer, store, offset, .. } => self.assigned(time, consumer, store, offset.get()),
+            Event::Revoked { consumer, store, .. } => self.disowned(consumer, store),
+            Event::Connected { client } => self.client_changed(client, |client| client.connected = true),
+            Event::Disconnected { client, .. } => self.disconnected(client),
+            Event::Paused { client } => self.client_changed(client, |client| client.paused = true),
+            Event::Resumed { client } => self.client_changed(client, |client| client.paused = false),
+            Event::FaultStarted { fault, client } => {
+                self.faults.push(FaultHit { fault, client, started: time, ended: None });
+            }
+            Event::FaultEnded { fault, client } => {
+                let hits = |hit: &&mut FaultHit| (hit.fault, hit.client, hit.ended) == (fault, client, None);
+                if let Some(hit) = self.faults.iter_mut().rev().find(hits) {
+                    hit.ended = Some(time);
+                }
+            }
+            Event::Trimmed { store, until, cause } => self.trimmed(time, store, until.get(), cause),
+            Event::RebalanceStarted { application, .. } => {
+                let tally = &mut self.tallies[application.index()];
+                tally.rebalances += 1;
+                tally.rebalancing_since.get_or_insert(time);
+            }
+            Event::RebalanceCompleted { application, .. } => {
+                let tally = &mut self.tallies[application.index()];
+                if let Some(since) = tally.rebalancing_since.take() {
+                    tally.rebalancing = tally.rebalancing + (time - since);
+                }
+            }
+            Event::Remaining { message, application } => {
+                self.ledger.mark(message, application.index(), state::REMAINS);
+            }
+            Event::RemainingRange { store, application, from, until } => {
+                if let Some(partition) = &self.stores[store.index()].partition {
+                    for record in partition.range(from.get(), until.get()) {
+                        self.ledger.mark(record.message, application.index(), state::REMAINS);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn assigned(&mut self, time: Time, consumer: ClientId, store: StoreId, offset: u64) {
+        let Some(application) = self.application_of(consumer) else { return };
+        self.disowned(consumer, store);
+        self.move_group(time, store, application, offset);
+        if let Some(partition) = &mut self.stores[store.index()].partition {
+            let group = &mut partition.groups[application];
+            self.tallies[application].in_flight -= group.in_flight();
+            group.delivered = offset;
+            group.passed = group.passed.max(offset);
+            group.owner = Some(consumer);
+        }
+    }
+
+    /// What the owner held in hand of the partition it will not process, or nobody will count it as in flight.
+    fn disowned(&mut self, consumer: ClientId, store: StoreId) {
+        let Some(application) = self.application_of(consumer) else { return };
+        if let Some(partition) = &mut self.stores[store.index()].partition {
+            let group = &mut partition.groups[application];
+            self.tallies[application].in_flight -= group.in_flight();
+            group.delivered = group.position;
+            group.owner = None;
+        }
+    }
+
+    fn disconnected(&mut self, client: ClientId) {
+        self.client_changed(client, |client| (client.connected, client.paused) = (false, false));
+        let Some(application) = self.application_of(client) else { return };
+        let unsettled = core::mem::take(&mut self.clients[client.index()].unsettled);
+        self.tallies[application].in_flight -= unsettled;
+        for index in 0..self.stores.len() {
+            let partition = self.stores[index].partition.as_ref();
+            if partition.is_some_and(|partition| partition.groups[application].owner == Some(client)) {
+                self.disowned(client, StoreId::new(index as u32));
+            }
+        }
+    }
+
+    fn client_changed(&mut self, client: ClientId, change: impl Fn(&mut Client)) {
+        let client = &mut self.clients[client.index()];
+        let up = |client: &Client| u32::from(client.connected && !client.paused);
+        let before = up(client);
+        change(client);
+        if let Some(application) = client.application {
+            let consumers_up = &mut self.tallies[usize::from(application)].consumers_up;
+            *consumers_up = *consumers_up + up(client) - before;
+        }
+    }
+
+    /// What a group had not reached was dropped; what it had passed over without processing it was skipped.
+    fn trimmed(&mut self, time: Time, store_id: StoreId, until: u64, cause: Removal) {
+        let dropped = match cause {
+            Removal::RetentionTime | Removal::RetentionSize | Removal::Purged => state::DROPPED,
+            _ => 0,
+        };
+        let (mut messages, mut bytes) = (0, 0);
+        let store = &mut self.stores[store_id.index()];
+        let Some(partition) = &mut store.partition else { return };
+        while partition.start < until
+            && let Some((offset, record)) = partition.pop()
+        {
+            if record.message == MessageId::MAX {
+                continue;
+            }
+            messages += 1;
+            bytes += u64::from(record.size.get());
+            self.distinct -= u64::from(!record.extra && self.distinct > 0);
+            for &application in &store.applications {
+                let application = usize::from(application);
+                let passed = partition.groups[application].passed > offset;
+                self.ledger.mark(record.message, application, if passed { state::SETTLED } else { dropped });
+            }
+        }
+        partition.start = partition.start.max(until);
+        self.storage.take(messages, bytes);
+        for application in store.applications.clone() {
+            let application = usize::from(application);
+            self.tallies[application].storage.take(messages, bytes);
+            let Some(partition) = &self.stores[store_id.index()].partition else { return };
+            let position = partition.groups[application].position.max(until);
+            self.move_group(time, store_id, application, position);
+        }
+    }
+
+    /// What groups passed over in the records that are still there, and nobody processed.
+    pub(crate) fn mark_passed_over(&mut self) {
+        for store in &self.stores {
+            let Some(partition) = &store.partition else { continue };
+            for &application in &store.applications {
+                let application = usize::from(application);
+                for record in partition.range(partition.start, partition.groups[application].passed) {
+                    self.ledger.mark(record.message, application, state::SETTLED);
+                }
+            }
+        }
+    }
+}
+
+impl Tally {
+    fn new(keys: usize, out_of_order_max: usize) -> Tally {
+        Tally {
+            backlog: Backlog::default(),
+            storage: Storage::default(),
+            in_flight: 0,
+            consumers_up: 0,
+            deliveries: 0,
+            redeliveries: 0,
+            duplicates: 0,
+            processed_after_warm_up: 0,
+            to_deliver: Histogram::default(),
+            to_process: Histogram::default(),
+            order: KeyOrder::new(keys, out_of_order_max),
+            rebalances: 0,
+            rebalancing: Duration::ZERO,
+            rebalancing_since: None,
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! The fate of every message for every application, in memory that follows what is in motion.
+
+use std::collections::BTreeMap;
+
+use brokerlab_event::{KeyId, MessageId, Time};
+
+use crate::intervals::IntervalSet;
+use crate::{Fate, FateCounts};
+
+/// Facts about a message.
+mod flag {
+    pub const OFFERED: u16 = 1;
+    pub const SENT: u16 = 2;
+    pub const CONFIRMED: u16 = 4;
+    pub const REFUSED: u16 = 8;
+    pub const RETURNED: u16 = 16;
+    pub const UNROUTED: u16 = 32;
+    /// A partition stores it or has stored it.
+    pub const LOGGED: u16 = 64;
+    /// Counted among the entries that may be retired.
+    pub const FINAL: u16 = 128;
+}
+
+/// Facts about a message and an application.
+pub(crate) mod state {
+    pub const DELIVERED: u8 = 1;
+    pub const PROCESSED: u8 = 2;
+    pub const DROPPED: u8 = 4;
+    pub const MISSED: u8 = 8;
+    /// Settled, or passed over by the group.
+    pub const SETTLED: u8 = 16;
+    /// Still to be had, by the census.
+    pub const REMAINS: u8 = 32;
+}
+
+/// What is known of a message. Kept small: logs hold one for each record that a group has still to read.
+#[derive(Clone, Copy, Default)]
+struct Entry {
+    intended: u64,
+    key: KeyId,
+    /// Copies in queues. Partitions do not count: their records outlive what anybody asks of them.
+    copies: u16,
+    /// Applications that may still process it for the first time.
+    open: u16,
+    flags: u16,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 24, "an entry of the ledger stays small");
+
+/// What processing a message meant.
+pub(crate) enum Processing {
+    /// The first time for this application.
+    First { intended: Time, key: KeyId },
+    /// The first time, but so late that its send time and key are forgotten.
+    Late,
+    /// A duplicate.
+    Again,
+}
+
+/// One entry for each message in motion: a ring indexed by message number. Its front is retired as soon as the
+/// fates there cannot change; messages that take much longer than their neighbours move to a map, so that they
+/// do not hold up the ring. A message that is in neither was processed by every application (or missed by it,
+/// which is remembered in runs), therefore a late duplicate of it is still known as one.
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    applications: usize,
+    /// The option of this name.
+    window: u64,
+    entries: Vec<Entry>,
+    /// One byte per message and application, beside `entries`.
+    states: Vec<u8>,
+    base: u64,
+    end: u64,
+    /// Entries of the ring that are final and wait for the front.
+    finals: u64,
+    stragglers: BTreeMap<u64, (Entry, Box<[u8]>)>,
+    confirms_seen: bool,
+    offered: u64,
+    retired: Vec<FateCounts>,
+    retired_unconfirmed: IntervalSet,
+    retired_missed: Vec<IntervalSet>,
+    /// The fate of each message and application, where somebody wants to know it.
+    kept: Option<Vec<Fate>>,
+}
+
+impl Ledger {
+    pub fn new(applications: usize, window: u64, keep: bool) -> Ledger {
+        const CAPACITY: usize = 1024;
+        Ledger {
+            applications,
+            window,
+            entries: vec![Entry::default(); CAPACITY],
+            states: vec![0; CAPACITY * applications],
+            base: 0,
+            end: 0,
+            finals: 0,
+            stragglers: BTreeMap::new(),
+            confirms_seen: false,
+            offered: 0,
+            retired: vec![FateCounts::default(); applications],
+            retired_unconfirmed: IntervalSet::default(),
+            retired_missed: vec![IntervalSet::default(); applications],
+            kept: keep.then(Vec::new),
+        }
+    }
+
+    pub fn offered_count(&self) -> u64 {
+        self.offered
+    }
+
+    #[inline]
+    pub fn offered(&mut self, message: MessageId, time: Time, key: KeyId) {
+        let first = self.touch(message, |entry, _| {
+            let first = entry.flags & flag::OFFERED == 0;
+            if first {
+                (entry.intended, entry.key) = (time.as_nanos(), key);
+            }
+            entry.flags |= flag::OFFERED;
+            first
+        });
+        assert_eq!(first, Some(true), "{message} was offered twice");
+        self.offered += 1;
+    }
+
+    /// True for the first time.
+    #[inline]
+    pub fn sent(&mut self, message: MessageId) -> bool {
+        self.raise(message, flag::SENT)
+    }
+
+    pub fn refused(&mut self, message: MessageId) {
+        self.raise(message, flag::REFUSED);
+    }
+
+    pub fn returned(&mut self, message: MessageId) {
+        self.raise(message, flag::RETURNED);
+    }
+
+    pub fn unrouted(&mut self, message: MessageId) {
+        self.raise(message, flag::UNROUTED);
+    }
+
+    #[inline]
+    fn raise(&mut self, message: MessageId, flag: u16) -> bool {
+        let first = self.touch(message, |entry, _| {
+            let first = entry.flags & flag == 0;
+            entry.flags |= flag;
+            first
+        });
+        first.unwrap_or(false)
+    }
+
+    /// For the first confirm of a message: `Some`, with the intended send time unless that is forgotten.
+    #[inline]
+    pub fn confirmed(&mut self, message: MessageId) -> Option<Option<Time>> {
+        self.confirms_seen = true;
+        let found = self.touch(message, |entry, _| {
+            let first = entry.flags & flag::CONFIRMED == 0;
+            entry.flags |= flag::CONFIRMED;
+            first.then_some(Time::from_nanos(entry.intended))
+        });
+        match found {
+            Some(first) => first.map(Some),
+            None => self.retired_unconfirmed.remove(message.get()).then_some(None),
+        }
+    }
+
+    /// The intended send time where this is the first delivery to the application.
+    #[inline]
+    pub fn delivered(&mut self, message: MessageId, application: usize) -> Option<Time> {
+        let first = self.touch(message, |entry, states| {
+            let first = states[application] & state::DELIVERED == 0;
+            if is_closed_as_missed(states[application]) {
+                entry.open += 1;
+            }
+            states[application] |= state::DELIVERED;
+            first.then_some(Time::from_nanos(entry.intended))
+        });
+        first.flatten()
+    }
+
+    #[inline]
+    pub fn processed(&mut self, message: MessageId, application: usize) -> Processing {
+        let found = self.touch(message, |entry, states| {
+            let own = &mut states[application];
+            if *own & state::PROCESSED != 0 {
+                return Processing::Again;
+            }
+            if !is_closed_as_missed(*own) {
+                entry.open -= 1;
+            }
+            *own |= state::PROCESSED;
+            Processing::First { intended: Time::from_nanos(entry.intended), key: entry.key }
+        });
+        found.unwrap_or_else(|| self.processed_after_retirement(message, application))
+    }
+
+    /// Nearly always a duplicate. Only where a broadcast missed the application, and a repeated attempt reached
+    /// it after all, is it the first time.
+    #[cold]
+    fn processed_after_retirement(&mut self, message: MessageId, application: usize) -> Processing {
+        if !self.retired_missed[application].remove(message.get()) {
+            return Processing::Again;
+        }
+        self.retired[application][Fate::Missed] -= 1;
+        self.retired[application][Fate::Processed] += 1;
+        keep(&mut self.kept, message.index() * self.applications + application, Fate::Processed);
+        Processing::Late
+    }
+
+    #[inline]
+    pub fn missed(&mut self, message: MessageId, application: usize) {
+        self.touch(message, |entry, states| {
+            let own = &mut states[application];
+            if *own & (state::MISSED | state::PROCESSED | state::DELIVERED) == 0 {
+                entry.open -= 1;
+            }
+            *own |= state::MISSED;
+        });
+    }
+
+    /// Marks a message for an application.
+    #[inline]
+    pub fn mark(&mut self, message: MessageId, application: usize, bits: u8) {
+        self.touch(message, |_, states| states[application] |= bits);
+    }
+
+    /// A copy came into a queue; true where it is the only one.
+    #[inline]
+    pub fn queued(&mut self, message: MessageId) -> bool {
+        let first = self.touch(message, |entry, _| {
+            entry.copies = entry.copies.saturating_add(1);
+            entry.copies == 1
+        });
+        first.unwrap_or_else(|| self.queued_after_retirement(message))
+    }
+
+    /// A repeated attempt can come when everybody is done with the message. Its new copy is watched as a straggler.
+    #[cold]
+    fn queued_after_retirement(&mut self, message: MessageId) -> bool {
+        let id = message.get();
+        let mut flags = flag::OFFERED | flag::SENT;
+        if !self.retired_unconfirmed.remove(id) {
+            flags |= flag::CONFIRMED;
+        }
+        let mut states = vec![state::PROCESSED | state::DELIVERED; self.applications].into_boxed_slice();
+        for (application, own) in states.iter_mut().enumerate() {
+            let missed = self.retired_missed[application].remove(id);
+            if missed {
+                *own = state::MISSED;
+            }
+            self.retired[application][if missed { Fate::Missed } else { Fate::Processed }] -= 1;
+        }
+        let entry = Entry { intended: 0, key: KeyId::NONE, copies: 1, open: 0, flags };
+        self.stragglers.insert(id, (entry, states));
+        true
+    }
+
+    /// A copy left a queue that serves these applications; true where it was the last.
+    #[inline]
+    pub fn dequeued(&mut self, message: MessageId, applications: &[u16], bits: u8) -> bool {
+        let last = self.touch(message, |entry, states| {
+            for &application in applications {
+                states[usize::from(application)] |= bits;
+            }
+            entry.copies = entry.copies.saturating_sub(1);
+            entry.copies == 0
+        });
+        last.unwrap_or(false)
+    }
+
+    /// A record came into a partition; true where the message was not in one before.
+    #[inline]
+    pub fn logged(&mut self, message: MessageId) -> bool {
+        self.raise(message, flag::LOGGED)
+    }
+
+    /// Finds the entry of a message, changes it and looks whether it became final. Nothing for retired messages.
+    #[inline(always)]
+    fn touch<R>(&mut self, message: MessageId, change: impl FnOnce(&mut Entry, &mut [u8]) -> R) -> Option<R> {
+        let id = message.get();
+        if id >= self.end {
+            self.extend_to(id);
+        }
+        if id < self.base {
+            return self.touch_straggler(id, change);
+        }
+        let index = id as usize & (self.entries.len() - 1);
+        let states = &mut self.states[index * self.applications..][..self.applications];
+        let entry = &mut self.entries[index];
+        let result = change(entry, states);
+        let is_final = is_final(entry, self.confirms_seen);
+        let was_final = entry.flags & flag::FINAL != 0;
+        if is_final != was_final {
+            entry.flags ^= flag::FINAL;
+            self.finals = if is_final { self.finals + 1 } else { self.finals - 1 };
+        }
+        if is_final && (!was_final || id == self.base) {
+            self.retire_front();
+        }
+        Some(result)
+    }
+
+    #[cold]
+    fn touch_straggler<R>(&mut self, id: u64, change: impl FnOnce(&mut Entry, &mut [u8]) -> R) -> Option<R> {
+        let (entry, states) = self.stragglers.get_mut(&id)?;
+        let result = change(entry, states);
+        if is_final(entry, self.confirms_seen) {
+            let (entry, states) = self.stragglers.remove(&id).expect("it was found just now");
+            self.retire(id, &entry, &states);
+        }
+        Some(result)
+    }
+
+    /// Makes room up to this message. The numbers between come in a moment or never; they hold no fate until
+    /// they are offered.
+    #[inline]
+    fn extend_to(&mut self, id: u64) {
+        while self.end <= id {
+            if self.end - self.base == self.entries.len() as u64 {
+                self.grow();
+            }
+            let index = self.end as usize & (self.entries.len() - 1);
+            self.entries[index] = Entry { key: KeyId::NONE, open: self.applications as u16, ..Entry::default() };
+            self.states[index * self.applications..][..self.applications].fill(0);
+            self.end += 1;
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let (old, new) = (self.entries.len(), self.entries.len() * 2);
+        let mut entries = vec![Entry::default(); new];
+        let mut states = vec![0; new * self.applications];
+        for id in self.base..self.end {
+            let (from, to) = (id as usize & (old - 1), id as usize & (new - 1));
+            entries[to] = self.entries[from];
+            states[to * self.applications..][..self.applications]
+                .copy_from_slice(&self.states[from * self.applications..][..self.applications]);
+        }
+        (self.entries, self.states) = (entries, states);
+    }
+
+    #[inline]
+    fn retire_front(&mut self) {
+        if !self.confirms_seen && self.end - self.base < self.window {
+            return;
+        }
+        while self.base < self.end {
+            let index = self.base as usize & (self.entries.len() - 1);
+            let entry = self.entries[index];
+            // Not the flag: what was final before the first confirm of the run is not any more.
+            if !is_final(&entry, self.confirms_seen) {
+                break;
+            }
+            self.retire_from_ring(index, &entry);
+        }
+        let length = self.end - self.base;
+        if length > self.window && self.finals >= length - length / 4 {
+            self.move_stragglers(length / 2);
+        }
+    }
+
+    fn retire_from_ring(&mut self, index: usize, entry: &Entry) {
+        if entry.flags & flag::FINAL != 0 {
+            self.finals -= 1;
+        }
+        // The states are lent out while the counts change.
+        let states = core::mem::take(&mut self.states);
+        self.retire(self.base, entry, &states[index * self.applications..][..self.applications]);
+        self.states = states;
+        self.base += 1;
+    }
+
+    /// Most of the ring is final, and its front is not: the few that are not move out of the older half.
+    #[cold]
+    fn move_stragglers(&mut self, count: u64) {
+        for _ in 0..count {
+            let index = self.base as usize & (self.entries.len() - 1);
+            let entry = self.entries[index];
+            if is_final(&entry, self.confirms_seen) {
+                self.retire_from_ring(index, &entry);
+            } else {
+                if entry.flags & flag::FINAL != 0 {
+                    self.finals -= 1;
+                }
+                let states = &self.states[index * self.applications..][..self.applications];
+                let entry = Entry { flags: entry.flags & !flag::FINAL, ..entry };
+                self.stragglers.insert(self.base, (entry, states.into()));
+                self.base += 1;
+            }
+        }
+    }
+
+    fn retire(&mut self, id: u64, entry: &Entry, states: &[u8]) {
+        if entry.flags & flag::CONFIRMED == 0 {
+            self.retired_unconfirmed.insert(id);
+        }
+        for (application, &own) in states.iter().enumerate() {
+            let fate = fate(entry.flags, own, true);
+            self.retired[application][fate] += 1;
+            if fate == Fate::Missed {
+                self.retired_missed[application].insert(id);
+            }
+            keep(&mut self.kept, id as usize * self.applications + application, fate);
+        }
+    }
+
+    /// The fates per application at the end of the run, and of each message where that was asked for.
+    ///
+    /// # Panics
+    /// Panics where the fates of an application do not sum to what was offered: the books must balance.
+    pub fn finish(self, census: bool) -> (Vec<FateCounts>, Option<Vec<Fate>>) {
+        let Ledger { applications, entries, states, base, end, mut retired, mut kept, stragglers, .. } = self;
+        let mut close = |id: u64, entry: &Entry, states: &[u8]| {
+            if entry.flags & flag::OFFERED == 0 {
+                return;
+            }
+            for (application, &own) in states.iter().enumerate() {
+                let fate = fate(entry.flags, own, census);
+                retired[application][fate] += 1;
+                keep(&mut kept, id as usize * applications + application, fate);
+            }
+        };
+        for (id, (entry, states)) in &stragglers {
+            close(*id, entry, states);
+        }
+        for id in base..end {
+            let index = id as usize & (entries.len() - 1);
+            close(id, &entries[index], &states[index * applications..][..applications]);
+        }
+        for counts in &retired {
+            assert_eq!(counts.sum(), self.offered, "every message that was offered has exactly one fate");
+        }
+        (retired, kept)
+    }
+}
+
+/// True where no event that may still come can change a fate or a count.
+#[inline(always)]
+fn is_final(entry: &Entry, confirms_seen: bool) -> bool {
+    let confirmed = entry.flags & flag::CONFIRMED != 0 || !confirms_seen;
+    entry.open == 0 && entry.copies == 0 && confirmed && entry.flags & flag::OFFERED != 0
+}
+
+/// An application that was missed has nothing in hand to process, unless a repeated attempt reached it.
+#[inline(always)]
+fn is_closed_as_missed(own: u8) -> bool {
+    own & (state::MISSED | state::DELIVERED | state::PROCESSED) == state::MISSED
+}
+
+fn keep(kept: &mut Option<Vec<Fate>>, index: usize, fate: Fate) {
+    if let Some(kept) = kept {
+        if kept.len() <= index {
+            kept.resize(index + 1, Fate::NotSent);
+        }
+        kept[index] = fate;
+    }
+}
+
+/// The order of precedence. Without a census nobody knows what the broker still holds, so what was confirmed and
+/// not seen again is unknown.
+fn fate(flags: u16, own: u8, census: bool) -> Fate {
+    let is = |flag: u16| flags & flag != 0;
+    let remains = own & state::REMAINS != 0;
+    if own & state::PROCESSED != 0 {
+        Fate::Processed
+    } else if own & state::DROPPED != 0 || (is(flag::UNROUTED) && !is(flag::RETURNED)) {
+        Fate::DroppedByPolicy
+    } else if own & state::MISSED != 0 {
+        Fate::Missed
+    } else if own & state::SETTLED != 0 && !remains {
+        Fate::Skipped
+    } else if is(flag::CONFIRMED) && !remains && !is(flag::RETURNED) {
+        // A message that was returned is confirmed as well: the broker has done with it what it could.
+        if census { Fate::Lost } else { Fate::Unknown }
+    } else if remains {
+        Fate::InBacklog
+    } else if is(flag::REFUSED) {
+        Fate::Refused
+    } else if is(flag::RETURNED) {
+        Fate::Returned
+    } else if is(flag::SENT) {
+        Fate::Unconfirmed
+    } else {
+        Fate::NotSent
+    }
+}

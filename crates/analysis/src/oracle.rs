@@ -1,0 +1,218 @@
+//! Judges a whole run by definition: for every message and application it looks through all events. Slow, simple,
+//! and on purpose without anything in common with the streaming judges beside the result types, so that the two
+//! can be held against each other in tests.
+
+use brokerlab_event::{
+    ApplicationId, ClientId, Event, MessageId, Outcome, Record, Removal, RunHeader, StoreId, StoreKind,
+};
+
+use crate::Fate;
+
+/// What the oracle finds for one application.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Findings {
+    /// The fate of every message that was offered, in the order of their numbers.
+    pub fates: Vec<(MessageId, Fate)>,
+    /// Processings after the first of a message.
+    pub duplicates: u64,
+    /// Deliveries marked as made before.
+    pub redeliveries: u64,
+    /// First processings of a message after a later message of its key.
+    pub key_order_violations: u64,
+}
+
+impl Findings {
+    /// How many messages met this fate.
+    pub fn count(&self, fate: Fate) -> u64 {
+        self.fates.iter().filter(|(_, own)| *own == fate).count() as u64
+    }
+}
+
+/// What happened to the application in this run, whose driver made a census.
+pub fn findings(header: &RunHeader, records: &[Record], application: ApplicationId) -> Findings {
+    let run = Run { header, records, application };
+    let mut offered: Vec<MessageId> = records
+        .iter()
+        .filter_map(|record| match record.event {
+            Event::Offered { message, .. } => Some(message),
+            _ => None,
+        })
+        .collect();
+    offered.sort();
+    let processings = run.processings();
+    let redelivered = |event: &&Event| match **event {
+        Event::Delivered { consumer, redelivered, .. } => redelivered && run.is_own(consumer),
+        _ => false,
+    };
+    Findings {
+        fates: offered.iter().map(|&message| (message, run.fate(message))).collect(),
+        duplicates: (0..processings.len()).filter(|&n| processings[..n].contains(&processings[n])).count() as u64,
+        redeliveries: run.events().filter(redelivered).count() as u64,
+        key_order_violations: run.violations(&processings),
+    }
+}
+
+/// Where a message was stored in a partition, and which event trimmed it there, for which cause.
+struct Place {
+    store: StoreId,
+    offset: u64,
+    trim: Option<(usize, Removal)>,
+}
+
+struct Run<'a> {
+    header: &'a RunHeader,
+    records: &'a [Record],
+    application: ApplicationId,
+}
+
+impl Run<'_> {
+    fn events(&self) -> impl Iterator<Item = &Event> {
+        self.records.iter().map(|record| &record.event)
+    }
+
+    fn is_own(&self, client: ClientId) -> bool {
+        self.header.application_of(client) == Some(self.application)
+    }
+
+    /// The messages that the application processed, in order, duplicates included.
+    fn processings(&self) -> Vec<MessageId> {
+        self.events()
+            .filter_map(|event| match *event {
+                Event::Processed { message, consumer, .. } if self.is_own(consumer) => Some(message),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn violations(&self, processings: &[MessageId]) -> u64 {
+        let key_of = |wanted: MessageId| {
+            self.events().find_map(|event| match *event {
+                Event::Offered { message, key, .. } if message == wanted => key.some(),
+                _ => None,
+            })
+        };
+        let violates = |n: usize| {
+            let (message, earlier) = (processings[n], &processings[..n]);
+            let key = key_of(message);
+            let overtaken = earlier.iter().any(|&other| other > message && key.is_some() && key_of(other) == key);
+            overtaken && !earlier.contains(&message)
+        };
+        (0..processings.len()).filter(|&n| violates(n)).count() as u64
+    }
+
+    fn fate(&self, message: MessageId) -> Fate {
+        let any = |is: &dyn Fn(&Event) -> bool| self.events().any(is);
+        let sent = any(&|event| matches!(*event, Event::Sent { message: m, .. } if m == message));
+        let confirmed = any(&|event| matches!(*event, Event::Confirmed { message: m, .. } if m == message));
+        let refused = any(&|event| matches!(*event, Event::Refused { message: m, .. } if m == message));
+        let returned = any(&|event| matches!(*event, Event::Returned { message: m, .. } if m == message));
+        let unrouted = any(&|event| matches!(*event, Event::Unrouted { message: m } if m == message));
+        let remains = self.remains(message);
+        if self.processings().contains(&message) {
+            Fate::Processed
+        } else if self.was_dropped(message) || (unrouted && !returned) {
+            Fate::DroppedByPolicy
+        } else if self.was_missed(message) {
+            Fate::Missed
+        } else if self.was_skipped(message) && !remains {
+            Fate::Skipped
+        } else if confirmed && !remains && !returned {
+            Fate::Lost
+        } else if remains {
+            Fate::InBacklog
+        } else if refused {
+            Fate::Refused
+        } else if returned {
+            Fate::Returned
+        } else if sent {
+            Fate::Unconfirmed
+        } else {
+            Fate::NotSent
+        }
+    }
+
+    fn was_missed(&self, wanted: MessageId) -> bool {
+        self.events().any(|event| match *event {
+            Event::Missed { message, application } => message == wanted && application == self.application,
+            _ => false,
+        })
+    }
+
+    /// Every place of a partition where the message was stored: partition, offset, and where in the run the
+    /// record was trimmed, with the cause.
+    fn places(&self, wanted: MessageId) -> Vec<Place> {
+        let mut places = Vec::new();
+        for (index, event) in self.events().enumerate() {
+            let Event::Stored { message, store, offset, .. } = *event else { continue };
+            let in_partition = matches!(self.header.stores[store.index()].kind, StoreKind::Partition { .. });
+            if message == wanted && in_partition && self.header.served_by(store).contains(&self.application) {
+                let trim = self.events().enumerate().skip(index).find_map(|(later, event)| match *event {
+                    Event::Trimmed { store: s, until, cause } if s == store && until > offset => Some((later, cause)),
+                    _ => None,
+                });
+                places.push(Place { store, offset: offset.get(), trim });
+            }
+        }
+        places
+    }
+
+    /// The group of the application committed beyond the place, or was set beyond it, in this part of the run.
+    fn passed(&self, store: StoreId, offset: u64, before: usize) -> bool {
+        self.events().take(before).any(|event| match *event {
+            Event::Committed { consumer, store: s, offset: to }
+            | Event::Assigned { consumer, store: s, offset: to, .. } => {
+                s == store && to.get() > offset && self.is_own(consumer)
+            }
+            _ => false,
+        })
+    }
+
+    fn was_dropped(&self, wanted: MessageId) -> bool {
+        let by_policy = |cause| matches!(cause, Removal::RetentionTime | Removal::RetentionSize | Removal::Purged);
+        let from_queue = self.events().any(|event| match *event {
+            Event::Removed { message, store, cause, .. } => {
+                message == wanted && by_policy(cause) && self.header.served_by(store).contains(&self.application)
+            }
+            _ => false,
+        });
+        let from_log = self.places(wanted).into_iter().any(|Place { store, offset, trim }| {
+            trim.is_some_and(|(at, cause)| by_policy(cause) && !self.passed(store, offset, at))
+        });
+        from_queue || from_log
+    }
+
+    fn was_skipped(&self, wanted: MessageId) -> bool {
+        let settled = self.events().any(|event| match *event {
+            Event::Settled { message, consumer, outcome, .. } => {
+                message == wanted && outcome != Outcome::Requeue && self.is_own(consumer)
+            }
+            Event::Removed { message, store, cause, .. } => {
+                message == wanted
+                    && matches!(cause, Removal::Acked | Removal::AutoAcked | Removal::Rejected)
+                    && self.header.served_by(store).contains(&self.application)
+            }
+            _ => false,
+        });
+        let passed = self.places(wanted).into_iter().any(|Place { store, offset, trim }| {
+            self.passed(store, offset, trim.map_or(self.records.len(), |(at, _)| at))
+        });
+        settled || passed
+    }
+
+    fn remains(&self, wanted: MessageId) -> bool {
+        let counted = self.events().any(|event| match *event {
+            Event::Remaining { message, application } => message == wanted && application == self.application,
+            _ => false,
+        });
+        let in_range = self.places(wanted).into_iter().any(|Place { store: place, offset, .. }| {
+            self.events().any(|event| match *event {
+                Event::RemainingRange { store, application, from, until } => {
+                    let range = from.get()..until.get();
+                    store == place && application == self.application && range.contains(&offset)
+                }
+                _ => false,
+            })
+        });
+        counted || in_range
+    }
+}

@@ -1,0 +1,106 @@
+//! Queues and partitions as far as events tell of them: what a partition still holds, and where its groups are.
+
+use std::collections::VecDeque;
+
+use brokerlab_event::{Bytes, ClientId, MessageId, Offset, RunHeader, StoreInfo, StoreKind};
+
+/// A record of a partition.
+#[derive(Clone, Copy)]
+pub(crate) struct LogRecord {
+    /// [`MessageId::MAX`] where an offset holds no message.
+    pub message: MessageId,
+    pub size: Bytes,
+    /// The message was stored before, so this is another copy of it.
+    pub extra: bool,
+}
+
+const _: () = assert!(size_of::<LogRecord>() <= 10, "a record of a log stays small");
+
+impl LogRecord {
+    fn none() -> LogRecord {
+        LogRecord { message: MessageId::MAX, size: Bytes::new(0), extra: true }
+    }
+}
+
+/// Where the group of an application is in a partition.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct GroupPlace {
+    /// The furthest that it ever committed or was assigned: what lies below and is not processed was passed over.
+    pub passed: u64,
+    /// One after the last record processed; an assignment moves it, back or forth.
+    pub position: u64,
+    /// One after the last record delivered since the assignment.
+    pub delivered: u64,
+    pub owner: Option<ClientId>,
+}
+
+impl GroupPlace {
+    pub fn in_flight(&self) -> u64 {
+        self.delivered.saturating_sub(self.position)
+    }
+}
+
+/// A partition.
+#[derive(Clone, Default)]
+pub(crate) struct Partition {
+    pub start: u64,
+    pub records: VecDeque<LogRecord>,
+    /// Indexed by application.
+    pub groups: Vec<GroupPlace>,
+}
+
+impl Partition {
+    pub fn end(&self) -> u64 {
+        self.start + self.records.len() as u64
+    }
+
+    /// Appends at this offset. Offsets that were passed over hold no message.
+    #[inline]
+    pub fn append(&mut self, offset: Offset, record: LogRecord) {
+        let offset = offset.get();
+        if self.records.is_empty() {
+            self.start = self.start.max(offset);
+        }
+        while self.end() < offset {
+            self.records.push_back(LogRecord::none());
+        }
+        assert_eq!(self.end(), offset, "a partition grows at its end");
+        self.records.push_back(record);
+    }
+
+    pub fn pop(&mut self) -> Option<(u64, LogRecord)> {
+        let record = self.records.pop_front()?;
+        self.start += 1;
+        Some((self.start - 1, record))
+    }
+
+    /// The records from one offset up to another, as far as they are there.
+    pub fn range(&self, from: u64, until: u64) -> impl Iterator<Item = LogRecord> + '_ {
+        let index = |offset: u64| (offset.clamp(self.start, self.end()) - self.start) as usize;
+        let (from, until) = (index(from), index(until));
+        self.records.range(from..until.max(from)).copied().filter(|record| record.message != MessageId::MAX)
+    }
+}
+
+/// A queue or a partition.
+#[derive(Clone)]
+pub(crate) struct Store {
+    /// The applications that it serves.
+    pub applications: Vec<u16>,
+    /// Nothing for a queue.
+    pub partition: Option<Partition>,
+}
+
+pub(crate) fn stores_of(header: &RunHeader) -> Vec<Store> {
+    header.stores.iter().map(|info| store_of(info, header.applications.len())).collect()
+}
+
+fn store_of(info: &StoreInfo, applications: usize) -> Store {
+    let partition = match info.kind {
+        StoreKind::Queue => None,
+        StoreKind::Partition { .. } => {
+            Some(Partition { groups: vec![GroupPlace::default(); applications], ..Partition::default() })
+        }
+    };
+    Store { applications: info.applications.iter().map(|application| application.get()).collect(), partition }
+}

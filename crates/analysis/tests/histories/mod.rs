@@ -1,0 +1,425 @@
+//! Histories that a broker could have written: a toy broker driven by random choices. It knows just enough to
+//! write only what is legal (nothing is processed that was not delivered, what a dead consumer held is gone), and
+//! does as it pleases otherwise: it loses, repeats, reorders, commits before the work.
+
+use brokerlab_event::{
+    ApplicationId, ApplicationInfo, Bytes, ClientId, ClientInfo, ClientRole, Count, Departure, Event, EventLog, KeyId,
+    KeyTable, MessageId, Model, Observer, Offset, Outcome, Refusal, Removal, RunHeader, StoreId, StoreInfo, StoreKind,
+    Time,
+};
+
+pub const APPLICATIONS: usize = 2;
+const CONSUMERS_EACH: usize = 2;
+const KEYS: u32 = 3;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    SharedQueue,
+    Fanout,
+    Broadcast,
+    Log,
+}
+
+pub const SHAPES: [Shape; 4] = [Shape::SharedQueue, Shape::Fanout, Shape::Broadcast, Shape::Log];
+
+/// One producer, two applications of two consumers each, and the stores of the shape.
+pub fn header(shape: Shape) -> RunHeader {
+    let application = |n: usize| ApplicationId::new(n as u16);
+    let mut clients = vec![ClientInfo { name: "producer/1".into(), role: ClientRole::Producer }];
+    for n in 0..APPLICATIONS {
+        for number in 1..=CONSUMERS_EACH {
+            clients.push(ClientInfo { name: format!("app{n}/{number}"), role: ClientRole::Consumer(application(n)) });
+        }
+    }
+    let all: Vec<ApplicationId> = (0..APPLICATIONS).map(application).collect();
+    let store = |name: &str, kind, applications: &[ApplicationId]| StoreInfo {
+        name: name.into(),
+        kind,
+        applications: applications.to_vec(),
+    };
+    let stores = match shape {
+        Shape::SharedQueue => vec![store("work", StoreKind::Queue, &all)],
+        Shape::Fanout => all.iter().map(|&a| store("own", StoreKind::Queue, &[a])).collect(),
+        Shape::Broadcast => Vec::new(),
+        Shape::Log => (0..2).map(|index| store("log", StoreKind::Partition { index }, &all)).collect(),
+    };
+    let mut keys = KeyTable::default();
+    for key in 0..KEYS {
+        keys.push(&[key as u8]);
+    }
+    RunHeader {
+        title: "history".into(),
+        contender: format!("{shape:?}"),
+        model: Model::Queue,
+        seed: 0,
+        demand_digest: 0,
+        horizon: Time::from_nanos(1_000_000),
+        warm_up: Time::ZERO,
+        applications: all.iter().map(|id| ApplicationInfo { name: id.to_string() }).collect(),
+        clients,
+        stores,
+        faults: Vec::new(),
+        keys,
+        promises: Vec::new(),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Held {
+    message: MessageId,
+    store: StoreId,
+    offset: u64,
+    /// The delivery settled itself, or the store is a log: nobody has to say anything about it.
+    settled: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Stored {
+    message: MessageId,
+    offset: u64,
+    delivered: u32,
+    in_hands: bool,
+}
+
+#[derive(Default)]
+struct Store {
+    content: Vec<Stored>,
+    next: u64,
+    start: u64,
+    /// Per application: committed offset, position, owner.
+    groups: Vec<(Option<u64>, u64, Option<usize>)>,
+}
+
+pub struct World {
+    shape: Shape,
+    now: u64,
+    offered: u64,
+    waiting: Vec<MessageId>,
+    unconfirmed: Vec<MessageId>,
+    stores: Vec<Store>,
+    connected: Vec<bool>,
+    held: Vec<Vec<Held>>,
+    pub log: EventLog,
+}
+
+fn client(consumer: usize) -> ClientId {
+    ClientId::new(1 + consumer as u32)
+}
+
+fn application(consumer: usize) -> usize {
+    consumer / CONSUMERS_EACH
+}
+
+impl World {
+    pub fn new(shape: Shape) -> World {
+        let stores = header(shape).stores.len();
+        let groups = || vec![(None, 0, None); APPLICATIONS];
+        World {
+            shape,
+            now: 0,
+            offered: 0,
+            waiting: Vec::new(),
+            unconfirmed: Vec::new(),
+            stores: (0..stores).map(|_| Store { groups: groups(), ..Store::default() }).collect(),
+            connected: vec![false; APPLICATIONS * CONSUMERS_EACH],
+            held: vec![Vec::new(); APPLICATIONS * CONSUMERS_EACH],
+            log: EventLog::default(),
+        }
+    }
+
+    fn write(&mut self, event: Event) {
+        self.log.observe(Time::from_nanos(self.now), event);
+    }
+
+    /// One random step: `what` chooses the kind, `who` the entity, `how` the manner.
+    pub fn step(&mut self, what: u8, who: u8, how: u8) {
+        self.now += u64::from(how % 4);
+        let consumer = usize::from(who) % self.connected.len();
+        match what % 20 {
+            0..=2 => self.offer(who),
+            3..=5 => self.send(who, how),
+            6 | 7 => self.confirm(who),
+            8..=10 => self.deliver(consumer, who, how),
+            11..=13 => self.process(consumer, how),
+            14 => self.settle(consumer, how),
+            15 => self.come_or_go(consumer, how),
+            16 => self.remove(who, how),
+            17 => self.commit(consumer, how),
+            18 => self.assign(consumer, who, how),
+            _ => self.settle(consumer, 0),
+        }
+    }
+
+    fn offer(&mut self, who: u8) {
+        let message = MessageId::new(self.offered);
+        self.offered += 1;
+        let key = if u32::from(who) % (KEYS + 1) == KEYS { KeyId::NONE } else { KeyId::new(u32::from(who) % KEYS) };
+        self.write(Event::Offered { message, producer: ClientId::new(0), key, size: Bytes::new(100) });
+        self.waiting.push(message);
+    }
+
+    /// Sends a waiting message, or an unconfirmed one again; it is stored, refused, returned, lost or dropped.
+    fn send(&mut self, who: u8, how: u8) {
+        let again = how % 8 == 7 && !self.unconfirmed.is_empty();
+        let message = if again {
+            self.unconfirmed[usize::from(who) % self.unconfirmed.len()]
+        } else if self.waiting.is_empty() {
+            return;
+        } else {
+            self.waiting.remove(0)
+        };
+        let producer = ClientId::new(0);
+        self.write(Event::Sent { message, producer, attempt: Count::new(1 + u16::from(again)) });
+        match how / 8 {
+            0 => self.write(Event::Refused { message, producer, reason: Refusal::Full }),
+            1 => {
+                self.write(Event::Unrouted { message });
+                self.unconfirmed.push(message);
+            }
+            2 => {
+                self.write(Event::Unrouted { message });
+                self.write(Event::Returned { message, producer });
+                self.unconfirmed.push(message);
+            }
+            3 => self.unconfirmed.push(message),
+            _ => {
+                self.accept(message, who);
+                self.unconfirmed.push(message);
+            }
+        }
+    }
+
+    fn accept(&mut self, message: MessageId, who: u8) {
+        let stores = match self.shape {
+            Shape::Broadcast => return self.broadcast(message),
+            Shape::SharedQueue => vec![0],
+            Shape::Fanout => (0..APPLICATIONS).collect(),
+            Shape::Log => vec![usize::from(who) % self.stores.len()],
+        };
+        for index in stores {
+            let offset = self.stores[index].next;
+            self.stores[index].next += 1;
+            self.stores[index].content.push(Stored { message, offset, delivered: 0, in_hands: false });
+            self.write(Event::Stored {
+                message,
+                store: StoreId::new(index as u32),
+                offset: Offset::new(offset),
+                size: Bytes::new(110),
+            });
+        }
+    }
+
+    fn broadcast(&mut self, message: MessageId) {
+        for app in 0..APPLICATIONS {
+            let connected = (0..self.connected.len()).find(|&c| application(c) == app && self.connected[c]);
+            match connected {
+                None => self.write(Event::Missed { message, application: ApplicationId::new(app as u16) }),
+                Some(consumer) => self.hand_over(consumer, message, StoreId::MAX, 0, false, true),
+            }
+        }
+    }
+
+    fn hand_over(&mut self, consumer: usize, message: MessageId, store: StoreId, at: u64, again: bool, auto: bool) {
+        let (offset, consumer_id) = (Offset::new(at), client(consumer));
+        self.write(Event::Delivered { message, consumer: consumer_id, store, offset, redelivered: again });
+        if auto {
+            let outcome = Outcome::Automatic;
+            self.write(Event::Settled { message, consumer: consumer_id, store, offset, outcome });
+        }
+        self.held[consumer].push(Held { message, store, offset: at, settled: auto || self.shape == Shape::Log });
+    }
+
+    fn confirm(&mut self, who: u8) {
+        if !self.unconfirmed.is_empty() {
+            let message = self.unconfirmed[usize::from(who) % self.unconfirmed.len()];
+            // A producer does not send again what is confirmed.
+            self.unconfirmed.retain(|&other| other != message);
+            self.write(Event::Confirmed { message, producer: ClientId::new(0) });
+        }
+    }
+
+    fn deliver(&mut self, consumer: usize, who: u8, how: u8) {
+        if !self.connected[consumer] || self.stores.is_empty() {
+            return;
+        }
+        let own = application(consumer);
+        let index = match self.shape {
+            Shape::Fanout => own,
+            _ => usize::from(who / 16) % self.stores.len(),
+        };
+        let store = StoreId::new(index as u32);
+        if self.shape == Shape::Log {
+            let (_, position, owner) = self.stores[index].groups[own];
+            let position = position.max(self.stores[index].start);
+            if owner == Some(consumer)
+                && let Some(record) = self.stores[index].content.iter().find(|r| r.offset >= position).copied()
+            {
+                self.stores[index].groups[own].1 = record.offset + 1;
+                self.hand_over(consumer, record.message, store, record.offset, false, false);
+            }
+            return;
+        }
+        let auto = how.is_multiple_of(5);
+        let Some(place) = self.stores[index].content.iter().position(|stored| !stored.in_hands) else { return };
+        let stored = &mut self.stores[index].content[place];
+        stored.in_hands = true;
+        stored.delivered += 1;
+        let Stored { message, offset, delivered, .. } = *stored;
+        self.hand_over(consumer, message, store, offset, delivered > 1, auto);
+        if auto {
+            self.take_out(index, place, Removal::AutoAcked);
+        }
+    }
+
+    fn take_out(&mut self, index: usize, place: usize, cause: Removal) {
+        let Stored { message, offset, .. } = self.stores[index].content.remove(place);
+        let (store, offset, size) = (StoreId::new(index as u32), Offset::new(offset), Bytes::new(110));
+        self.write(Event::Removed { message, store, offset, size, cause });
+    }
+
+    fn process(&mut self, consumer: usize, how: u8) {
+        if self.held[consumer].is_empty() {
+            return;
+        }
+        let place = usize::from(how) % self.held[consumer].len();
+        let Held { message, store, offset, settled } = self.held[consumer][place];
+        self.write(Event::Processed { message, consumer: client(consumer), store, offset: Offset::new(offset) });
+        if settled {
+            self.held[consumer].remove(place);
+        }
+    }
+
+    fn settle(&mut self, consumer: usize, how: u8) {
+        let Some(place) = self.held[consumer].iter().position(|held| !held.settled) else { return };
+        let Held { message, store, offset, .. } = self.held[consumer].remove(place);
+        let outcome = [Outcome::Ack, Outcome::Requeue, Outcome::Reject][usize::from(how) % 3];
+        let (consumer, at) = (client(consumer), Offset::new(offset));
+        self.write(Event::Settled { message, consumer, store, offset: at, outcome });
+        // The queue may have dropped it meanwhile; then nobody is told.
+        let Some(place) = self.stores[store.index()].content.iter().position(|s| s.offset == offset) else { return };
+        match outcome {
+            Outcome::Requeue => self.requeue(store.index(), place),
+            Outcome::Reject => self.take_out(store.index(), place, Removal::Rejected),
+            _ => self.take_out(store.index(), place, Removal::Acked),
+        }
+    }
+
+    fn requeue(&mut self, index: usize, place: usize) {
+        let stored = &mut self.stores[index].content[place];
+        stored.in_hands = false;
+        let (message, offset) = (stored.message, Offset::new(stored.offset));
+        self.write(Event::Requeued { message, store: StoreId::new(index as u32), offset });
+    }
+
+    fn come_or_go(&mut self, consumer: usize, how: u8) {
+        if !self.connected[consumer] {
+            self.connected[consumer] = true;
+            return self.write(Event::Connected { client: client(consumer) });
+        }
+        if !how.is_multiple_of(3) {
+            return;
+        }
+        self.connected[consumer] = false;
+        let held = core::mem::take(&mut self.held[consumer]);
+        self.write(Event::Disconnected { client: client(consumer), cause: Departure::Crashed });
+        for held in held.into_iter().filter(|held| !held.settled) {
+            let index = held.store.index();
+            if let Some(place) = self.stores[index].content.iter().position(|s| s.offset == held.offset) {
+                self.requeue(index, place);
+            }
+        }
+        for store in &mut self.stores {
+            for group in store.groups.iter_mut().filter(|group| group.2 == Some(consumer)) {
+                group.2 = None;
+            }
+        }
+    }
+
+    /// A policy or an accident takes something out of a store.
+    fn remove(&mut self, who: u8, how: u8) {
+        if self.stores.is_empty() {
+            return;
+        }
+        let index = usize::from(who) % self.stores.len();
+        let cause = [Removal::RetentionTime, Removal::RetentionSize, Removal::NodeLost][usize::from(how) % 3];
+        if self.stores[index].content.is_empty() {
+            return;
+        }
+        if self.shape == Shape::Log {
+            let until = self.stores[index].content[0].offset + 1 + u64::from(how % 2);
+            let until = until.min(self.stores[index].next);
+            self.stores[index].content.retain(|record| record.offset >= until);
+            self.stores[index].start = until;
+            self.write(Event::Trimmed { store: StoreId::new(index as u32), until: Offset::new(until), cause });
+        } else {
+            self.take_out(index, 0, cause);
+        }
+    }
+
+    /// Commits the position: what is delivered, whether or not it is processed.
+    fn commit(&mut self, consumer: usize, how: u8) {
+        for index in 0..self.stores.len() {
+            let group = &mut self.stores[index].groups[application(consumer)];
+            if self.shape == Shape::Log && group.2 == Some(consumer) {
+                let offset = group.1.saturating_sub(u64::from(how % 2));
+                group.0 = Some(offset);
+                let (consumer, store) = (client(consumer), StoreId::new(index as u32));
+                self.write(Event::Committed { consumer, store, offset: Offset::new(offset) });
+            }
+        }
+    }
+
+    /// Gives a partition to this consumer, from the committed offset, else from one of the ends.
+    fn assign(&mut self, consumer: usize, who: u8, how: u8) {
+        if self.shape != Shape::Log || !self.connected[consumer] {
+            return;
+        }
+        let index = usize::from(who / 16) % self.stores.len();
+        let store = StoreId::new(index as u32);
+        let Store { start, next, .. } = self.stores[index];
+        let group = &mut self.stores[index].groups[application(consumer)];
+        let reset = if how.is_multiple_of(2) { start } else { next };
+        let from = group.0.filter(|&committed| committed >= start).unwrap_or(reset);
+        let before = group.2.replace(consumer);
+        group.1 = from;
+        let generation = Count::new(1);
+        if let Some(before) = before {
+            // Half of the former owners drop what they hold; the others go on with it, and cause duplicates.
+            if how % 4 < 2 {
+                self.held[before].retain(|held| held.store != store);
+            }
+            self.write(Event::Revoked { consumer: client(before), store, generation });
+        }
+        self.write(Event::Assigned { consumer: client(consumer), store, offset: Offset::new(from), generation });
+    }
+
+    /// The census.
+    pub fn end(mut self) -> EventLog {
+        for consumer in 0..self.connected.len() {
+            for held in self.held[consumer].clone() {
+                let application = ApplicationId::new(application(consumer) as u16);
+                self.write(Event::Remaining { message: held.message, application });
+            }
+        }
+        for index in 0..self.stores.len() {
+            for application in 0..APPLICATIONS {
+                let id = ApplicationId::new(application as u16);
+                let serves = header(self.shape).stores[index].applications.contains(&id);
+                let Store { start, next, .. } = self.stores[index];
+                if self.shape == Shape::Log {
+                    let (committed, position, owner) = self.stores[index].groups[application];
+                    let unread = if owner.is_some() { position } else { start };
+                    let from = Offset::new(committed.unwrap_or(unread).max(start));
+                    let until = Offset::new(next);
+                    let store = StoreId::new(index as u32);
+                    self.write(Event::RemainingRange { store, application: id, from, until });
+                } else if serves {
+                    for stored in self.stores[index].content.clone() {
+                        self.write(Event::Remaining { message: stored.message, application: id });
+                    }
+                }
+            }
+        }
+        self.log
+    }
+}
