@@ -296,7 +296,7 @@ mod tests {
         let cases = [
             (Distribution::Exponential { mean: 2.0 }, 2.0),
             (Distribution::Erlang { mean: 2.0, shape: 4 }, 1.0),
-            (Distribution::Lognormal { mean: 2.0, sigma: 0.5 }, 2.0 * (0.25_f64.exp() - 1.0).sqrt()),
+            (Distribution::Lognormal { mean: 2.0, sigma: 0.5 }, 2.0 * (libm::exp(0.25) - 1.0).sqrt()),
             (Distribution::Bimodal { low: 1.0, high: 11.0, chance: 0.1 }, 3.0),
             (Distribution::Uniform { low: 1.0, high: 3.0 }, 1.0 / 3.0_f64.sqrt()),
         ];
