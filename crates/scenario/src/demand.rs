@@ -1,0 +1,354 @@
+//! The demand as every driver replays it: who sends which message when, with which key and size. It is a pure
+//! function of the scenario's demand and seed; contenders and faults have no part in it.
+
+use std::sync::Arc;
+
+use brokerlab_event::{
+    ClientId, Distribution, Duration, Generator, KeyId, KeyTable, MessageId, Mixer, Stream, Time, below, unit,
+};
+
+use crate::scenario::{ArrivalLaw, Arrivals, DemandSpec};
+use crate::trace::Trace;
+
+/// The largest message that a law of sizes gives: what lies above is cut to it.
+pub const LARGEST_MESSAGE: u32 = 1 << 30;
+
+/// A message that is to be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrival {
+    /// When.
+    pub time: Time,
+    /// Its number, from 0 in the order of time.
+    pub message: MessageId,
+    /// By whom.
+    pub producer: ClientId,
+    /// Its key, or [`KeyId::NONE`].
+    pub key: KeyId,
+    /// The size of its body in bytes.
+    pub size: u32,
+}
+
+/// The messages of a run in the order of their times. Cloning it is cheap, and the clone goes on from the same
+/// place.
+#[derive(Clone, Debug)]
+pub struct Demand {
+    next: u64,
+    producers: u32,
+    placement: Stream,
+    until: Time,
+    clock: Clock,
+    keys: KeyLaw,
+    key_stream: Stream,
+    size: Distribution,
+    size_stream: Stream,
+    digest: u64,
+}
+
+/// Where the times come from.
+#[derive(Clone, Debug)]
+enum Clock {
+    Law(LawClock),
+    Trace(Arc<Trace>),
+}
+
+/// Unit gaps folded through the rate: a gap of the law is a stretch of *expected messages*, which is walked off
+/// through the stretches of constant rate.
+#[derive(Clone, Debug)]
+struct LawClock {
+    law: ArrivalLaw,
+    generator: Generator,
+    schedule: Arc<[(f64, Duration)]>,
+    bursts: Option<(Duration, Duration)>,
+    /// Which entry of the schedule holds, and when it ends.
+    entry: usize,
+    entry_end: u64,
+    /// Whether a burst is on, and when that ends.
+    on: bool,
+    on_end: u64,
+    /// Messages per nanosecond.
+    rate: f64,
+    /// The stretch of constant rate in which the last message lay, and how far into it that was. The place is
+    /// kept relative to the stretch so that rounding does not grow with the length of the run.
+    start: u64,
+    end: u64,
+    place: f64,
+}
+
+impl LawClock {
+    fn new(seed: u64, law: ArrivalLaw, schedule: &[(f64, Duration)], bursts: Option<(Duration, Duration)>) -> LawClock {
+        let mut clock = LawClock {
+            law,
+            generator: Generator::new(seed, "arrivals"),
+            schedule: schedule.into(),
+            bursts,
+            entry: 0,
+            entry_end: schedule[0].1.as_nanos(),
+            on: true,
+            on_end: bursts.map_or(u64::MAX, |(on, _)| on.as_nanos()),
+            rate: 0.0,
+            start: 0,
+            end: 0,
+            place: 0.0,
+        };
+        clock.enter(0);
+        clock
+    }
+
+    /// Begins the stretch of constant rate at this moment.
+    fn enter(&mut self, now: u64) {
+        self.start = now;
+        self.place = 0.0;
+        self.end = self.entry_end.min(self.on_end);
+        self.rate = if self.on { self.schedule[self.entry].0 * 1e-9 } else { 0.0 };
+    }
+
+    /// Goes on to the next stretch.
+    fn advance(&mut self) {
+        let now = self.end;
+        if self.entry_end == now {
+            self.entry = (self.entry + 1) % self.schedule.len();
+            self.entry_end = now.saturating_add(self.schedule[self.entry].1.as_nanos());
+        }
+        if self.on_end == now
+            && let Some((on, off)) = self.bursts
+        {
+            self.on = !self.on;
+            self.on_end = now.saturating_add(if self.on { on } else { off }.as_nanos());
+        }
+        self.enter(now);
+    }
+
+    /// The time of the next message, or nothing if it is not before the end.
+    #[inline]
+    fn next(&mut self, until: u64) -> Option<u64> {
+        let mut gap = match self.law {
+            ArrivalLaw::Poisson => self.generator.exponential(),
+            ArrivalLaw::Constant => 1.0,
+        };
+        loop {
+            let left = ((self.end - self.start) as f64 - self.place) * self.rate;
+            if gap < left {
+                self.place += gap / self.rate;
+                let time = self.start + self.place as u64;
+                return (time < until).then_some(time);
+            }
+            gap -= left;
+            if self.end >= until {
+                return None;
+            }
+            self.advance();
+        }
+    }
+}
+
+/// Where the keys come from.
+#[derive(Clone, Debug)]
+enum KeyLaw {
+    None,
+    Uniform(u32),
+    Zipf(Arc<Zipf>),
+}
+
+/// Zipf's law by inversion: key number `k` has a weight of (k + 1) to the power of minus the exponent. A guide
+/// table tells for each of as many equal slices of chance where to begin to look, so that a look-up takes two
+/// steps on average however many keys there are.
+#[derive(Debug)]
+struct Zipf {
+    cumulative: Vec<f64>,
+    guide: Vec<u32>,
+}
+
+impl Zipf {
+    fn new(count: u32, exponent: f64) -> Zipf {
+        let mut cumulative = Vec::with_capacity(count as usize);
+        let mut sum = 0.0;
+        for rank in 1..=count {
+            sum += libm::pow(f64::from(rank), -exponent);
+            cumulative.push(sum);
+        }
+        cumulative.iter_mut().for_each(|value| *value /= sum);
+        let mut guide = Vec::with_capacity(count as usize);
+        let mut key = 0;
+        for slice in 0..count {
+            while cumulative[key as usize] <= f64::from(slice) / f64::from(count) && key + 1 < count {
+                key += 1;
+            }
+            guide.push(key);
+        }
+        Zipf { cumulative, guide }
+    }
+
+    #[inline]
+    fn key(&self, bits: u64) -> u32 {
+        let chance = unit(bits);
+        let last = self.cumulative.len() - 1;
+        let slice = ((chance * self.cumulative.len() as f64) as usize).min(last);
+        let mut key = self.guide[slice] as usize;
+        while self.cumulative[key] <= chance && key < last {
+            key += 1;
+        }
+        key as u32
+    }
+}
+
+impl Demand {
+    /// The demand of this description under this seed.
+    pub fn new(spec: &DemandSpec, seed: u64) -> Demand {
+        let clock = match &spec.arrivals {
+            Arrivals::Law { law, schedule, bursts } => Clock::Law(LawClock::new(seed, *law, schedule, *bursts)),
+            Arrivals::Trace(trace) => Clock::Trace(Arc::clone(trace)),
+        };
+        let keys = match spec.keys {
+            None => KeyLaw::None,
+            Some(keys) => match keys.zipf {
+                None => KeyLaw::Uniform(keys.count),
+                Some(exponent) => KeyLaw::Zipf(Arc::new(Zipf::new(keys.count, exponent))),
+            },
+        };
+        Demand {
+            next: 0,
+            producers: spec.producers,
+            placement: Stream::new(seed, "placement"),
+            until: spec.until,
+            clock,
+            keys,
+            key_stream: Stream::new(seed, "keys"),
+            size: spec.size,
+            size_stream: Stream::new(seed, "sizes"),
+            digest: digest(spec, seed),
+        }
+    }
+
+    /// A digest of everything that decides the demand: who sends what when, and who needs it with how much work.
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// How many messages it has sent so far.
+    pub fn sent(&self) -> u64 {
+        self.next
+    }
+
+    #[inline]
+    fn drawn_size(&self, message: u64) -> u32 {
+        let size = match self.size {
+            Distribution::Constant(size) => size,
+            law => libm::round(law.sample(self.size_stream.at(message))),
+        };
+        (size as u32).clamp(1, LARGEST_MESSAGE)
+    }
+}
+
+impl Iterator for Demand {
+    type Item = Arrival;
+
+    #[inline]
+    fn next(&mut self) -> Option<Arrival> {
+        let number = self.next;
+        let (time, key, size) = match &mut self.clock {
+            Clock::Law(clock) => {
+                let time = clock.next(self.until.as_nanos())?;
+                let key = match &self.keys {
+                    KeyLaw::None => KeyId::NONE,
+                    KeyLaw::Uniform(count) => KeyId::new(below(self.key_stream.at(number), u64::from(*count)) as u32),
+                    KeyLaw::Zipf(zipf) => KeyId::new(zipf.key(self.key_stream.at(number))),
+                };
+                (Time::from_nanos(time), key, None)
+            }
+            Clock::Trace(trace) => {
+                let row = trace.rows().get(number as usize).filter(|row| row.time < self.until)?;
+                (row.time, row.key, row.size)
+            }
+        };
+        let size = size.unwrap_or_else(|| self.drawn_size(number));
+        // One key has one producer, so that the order in which its messages were to be sent is an order that a
+        // broker can keep.
+        let place = match key.some() {
+            Some(key) => self.placement.within(1).at(u64::from(key.get())),
+            None => self.placement.at(number),
+        };
+        let producer = ClientId::new(below(place, u64::from(self.producers)) as u32);
+        self.next += 1;
+        Some(Arrival { time, message: MessageId::new(number), producer, key, size })
+    }
+}
+
+/// The key bytes of a demand: the strings of the trace, else `key-000000` and so on.
+pub(crate) fn key_table(spec: &DemandSpec) -> KeyTable {
+    if let Arrivals::Trace(trace) = &spec.arrivals {
+        return trace.keys().clone();
+    }
+    let mut table = KeyTable::default();
+    for number in 0..spec.keys.map_or(0, |keys| keys.count) {
+        table.push(format!("key-{number:06}").as_bytes());
+    }
+    table
+}
+
+/// How many messages are expected: exact for constant gaps and traces but for rounding, the mean otherwise.
+pub(crate) fn expected_messages(spec: &DemandSpec) -> f64 {
+    let (schedule, bursts) = match &spec.arrivals {
+        Arrivals::Trace(trace) => return trace.rows().len() as f64,
+        Arrivals::Law { schedule, bursts, .. } => (schedule, bursts),
+    };
+    let total: f64 = schedule.iter().map(|(_, hold)| hold.as_secs_f64()).sum();
+    let mean = schedule.iter().map(|(rate, hold)| rate * (hold.as_secs_f64() / total)).sum::<f64>();
+    let until = spec.until.as_secs_f64();
+    // A run shorter than the schedule may see only its busiest part.
+    let mean = if until < total { schedule.iter().map(|(rate, _)| *rate).fold(0.0, f64::max) } else { mean };
+    let share = bursts.map_or(1.0, |(on, off)| on.as_secs_f64() / (on.as_secs_f64() + off.as_secs_f64()));
+    mean * until * share
+}
+
+fn mix_law(mixer: &mut Mixer, law: &Distribution) {
+    let (tag, parameters) = match *law {
+        Distribution::Constant(value) => (0, [value, 0.0, 0.0]),
+        Distribution::Exponential { mean } => (1, [mean, 0.0, 0.0]),
+        Distribution::Erlang { mean, shape } => (2, [mean, f64::from(shape), 0.0]),
+        Distribution::Lognormal { mean, sigma } => (3, [mean, sigma, 0.0]),
+        Distribution::Bimodal { low, high, chance } => (4, [low, high, chance]),
+        Distribution::Uniform { low, high } => (5, [low, high, 0.0]),
+    };
+    mixer.mix(tag);
+    parameters.iter().for_each(|parameter| mixer.mix(parameter.to_bits()));
+}
+
+/// The digest names every parameter in a fixed order, so that equal demands have equal digests whatever else the
+/// file says.
+fn digest(spec: &DemandSpec, seed: u64) -> u64 {
+    let mut mixer = Mixer::new(0xde3a_4d00);
+    mixer.mix(seed);
+    mixer.mix(u64::from(spec.producers));
+    mixer.mix(spec.until.as_nanos());
+    match &spec.arrivals {
+        Arrivals::Law { law, schedule, bursts } => {
+            mixer.mix(match law {
+                ArrivalLaw::Poisson => 1,
+                ArrivalLaw::Constant => 2,
+            });
+            mixer.mix(schedule.len() as u64);
+            for (rate, hold) in schedule {
+                mixer.mix(rate.to_bits());
+                mixer.mix(hold.as_nanos());
+            }
+            let (on, off) = bursts.unwrap_or_default();
+            mixer.mix(on.as_nanos());
+            mixer.mix(off.as_nanos());
+        }
+        Arrivals::Trace(trace) => {
+            mixer.mix(3);
+            mixer.mix(trace.digest());
+        }
+    }
+    mixer.mix(spec.keys.map_or(0, |keys| u64::from(keys.count)));
+    mixer.mix(spec.keys.and_then(|keys| keys.zipf).map_or(u64::MAX, f64::to_bits));
+    mix_law(&mut mixer, &spec.size);
+    for application in &spec.applications {
+        mixer.mix_bytes(application.name.as_bytes());
+        mixer.mix(u64::from(application.consumers));
+        mixer.mix(application.joins.as_nanos());
+        mixer.mix(u64::from(application.answer));
+        mix_law(&mut mixer, &application.work);
+    }
+    mixer.digest()
+}

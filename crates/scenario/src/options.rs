@@ -1,0 +1,453 @@
+//! Every option of the format, once. Reading, "did you mean", defaults, and the JSON Schema all come from this
+//! table, so they cannot disagree.
+
+use crate::scenario::PLOTS;
+
+/// The tables of one shape: the whole file, `[demand]`, a `[[contender]]` of the model `log`.
+pub(crate) struct Spec {
+    /// What a message calls it: `[demand]`.
+    pub title: &'static str,
+    /// Its options.
+    pub options: &'static [Opt],
+}
+
+/// An option.
+pub(crate) struct Opt {
+    /// Its key.
+    pub name: &'static str,
+    /// What it may be.
+    pub kind: Kind,
+    /// The text of its default in TOML.
+    pub default: Option<&'static str>,
+    /// It has to be there.
+    pub required: bool,
+    /// What it says, as one or two sentences.
+    pub doc: &'static str,
+}
+
+/// What the value of an option may be.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Text,
+    /// A name that can be part of a path and of a file name.
+    Name,
+    Flag,
+    Whole {
+        least: u64,
+        most: u64,
+    },
+    /// A number within bounds; the lower bound itself is allowed where `from` says so.
+    Number {
+        least: f64,
+        from: bool,
+        most: f64,
+    },
+    Duration {
+        zero: bool,
+    },
+    DurationOrNone,
+    Rate,
+    Schedule,
+    Size {
+        least: u64,
+        most: u64,
+    },
+    SizeOrNone,
+    Moment,
+    Choice(&'static [&'static str]),
+    /// One of the names, or a table.
+    ChoiceOr(&'static [&'static str], &'static Spec),
+    /// A law of durations: a duration, or a table.
+    WorkLaw,
+    /// A law of sizes: a size, or a table.
+    SizeLaw,
+    Target,
+    Table(&'static Spec),
+    Tables(&'static Spec),
+    /// A table of settings: any path with any value.
+    Settings,
+    /// `[[contender]]`: which options there are depends on the model.
+    Contenders,
+}
+
+impl Spec {
+    /// The option of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<&'static Opt> {
+        self.options.iter().find(|option| option.name == name)
+    }
+}
+
+const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Opt {
+    Opt { name, kind, default: None, required: true, doc }
+}
+
+const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Opt {
+    Opt { name, kind, default: None, required: false, doc }
+}
+
+const fn default(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Opt {
+    Opt { name, kind, default: Some(default), required: false, doc }
+}
+
+const POSITIVE: Kind = Kind::Duration { zero: false };
+const FROM_ZERO: Kind = Kind::Duration { zero: true };
+const ANY_WHOLE: Kind = Kind::Whole { least: 0, most: i64::MAX as u64 };
+
+pub(crate) const MOST_CONSUMERS: u64 = 100_000;
+pub(crate) const MOST_PARTITIONS: u64 = 10_000;
+pub(crate) const MOST_KEYS: u64 = 1_000_000;
+pub(crate) const MOST_MESSAGES: f64 = 1e10;
+pub(crate) const LARGEST_SIZE: u64 = crate::demand::LARGEST_MESSAGE as u64;
+
+pub(crate) static ROOT: Spec = Spec {
+    title: "the scenario",
+    options: &[
+        required("format", Kind::Whole { least: 1, most: 1 }, "The version of the file format: 1."),
+        required("title", Kind::Text, "What the scenario is called."),
+        optional("question", Kind::Text, "The question that it answers."),
+        optional("explanation", Kind::Text, "The answer, in at most 150 words."),
+        required("duration", POSITIVE, "How long a run lasts."),
+        default("seed", ANY_WHOLE, "42", "The seed of all chance. Another seed is another run of the same experiment."),
+        default("warm_up", FROM_ZERO, "\"0s\"", "How much of the beginning is left out of latencies and throughput."),
+        optional("plot", Kind::Choice(PLOTS), "The plot that decides the question."),
+        optional("network", Kind::Table(&NETWORK), "The network."),
+        required("demand", Kind::Table(&DEMAND), "Who sends what, when, and who needs it."),
+        required("contender", Kind::Contenders, "The brokers that are compared."),
+        optional("fault", Kind::Tables(&FAULT), "What goes wrong, and when."),
+        optional("expect", Kind::Tables(&EXPECT), "What must come true."),
+        optional("flip", Kind::Table(&FLIP), "The one change that flips the outcome."),
+    ],
+};
+
+pub(crate) static NETWORK: Spec = Spec {
+    title: "[network]",
+    options: &[default("latency", FROM_ZERO, "\"500us\"", "How long a message takes, each way.")],
+};
+
+pub(crate) static DEMAND: Spec = Spec {
+    title: "[demand]",
+    options: &[
+        default("producers", Kind::Whole { least: 1, most: MOST_CONSUMERS }, "1", "How many producers there are."),
+        optional("rate", Kind::Rate, "Messages a second, by all producers together."),
+        optional(
+            "schedule",
+            Kind::Schedule,
+            "Rates and how long each holds: [[\"500/s\", \"30s\"], [\"2000/s\", \"10s\"]]. After the last the first \
+             follows again.",
+        ),
+        optional("trace", Kind::Table(&TRACE), "A recording that says when messages are sent."),
+        default(
+            "arrivals",
+            Kind::ChoiceOr(&["poisson", "constant"], &BURSTS),
+            "\"poisson\"",
+            "The law of the gaps between messages: poisson, constant, or bursts { on, off } during which the rate \
+             applies.",
+        ),
+        optional("keys", Kind::Table(&KEYS), "How messages get their keys. Without it they have none."),
+        default("size", Kind::SizeLaw, "\"1KiB\"", "The size of a message: a size or a law of sizes."),
+        optional("until", POSITIVE, "When producers stop. By default they send until the end of the run."),
+        required("application", Kind::Tables(&APPLICATION), "Who needs the messages."),
+    ],
+};
+
+pub(crate) static BURSTS: Spec = Spec {
+    title: "arrivals",
+    options: &[
+        required("on", POSITIVE, "How long messages are sent, at the rate."),
+        required("off", POSITIVE, "How long nothing is sent."),
+        default("gaps", Kind::Choice(&["poisson", "constant"]), "\"poisson\"", "The law of the gaps in a burst."),
+    ],
+};
+
+pub(crate) static TRACE: Spec = Spec {
+    title: "[demand.trace]",
+    options: &[
+        required("file", Kind::Text, "A CSV file with a header, beside the scenario."),
+        default("time", Kind::Text, "\"time\"", "The column of the times: ISO 8601, or seconds. In ascending order."),
+        optional("key", Kind::Text, "The column of the keys."),
+        optional("size", Kind::Text, "The column of the sizes in bytes."),
+        default(
+            "scale",
+            Kind::Number { least: 0.0, from: false, most: 1e9 },
+            "1.0",
+            "How many seconds of the recording pass in a second of the run.",
+        ),
+        optional("start", Kind::Moment, "The time of the recording at which the run begins; by default its first."),
+    ],
+};
+
+pub(crate) static KEYS: Spec = Spec {
+    title: "keys",
+    options: &[
+        required("count", Kind::Whole { least: 1, most: MOST_KEYS }, "How many keys there are."),
+        default("distribution", Kind::Choice(&["uniform", "zipf"]), "\"uniform\"", "How often each is used."),
+        optional(
+            "exponent",
+            Kind::Number { least: 0.0, from: false, most: 10.0 },
+            "The exponent of Zipf's law (1 by default): key n is used in proportion to 1 / n to this power.",
+        ),
+    ],
+};
+
+pub(crate) static APPLICATION: Spec = Spec {
+    title: "[[demand.application]]",
+    options: &[
+        required("name", Kind::Name, "Its name."),
+        default("consumers", Kind::Whole { least: 1, most: MOST_CONSUMERS }, "1", "How many consumers it has."),
+        required("work", Kind::WorkLaw, "The work on a message: a duration or a law of durations."),
+        default("joins", FROM_ZERO, "\"0s\"", "When its consumers connect for the first time."),
+        default("answer", Kind::Flag, "false", "It answers the sender when the work on a message is done."),
+    ],
+};
+
+/// The laws, and the parameters that each needs.
+pub(crate) const LAWS: &[(&str, &[&str])] = &[
+    ("constant", &["mean"]),
+    ("exponential", &["mean"]),
+    ("erlang", &["mean", "shape"]),
+    ("lognormal", &["mean", "sigma"]),
+    ("bimodal", &["low", "high", "chance"]),
+    ("uniform", &["low", "high"]),
+];
+const LAW_NAMES: Kind = Kind::Choice(&["constant", "exponential", "erlang", "lognormal", "bimodal", "uniform"]);
+
+const SHAPE: Opt = optional("shape", Kind::Whole { least: 1, most: 1000 }, "erlang: how many exponentials are summed.");
+const SIGMA: Opt = optional(
+    "sigma",
+    Kind::Number { least: 0.0, from: true, most: 5.0 },
+    "lognormal: the standard deviation of the logarithm.",
+);
+const CHANCE: Opt =
+    optional("chance", Kind::Number { least: 0.0, from: true, most: 1.0 }, "bimodal: how likely `high` is.");
+
+pub(crate) static WORK_LAW: Spec = Spec {
+    title: "a law of durations",
+    options: &[
+        required("distribution", LAW_NAMES, "The law."),
+        optional("mean", FROM_ZERO, "The mean."),
+        SHAPE,
+        SIGMA,
+        optional("low", FROM_ZERO, "uniform: the least; bimodal: the usual."),
+        optional("high", FROM_ZERO, "uniform: the most; bimodal: the other."),
+        CHANCE,
+    ],
+};
+
+const LAW_SIZE: Kind = Kind::Size { least: 1, most: LARGEST_SIZE };
+
+pub(crate) static SIZE_LAW: Spec = Spec {
+    title: "a law of sizes",
+    options: &[
+        required("distribution", LAW_NAMES, "The law."),
+        optional("mean", LAW_SIZE, "The mean."),
+        SHAPE,
+        SIGMA,
+        optional("low", LAW_SIZE, "uniform: the least; bimodal: the usual."),
+        optional("high", LAW_SIZE, "uniform: the most; bimodal: the other."),
+        CHANCE,
+    ],
+};
+
+const CONTENDER_NAME: Opt = required("name", Kind::Name, "Its name.");
+const MODEL: Opt = required("model", Kind::Choice(MODELS), "Its shape.");
+const PREFETCH: Opt = default(
+    "prefetch",
+    Kind::Whole { least: 0, most: 65_535 },
+    "0",
+    "How many deliveries of a consumer may be unsettled; 0, the default of AMQP, is no limit.",
+);
+const ACK: Opt = default(
+    "ack",
+    Kind::Choice(&["manual", "automatic"]),
+    "\"manual\"",
+    "manual: settled when the work is done. automatic: settled when it is sent.",
+);
+const DURABLE: Opt = default("durable", Kind::Flag, "true", "Messages are on disk before they are confirmed.");
+const CONFIRMS: Opt = default("confirms", Kind::Flag, "true", "The broker confirms messages to the producer.");
+const MAX_UNCONFIRMED: Opt = default(
+    "max_unconfirmed",
+    Kind::Whole { least: 1, most: 1_000_000 },
+    "1000",
+    "How many messages of a producer may be unconfirmed before it holds back.",
+);
+const MANDATORY: Opt = default("mandatory", Kind::Flag, "false", "Messages that no queue takes are returned.");
+
+/// The names of the models.
+pub(crate) const MODELS: &[&str] = &["queue", "fanout", "broadcast", "log"];
+
+/// The options of a contender of each model, in the order of [`MODELS`].
+pub(crate) static CONTENDERS: [Spec; 4] = [
+    Spec {
+        title: "a contender of the model queue",
+        options: &[
+            CONTENDER_NAME,
+            MODEL,
+            default(
+                "queues",
+                Kind::Choice(&["shared", "each"]),
+                "\"shared\"",
+                "shared: one queue for all applications. each: a queue for every application.",
+            ),
+            PREFETCH,
+            ACK,
+            DURABLE,
+            CONFIRMS,
+            MAX_UNCONFIRMED,
+            MANDATORY,
+        ],
+    },
+    Spec {
+        title: "a contender of the model fanout",
+        options: &[CONTENDER_NAME, MODEL, PREFETCH, ACK, DURABLE, CONFIRMS, MAX_UNCONFIRMED, MANDATORY],
+    },
+    Spec {
+        title: "a contender of the model broadcast",
+        options: &[
+            CONTENDER_NAME,
+            MODEL,
+            default("confirms", Kind::Flag, "false", "The broker confirms messages to the producer."),
+            MAX_UNCONFIRMED,
+        ],
+    },
+    Spec { title: "a contender of the model log", options: LOG },
+];
+
+const LOG: &[Opt] = &[
+    CONTENDER_NAME,
+    MODEL,
+    default("partitions", Kind::Whole { least: 1, most: MOST_PARTITIONS }, "1", "How many partitions the topic has."),
+    default("acks", Kind::Choice(&["all", "leader", "none"]), "\"all\"", "When the broker answers a producer (acks)."),
+    default("linger", FROM_ZERO, "\"5ms\"", "How long a batch waits for company (linger.ms)."),
+    default(
+        "batch_size",
+        Kind::Size { least: 1, most: 1 << 30 },
+        "\"16KiB\"",
+        "A batch of this size is full (batch.size).",
+    ),
+    default(
+        "max_in_flight",
+        Kind::Whole { least: 1, most: 1_000 },
+        "5",
+        "Batches of a producer on their way (max.in.flight.requests.per.connection).",
+    ),
+    default(
+        "commit",
+        Kind::ChoiceOr(&["after-batch", "after-each", "before-work"], &COMMIT),
+        "{ every = \"5s\" }",
+        "When positions are committed: { every = \"5s\" } (enable.auto.commit), after-batch, after-each, or \
+         before-work, which is at most once.",
+    ),
+    default(
+        "session_timeout",
+        POSITIVE,
+        "\"45s\"",
+        "A silent consumer is removed after this long (session.timeout.ms).",
+    ),
+    default("heartbeat_interval", POSITIVE, "\"3s\"", "How often a consumer shows life (heartbeat.interval.ms)."),
+    default(
+        "max_poll_records",
+        Kind::Whole { least: 1, most: 1_000_000 },
+        "500",
+        "The most records that a poll returns (max.poll.records).",
+    ),
+    default(
+        "max_poll_interval",
+        POSITIVE,
+        "\"5min\"",
+        "A consumer that takes longer between polls leaves the group (max.poll.interval.ms).",
+    ),
+    default(
+        "initial_rebalance_delay",
+        FROM_ZERO,
+        "\"3s\"",
+        "How long an empty group waits for more members (group.initial.rebalance.delay.ms).",
+    ),
+    default(
+        "reset",
+        Kind::Choice(&["earliest", "latest"]),
+        "\"earliest\"",
+        "Where a group without committed positions starts (auto.offset.reset). Kafka's own default, latest, would \
+         pass over what is sent before a group has formed.",
+    ),
+    default(
+        "segment_bytes",
+        Kind::Size { least: 1024, most: 1 << 40 },
+        "\"1GiB\"",
+        "Size of a segment (segment.bytes).",
+    ),
+    default("segment_time", POSITIVE, "\"7d\"", "Age of a segment (segment.ms)."),
+    default("retention_time", Kind::DurationOrNone, "\"7d\"", "Older records are dropped (retention.ms)."),
+    default("retention_bytes", Kind::SizeOrNone, "\"none\"", "Partitions are cut back to this (retention.bytes)."),
+    default(
+        "retention_check_interval",
+        POSITIVE,
+        "\"5min\"",
+        "How often retention is looked at (log.retention.check.interval.ms).",
+    ),
+    default(
+        "fetch_min_bytes",
+        Kind::Size { least: 1, most: 1 << 30 },
+        "\"1B\"",
+        "A fetch waits for this (fetch.min.bytes).",
+    ),
+    default("fetch_max_wait", FROM_ZERO, "\"500ms\"", "A fetch waits no longer (fetch.max.wait.ms)."),
+    default(
+        "max_partition_fetch_bytes",
+        Kind::Size { least: 1, most: 1 << 30 },
+        "\"1MiB\"",
+        "The most that a fetch takes of a partition (max.partition.fetch.bytes).",
+    ),
+];
+
+pub(crate) static COMMIT: Spec = Spec {
+    title: "commit",
+    options: &[required("every", POSITIVE, "The interval of automatic commits (auto.commit.interval.ms).")],
+};
+
+/// What a fault may do.
+pub(crate) const ACTIONS: &[&str] = &["crash", "pause", "slow", "leave"];
+
+pub(crate) static FAULT: Spec = Spec {
+    title: "[[fault]]",
+    options: &[
+        required("at", FROM_ZERO, "When it begins."),
+        optional("for", POSITIVE, "How long it lasts. Without it, to the end of the run."),
+        optional("crash", Kind::Target, "Whose process dies. It is started again when the fault ends."),
+        optional("pause", Kind::Target, "Who stands still, without even a heartbeat, and goes on when the fault ends."),
+        optional("slow", Kind::Target, "Whose work takes longer, by the factor."),
+        optional("leave", Kind::Target, "Who disconnects in an orderly way, and connects again when the fault ends."),
+        optional(
+            "factor",
+            Kind::Number { least: 0.0, from: false, most: 4_000.0 },
+            "slow: how many times longer the work takes.",
+        ),
+    ],
+};
+
+pub(crate) const ROLES: &[&str] = &["most-unsettled", "least-unsettled", "any"];
+
+pub(crate) static ROLE: Spec = Spec {
+    title: "a target by role",
+    options: &[
+        required("role", Kind::Choice(ROLES), "Which consumer, at the time of the fault."),
+        required("of", Kind::Name, "The application."),
+    ],
+};
+
+pub(crate) static EXPECT: Spec = Spec {
+    title: "[[expect]]",
+    options: &[
+        optional("name", Kind::Text, "What is expected, in words. The flip refers to it."),
+        optional("contender", Kind::Name, "Of which contender; without it, of each."),
+        optional("application", Kind::Name, "For which application; without it, for all together."),
+    ],
+};
+
+pub(crate) static FLIP: Spec = Spec {
+    title: "[flip]",
+    options: &[
+        required("set", Kind::Settings, "The change: paths and their values, as for --set."),
+        required("fails", Kind::Text, "The name of the [[expect]] that must fail then."),
+        optional("because", Kind::Text, "Why, in a sentence."),
+    ],
+};

@@ -1,0 +1,159 @@
+//! Reads a `[[contender]]`.
+
+use core::ops::Range;
+
+use brokerlab_broker::config::{Acks, CommitPolicy, FetchLimits, GroupMemberConfig, OffsetReset};
+use toml_edit::TableLike;
+
+use crate::options::{CONTENDERS, Kind, MODELS};
+use crate::problem::Problems;
+use crate::reader::{Reader, Wrong, duration};
+use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions, QueueOptions};
+
+pub(crate) fn contender(table: &dyn TableLike, span: Range<usize>, problems: &Problems<'_>) -> Option<Contender> {
+    // The model decides which options there are, so it is read first.
+    let model = table.get("model").and_then(|item| item.as_str());
+    let Some(index) = MODELS.iter().position(|name| Some(*name) == model) else {
+        let spec = &CONTENDERS[0];
+        let elsewhere = CONTENDERS.iter().flat_map(|spec| spec.options).map(|option| option.name).collect::<Vec<_>>();
+        let reader = Reader::new(table, spec, span, problems, &elsewhere, |_| None);
+        reader.choice("model");
+        reader.name();
+        return None;
+    };
+    let reader = Reader::new(table, &CONTENDERS[index], span, problems, &[], |key| {
+        let owners: Vec<&str> = MODELS
+            .iter()
+            .zip(&CONTENDERS)
+            .filter(|(_, spec)| spec.find(key).is_some())
+            .map(|(name, _)| *name)
+            .collect();
+        let owners = match owners.as_slice() {
+            [] => return None,
+            [one] => format!("the model {one}"),
+            [first @ .., last] => format!("the models {} and {last}", first.join(", ")),
+        };
+        Some(format!("{key} is an option of {owners}, and this contender is a {}", MODELS[index]))
+    });
+    let name = reader.name();
+    let options = match MODELS[index] {
+        "queue" => {
+            let each = reader.choice("queues").map(|queues| queues == "each");
+            let options = queue(&reader);
+            Some(ModelOptions::Queue { each: each?, options: options? })
+        }
+        "fanout" => queue(&reader).map(ModelOptions::Fanout),
+        "broadcast" => publish(&reader).map(ModelOptions::Broadcast),
+        _ => log(&reader).map(ModelOptions::Log),
+    };
+    Some(Contender { name: name?, options: options? })
+}
+
+fn publish(reader: &Reader<'_>) -> Option<PublishOptions> {
+    let confirms = reader.flag("confirms");
+    let max_unconfirmed = reader.small("max_unconfirmed");
+    let mandatory = if reader.spec.find("mandatory").is_some() { reader.flag("mandatory") } else { Some(false) };
+    Some(PublishOptions { confirms: confirms?, max_unconfirmed: max_unconfirmed?, mandatory: mandatory? })
+}
+
+fn queue(reader: &Reader<'_>) -> Option<QueueOptions> {
+    let prefetch = reader.small("prefetch");
+    let automatic_ack = reader.choice("ack").map(|ack| ack == "automatic");
+    let durable = reader.flag("durable");
+    let publish = publish(reader);
+    Some(QueueOptions { prefetch: prefetch?, automatic_ack: automatic_ack?, durable: durable?, publish: publish? })
+}
+
+fn log(reader: &Reader<'_>) -> Option<LogOptions> {
+    let partitions = reader.small("partitions");
+    let acks = reader.choice("acks").map(|acks| match acks {
+        "all" => Acks::All,
+        "leader" => Acks::Leader,
+        _ => Acks::None,
+    });
+    let linger = reader.duration("linger");
+    let batch_size = reader.size("batch_size");
+    let max_in_flight = reader.small("max_in_flight");
+    let session_timeout = reader.duration("session_timeout");
+    let initial_rebalance_delay = reader.duration("initial_rebalance_delay");
+    let member = member(reader);
+    if let (Some(member), Some(session)) = (&member, session_timeout)
+        && member.heartbeat_interval >= session
+    {
+        let interval = member.heartbeat_interval;
+        let place = if reader.has("heartbeat_interval") { "heartbeat_interval" } else { "session_timeout" };
+        reader.complain(
+            place,
+            format!("heartbeat_interval ({interval}) must be shorter than session_timeout ({session})"),
+        );
+    }
+    let fetch = fetch(reader);
+    let segment_bytes = reader.size("segment_bytes");
+    let segment_time = reader.duration("segment_time");
+    let retention_time = reader.duration_or_none("retention_time");
+    let retention_bytes = reader.size_or_none("retention_bytes");
+    let retention_check_interval = reader.duration("retention_check_interval");
+    Some(LogOptions {
+        partitions: partitions?,
+        acks: acks?,
+        linger: linger?,
+        batch_size: batch_size? as u32,
+        max_in_flight: max_in_flight?,
+        session_timeout: session_timeout?,
+        initial_rebalance_delay: initial_rebalance_delay?,
+        member: member?,
+        fetch: fetch?,
+        segment_bytes: segment_bytes?,
+        segment_time: segment_time?,
+        retention_time: retention_time?,
+        retention_bytes: retention_bytes?,
+        retention_check_interval: retention_check_interval?,
+    })
+}
+
+fn member(reader: &Reader<'_>) -> Option<GroupMemberConfig> {
+    let heartbeat_interval = reader.duration("heartbeat_interval");
+    let max_poll_records = reader.small("max_poll_records");
+    let max_poll_interval = reader.duration("max_poll_interval");
+    let reset = reader.choice("reset").map(|reset| match reset {
+        "latest" => OffsetReset::Latest,
+        _ => OffsetReset::Earliest,
+    });
+    let commit = commit(reader);
+    Some(GroupMemberConfig {
+        heartbeat_interval: heartbeat_interval?,
+        max_poll_records: max_poll_records?,
+        max_poll_interval: max_poll_interval?,
+        reset: reset?,
+        commit: commit?,
+    })
+}
+
+fn commit(reader: &Reader<'_>) -> Option<CommitPolicy> {
+    let is_table = reader.table.get("commit").is_some_and(|item| item.is_table_like());
+    if is_table {
+        return reader.table("commit")?.duration("every").map(|every| CommitPolicy::Automatic { every });
+    }
+    if !reader.has("commit") {
+        return reader.read("commit", |value, _| {
+            let every = value.as_inline_table().and_then(|table| table.get("every")).ok_or(Wrong::Kind)?;
+            Ok(CommitPolicy::Automatic { every: duration(every, &Kind::Duration { zero: false })? })
+        });
+    }
+    reader.choice("commit").map(|commit| match commit {
+        "after-batch" => CommitPolicy::AfterBatch,
+        "after-each" => CommitPolicy::AfterEach,
+        _ => CommitPolicy::BeforeBatch,
+    })
+}
+
+fn fetch(reader: &Reader<'_>) -> Option<FetchLimits> {
+    let min_bytes = reader.size("fetch_min_bytes");
+    let max_wait = reader.duration("fetch_max_wait");
+    let max_partition_bytes = reader.size("max_partition_fetch_bytes");
+    Some(FetchLimits {
+        min_bytes: min_bytes? as u32,
+        max_wait: max_wait?,
+        max_partition_bytes: max_partition_bytes? as u32,
+    })
+}

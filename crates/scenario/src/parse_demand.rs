@@ -1,0 +1,246 @@
+//! Reads `[demand]`.
+
+use std::sync::Arc;
+
+use brokerlab_event::{Distribution, Duration, Time};
+use toml_edit::{Item, Value};
+
+use crate::options::{APPLICATION, LAWS, SIZE_LAW, Spec, WORK_LAW};
+use crate::problem::{Excerpt, Place, Problem};
+use crate::reader::{Reader, Wrong, duration, size};
+use crate::scenario::{Application, ArrivalLaw, Arrivals, DemandSpec, Keys};
+use crate::source::Source;
+use crate::trace::{Trace, TraceOptions};
+use crate::units;
+
+pub(crate) fn demand(reader: &Reader<'_>, source: &Source, run: Option<Duration>) -> Option<DemandSpec> {
+    let producers = reader.small("producers");
+    let arrivals = arrivals(reader, source);
+    let keys = if reader.has("keys") { reader.table("keys").map(|reader| keys(&reader)) } else { Some(Some(None)) };
+    let size = law(reader, "size", &SIZE_LAW);
+    let until = match reader.has("until") {
+        true => reader.duration("until"),
+        false => run,
+    };
+    if let (Some(until), Some(run)) = (until, run)
+        && until > run
+    {
+        reader.complain("until", format!("until is {until}, and the run ends at {run}"));
+    }
+    let applications = applications(reader);
+    Some(DemandSpec {
+        producers: producers?,
+        arrivals: arrivals?,
+        keys: keys??,
+        size: size?,
+        until: Time::ZERO + until?,
+        applications: applications.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn arrivals(reader: &Reader<'_>, source: &Source) -> Option<Arrivals> {
+    let given: Vec<&str> = ["rate", "schedule", "trace"].into_iter().filter(|name| reader.has(name)).collect();
+    match given.as_slice() {
+        [] => {
+            let message = "[demand] needs a \"rate\", a \"schedule\" of rates, or a \"trace\": when messages are sent";
+            reader.problems.add(reader.span.clone(), message);
+            None
+        }
+        [one] if *one == "trace" => {
+            for (name, reason) in [("arrivals", "when messages are sent"), ("keys", "which key each has")] {
+                let keyed =
+                    reader.table.get("trace").and_then(Item::as_table_like).is_some_and(|t| t.contains_key("key"));
+                if reader.has(name) && (name != "keys" || keyed) {
+                    reader.complain(name, format!("{name} has no place beside a trace, which says {reason}"));
+                }
+            }
+            trace(&reader.table("trace")?, source).map(|trace| Arrivals::Trace(Arc::new(trace)))
+        }
+        [_] => {
+            let schedule = match reader.has("rate") {
+                // One rate for ever is a schedule of one entry; how long it holds does not matter.
+                true => reader.rate("rate").map(|rate| vec![(rate, Duration::from_secs(3_600))]),
+                false => schedule(reader),
+            };
+            let (law, bursts) = gaps(reader)?;
+            Some(Arrivals::Law { law, schedule: schedule?, bursts })
+        }
+        [first, second, ..] => {
+            let message = format!(
+                "{second} has no place beside {first}: one of rate, schedule and trace says when messages are sent"
+            );
+            reader.complain(second, message);
+            None
+        }
+    }
+}
+
+fn gaps(reader: &Reader<'_>) -> Option<(ArrivalLaw, Option<(Duration, Duration)>)> {
+    let law = |name: &'static str| if name == "constant" { ArrivalLaw::Constant } else { ArrivalLaw::Poisson };
+    if reader.table.get("arrivals").is_some_and(Item::is_table_like) {
+        let bursts = reader.table("arrivals")?;
+        let (on, off, gaps) = (bursts.duration("on"), bursts.duration("off"), bursts.choice("gaps"));
+        return Some((law(gaps?), Some((on?, off?))));
+    }
+    reader.choice("arrivals").map(|name| (law(name), None))
+}
+
+fn schedule(reader: &Reader<'_>) -> Option<Vec<(f64, Duration)>> {
+    let schedule = reader.read("schedule", |value, _| {
+        let list = value.as_array().filter(|list| !list.is_empty()).ok_or(Wrong::Kind)?;
+        let entry = |(index, entry): (usize, &Value)| {
+            let pair: Vec<&str> = entry.as_array().ok_or(Wrong::Kind)?.iter().filter_map(Value::as_str).collect();
+            let [rate, hold] = pair.as_slice() else { return Err(Wrong::Kind) };
+            let wrong =
+                |text: &str, reason: String| Wrong::Because(format!("in entry {}, \"{text}\": {reason}", index + 1));
+            let rate = units::rate(rate).map_err(|reason| wrong(rate, reason))?;
+            let length = units::duration(hold).map_err(|reason| wrong(hold, reason))?;
+            match length < Duration::from_millis(1) {
+                true => Err(wrong(hold, format!("an entry holds for at least 1ms, found {length}"))),
+                false => Ok((rate, length)),
+            }
+        };
+        list.iter().enumerate().map(entry).collect::<Result<Vec<_>, Wrong>>()
+    })?;
+    if schedule.iter().all(|(rate, _)| *rate == 0.0) {
+        reader.complain("schedule", "schedule needs a rate above zero: nothing would ever be sent");
+        return None;
+    }
+    Some(schedule)
+}
+
+fn keys(reader: &Reader<'_>) -> Option<Option<Keys>> {
+    let count = reader.small("count");
+    let zipf = reader.choice("distribution").map(|distribution| distribution == "zipf");
+    let exponent = reader.number("exponent");
+    if zipf == Some(false) && reader.has("exponent") {
+        reader.complain("exponent", "exponent belongs to distribution = \"zipf\"; uniform keys have none");
+    }
+    Some(Some(Keys { count: count?, zipf: zipf?.then(|| exponent.unwrap_or(1.0)) }))
+}
+
+fn applications(reader: &Reader<'_>) -> Vec<Option<Application>> {
+    let mut names: Vec<String> = Vec::new();
+    let mut applications = Vec::new();
+    for (table, span) in reader.tables("application") {
+        let reader = Reader::new(table, &APPLICATION, span, reader.problems, &[], |_| None);
+        let application = application(&reader);
+        if let Some(name) = table.get("name").and_then(Item::as_str) {
+            if name == "producer" {
+                reader.complain("name", "an application cannot be called \"producer\": producer/1 is a producer");
+            } else if names.iter().any(|known| known == name) {
+                let message = format!("an application is called \"{name}\" already: every one needs a name of its own");
+                reader.complain("name", message);
+            }
+            names.push(name.to_string());
+        }
+        applications.push(application);
+    }
+    if applications.len() > usize::from(u16::MAX) {
+        reader.complain("application", format!("a demand has at most {} applications", u16::MAX));
+    }
+    applications
+}
+
+fn application(reader: &Reader<'_>) -> Option<Application> {
+    let name = reader.name();
+    let consumers = reader.small("consumers");
+    let work = if reader.has("work") { law(reader, "work", &WORK_LAW) } else { None };
+    let joins = reader.duration("joins");
+    let answer = reader.flag("answer");
+    Some(Application { name: name?, consumers: consumers?, work: work?, joins: Time::ZERO + joins?, answer: answer? })
+}
+
+/// A law of durations in seconds, or of sizes in bytes.
+fn law(reader: &Reader<'_>, name: &str, spec: &'static Spec) -> Option<Distribution> {
+    if !reader.table.get(name).is_some_and(Item::is_table_like) {
+        return reader.read(name, |value, kind| constant(value, kind, spec)).map(Distribution::Constant);
+    }
+    let own = reader.table_of(name, spec)?;
+    let law = own.choice("distribution")?;
+    let (_, needed) = LAWS.iter().find(|(known, _)| *known == law).expect("the choice is one of the laws");
+    let shared = ["mean", "shape", "sigma", "low", "high", "chance"];
+    for parameter in shared {
+        match (needed.contains(&parameter), own.has(parameter)) {
+            (true, false) => {
+                let all = needed.join(", ");
+                own.problems.add(
+                    own.span.clone(),
+                    format!("a law with the distribution \"{law}\" needs \"{parameter}\" (it has {all})"),
+                );
+            }
+            (false, true) => {
+                own.complain(
+                    parameter,
+                    format!("{parameter} is no parameter of \"{law}\", which has {}", needed.join(", ")),
+                );
+            }
+            _ => {}
+        }
+    }
+    let value =
+        |parameter: &str| own.has(parameter).then(|| own.read(parameter, |value, kind| constant(value, kind, spec)))?;
+    let mean = value("mean");
+    let (low, high) = (value("low"), value("high"));
+    let (shape, sigma, chance) = (own.small("shape"), own.number("sigma"), own.number("chance"));
+    if let (Some(low), Some(high)) = (low, high)
+        && low > high
+    {
+        own.complain("high", "high must not be below low");
+    }
+    Some(match law {
+        "constant" => Distribution::Constant(mean?),
+        "exponential" => Distribution::Exponential { mean: mean? },
+        "erlang" => Distribution::Erlang { mean: mean?, shape: shape? },
+        "lognormal" => Distribution::Lognormal { mean: mean?, sigma: sigma? },
+        "bimodal" => Distribution::Bimodal { low: low?, high: high?, chance: chance? },
+        _ => Distribution::Uniform { low: low?, high: high? },
+    })
+}
+
+fn constant(value: &Value, kind: &crate::options::Kind, spec: &'static Spec) -> Result<f64, Wrong> {
+    if core::ptr::eq(spec, &WORK_LAW) {
+        return duration(value, kind).map(Duration::as_secs_f64);
+    }
+    let bytes = size(value, kind)?;
+    match bytes <= crate::options::LARGEST_SIZE {
+        true => Ok(bytes as f64),
+        false => Err(Wrong::Because("a message is at most 1GiB".to_string())),
+    }
+}
+
+fn trace(reader: &Reader<'_>, source: &Source) -> Option<Trace> {
+    let file = reader.text("file");
+    let (time, key, size) = (reader.text("time"), reader.text("key"), reader.text("size"));
+    let (scale, start) = (reader.number("scale"), reader.moment("start"));
+    let options = TraceOptions { time: time?, key, size, scale: scale?, start };
+    let file = file?;
+    let (name, bytes) = match source.file(&file) {
+        Ok(found) => found,
+        Err(reason) => {
+            reader.complain("file", format!("the trace \"{file}\" cannot be read: {reason}"));
+            return None;
+        }
+    };
+    match Trace::read(&bytes, &options) {
+        Ok(trace) => Some(trace),
+        Err(problem) => {
+            let Some(line) = problem.line else {
+                reader.complain("file", format!("{}: {name}", problem.message));
+                return None;
+            };
+            let text = String::from_utf8_lossy(&bytes);
+            let excerpt = text.lines().nth(line - 1).map(|text| excerpt(line, text, problem.column));
+            let place = Place::Line { file: name, line, column: problem.column };
+            let problem = Problem { place, message: problem.message, excerpt };
+            reader.problems.add_elsewhere(reader.span_of("file").start, problem);
+            None
+        }
+    }
+}
+
+/// A row of a trace, pointing at the field that begins at this column.
+fn excerpt(line: usize, text: &str, column: usize) -> Excerpt {
+    let field = text.chars().skip(column - 1).take_while(|character| *character != ',').count();
+    Excerpt { line, text: text.to_string(), column, width: field.max(1) }
+}

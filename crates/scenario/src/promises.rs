@@ -1,0 +1,140 @@
+//! What a configuration promises. A guarantee that a configuration cannot give is not broken when it fails:
+//! the reasons stand here, derived from the options and the faults.
+
+use brokerlab_broker::config::{Acks, CommitPolicy, OffsetReset};
+use brokerlab_event::{ApplicationId, ClientId, Duration, Guarantee, Promise};
+
+use crate::scenario::{Application, Contender, FaultAction, LogOptions, ModelOptions, QueueOptions, Scenario, Target};
+
+/// One promise for each application and guarantee.
+pub(crate) fn promises(scenario: &Scenario, contender: &Contender) -> Vec<Promise> {
+    let mut promises = Vec::new();
+    for index in 0..scenario.demand.applications.len() {
+        let application = ApplicationId::new(index as u16);
+        let case = Case { scenario, application, spec: &scenario.demand.applications[index] };
+        for guarantee in Guarantee::ALL {
+            let allowed = match &contender.options {
+                ModelOptions::Queue { each, options } => case.queue(guarantee, options, !each),
+                ModelOptions::Fanout(options) => case.queue(guarantee, options, false),
+                ModelOptions::Broadcast(options) => case.broadcast(guarantee, options.confirms),
+                ModelOptions::Log(options) => case.log(guarantee, options),
+            };
+            let allowed = allowed.into_iter().map(str::to_string).collect();
+            promises.push(Promise { guarantee, application, allowed });
+        }
+    }
+    promises
+}
+
+/// One application under the faults of the scenario.
+struct Case<'a> {
+    scenario: &'a Scenario,
+    application: ApplicationId,
+    spec: &'a Application,
+}
+
+const RESENT: &str = "a producer that comes back sends again what was not confirmed";
+
+impl Case<'_> {
+    fn queue(&self, guarantee: Guarantee, options: &QueueOptions, shared: bool) -> Vec<&'static str> {
+        let mut reasons = Vec::new();
+        match guarantee {
+            Guarantee::Delivery => {
+                if shared && self.scenario.demand.applications.len() > 1 {
+                    reasons.push("a shared queue gives each message to one application only");
+                }
+                if options.automatic_ack {
+                    reasons.push("a message counts as settled when it is sent to a consumer");
+                }
+            }
+            Guarantee::NoDuplicates => {
+                if !options.automatic_ack
+                    && self.hit(|action| matches!(action, FaultAction::Crash | FaultAction::Leave))
+                {
+                    reasons.push("work that was not acknowledged is done again");
+                }
+                if options.publish.confirms && self.producers_crash() {
+                    reasons.push(RESENT);
+                }
+            }
+            Guarantee::KeyOrder => {
+                if self.spec.consumers > 1 {
+                    reasons.push("competing consumers overtake each other");
+                }
+            }
+        }
+        reasons
+    }
+
+    fn broadcast(&self, guarantee: Guarantee, confirms: bool) -> Vec<&'static str> {
+        match guarantee {
+            Guarantee::Delivery => vec!["a broadcast stores nothing: who is not connected misses it"],
+            Guarantee::NoDuplicates if confirms && self.producers_crash() => vec![RESENT],
+            Guarantee::KeyOrder if self.spec.consumers > 1 => vec!["competing consumers overtake each other"],
+            _ => Vec::new(),
+        }
+    }
+
+    fn log(&self, guarantee: Guarantee, options: &LogOptions) -> Vec<&'static str> {
+        let before_work = options.member.commit == CommitPolicy::BeforeBatch;
+        let mut reasons = Vec::new();
+        match guarantee {
+            Guarantee::Delivery => {
+                if before_work {
+                    reasons.push("positions are committed before the work");
+                }
+                if options.member.reset == OffsetReset::Latest {
+                    reasons.push("a group without a committed position starts after the latest record");
+                }
+                let aged = options.retention_time.is_some_and(|time| time < self.scenario.duration);
+                if aged || options.retention_bytes.is_some() {
+                    reasons.push("retention removes records whether or not they were read");
+                }
+            }
+            Guarantee::NoDuplicates => {
+                if !before_work && self.moves(options) {
+                    reasons.push("work after the last commit is done again by the next owner of the partition");
+                }
+                if options.acks != Acks::None && self.producers_crash() {
+                    reasons.push(RESENT);
+                }
+            }
+            // Each key has one producer and one partition, and a partition one owner at a time. An owner that was
+            // thought dead repeats only what the next owner does as well, unless its records counted as done.
+            Guarantee::KeyOrder => {
+                if before_work && self.moves(options) {
+                    reasons.push("a former owner may finish old work after the next owner of the partition went on");
+                }
+            }
+        }
+        reasons
+    }
+
+    /// Whether partitions may move from one consumer to another.
+    fn moves(&self, options: &LogOptions) -> bool {
+        let batch = self.spec.work.mean() * f64::from(options.member.max_poll_records);
+        // Twice the mean allows for the spread of the work of a whole batch.
+        let slow = Duration::from_secs_f64(batch * 2.0) > options.member.max_poll_interval;
+        slow || self.hit(|_| true)
+    }
+
+    /// Whether a fault of this kind may hit a consumer of the application.
+    fn hit(&self, kind: impl Fn(FaultAction) -> bool) -> bool {
+        let first = self.scenario.first_consumer(self.application).get();
+        let own = first..first + self.spec.consumers;
+        self.scenario.faults.iter().filter(|fault| kind(fault.action)).any(|fault| match fault.target {
+            Target::Client(client) => own.contains(&client.get()),
+            Target::Application(application) | Target::Role { application, .. } => application == self.application,
+            Target::Producers => false,
+        })
+    }
+
+    fn producers_crash(&self) -> bool {
+        let producer = |client: ClientId| client.get() < self.scenario.demand.producers;
+        self.scenario.faults.iter().any(|fault| match fault.target {
+            Target::Client(client) => producer(client),
+            Target::Producers => true,
+            _ => false,
+        })
+    }
+}

@@ -1,0 +1,325 @@
+//! A scenario as typed values: what a valid file says, with every default filled in.
+
+use std::sync::Arc;
+
+use brokerlab_broker::config::{Acks, FetchLimits, GroupMemberConfig};
+use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, Millionths, Model, Time};
+
+use crate::expect::{Expectation, Flip};
+use crate::trace::Trace;
+
+/// A scenario: one demand, the contenders that serve it, the faults that hit them, and what is expected.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Scenario {
+    /// Its title.
+    pub title: String,
+    /// The question that it answers.
+    pub question: Option<String>,
+    /// The answer in at most 150 words.
+    pub explanation: Option<String>,
+    /// How long a run lasts.
+    pub duration: Duration,
+    /// The seed.
+    pub seed: u64,
+    /// How much of the beginning is left out of latencies and throughput.
+    pub warm_up: Duration,
+    /// The name of the plot that decides the question: one of [`PLOTS`].
+    pub plot: Option<String>,
+    /// The network.
+    pub network: Network,
+    /// Who sends what, when, and who needs it.
+    pub demand: DemandSpec,
+    /// The brokers that are compared, in the order of the file.
+    pub contenders: Vec<Contender>,
+    /// The faults, in the order of the file.
+    pub faults: Vec<FaultPlan>,
+    /// What must come true.
+    pub expectations: Vec<Expectation>,
+    /// The one change that flips the outcome.
+    pub flip: Option<Flip>,
+    /// The text that the scenario was read from, with every setting applied.
+    pub(crate) text: String,
+}
+
+/// The plots that a scenario may name as the one that decides its question.
+pub const PLOTS: &[&str] = &["throughput", "backlog", "storage", "latency", "ordering", "delivery"];
+
+/// The network between clients and nodes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Network {
+    /// How long a message takes, each way.
+    pub latency: Duration,
+}
+
+/// Who sends what, when, and who needs it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DemandSpec {
+    /// How many producers there are.
+    pub producers: u32,
+    /// When messages are to be sent.
+    pub arrivals: Arrivals,
+    /// How messages get their keys; nothing where they have none. A trace brings its own.
+    pub keys: Option<Keys>,
+    /// The law of the sizes in bytes; used where a trace brings none.
+    pub size: Distribution,
+    /// When producers stop.
+    pub until: Time,
+    /// Who needs the messages.
+    pub applications: Vec<Application>,
+}
+
+/// When messages are to be sent.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Arrivals {
+    /// By a law, at rates that may change.
+    Law {
+        /// The law of the gaps.
+        law: ArrivalLaw,
+        /// Rates, in messages a second by all producers together, and how long each holds. After the last the
+        /// first follows again.
+        schedule: Vec<(f64, Duration)>,
+        /// Bursts: the schedule applies for the first duration, nothing is sent for the second, and so on.
+        bursts: Option<(Duration, Duration)>,
+    },
+    /// When a recording says.
+    Trace(Arc<Trace>),
+}
+
+/// The law of the gaps between messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ArrivalLaw {
+    /// Independent of each other: exponential gaps.
+    Poisson,
+    /// Equal gaps.
+    Constant,
+}
+
+/// How messages get their keys.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Keys {
+    /// How many there are.
+    pub count: u32,
+    /// The exponent of Zipf's law; nothing where all keys are equally likely.
+    pub zipf: Option<f64>,
+}
+
+/// Somebody who needs the messages.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Application {
+    /// Its name.
+    pub name: String,
+    /// How many consumers it has.
+    pub consumers: u32,
+    /// The law of the work on a message, in seconds.
+    pub work: Distribution,
+    /// When its consumers connect.
+    pub joins: Time,
+    /// It answers the sender when the work on a message is done.
+    pub answer: bool,
+}
+
+/// A broker with its options.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Contender {
+    /// Its name.
+    pub name: String,
+    /// Its shape and options.
+    pub options: ModelOptions,
+}
+
+/// The shape of a contender, with the options of that shape.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ModelOptions {
+    /// A point-to-point queue with competing consumers.
+    Queue {
+        /// Every application has a queue of its own; otherwise all share one.
+        each: bool,
+        /// The options of the queues.
+        options: QueueOptions,
+    },
+    /// A queue for each application, bound to one exchange.
+    Fanout(QueueOptions),
+    /// Hands each message to whoever is connected and stores nothing.
+    Broadcast(PublishOptions),
+    /// A partitioned log with a consumer group for each application.
+    Log(LogOptions),
+}
+
+/// Options of queues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueueOptions {
+    /// How many deliveries of a consumer may be unsettled; 0 for no limit.
+    pub prefetch: u32,
+    /// A delivery is settled when it is sent.
+    pub automatic_ack: bool,
+    /// Messages are on disk before they are confirmed.
+    pub durable: bool,
+    /// How messages are published.
+    pub publish: PublishOptions,
+}
+
+/// Options of publishing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PublishOptions {
+    /// The broker confirms messages.
+    pub confirms: bool,
+    /// How many messages of a producer may be unconfirmed before it holds back.
+    pub max_unconfirmed: u32,
+    /// Messages that no queue takes are returned.
+    pub mandatory: bool,
+}
+
+/// Options of a log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogOptions {
+    /// How many partitions there are.
+    pub partitions: u32,
+    /// When the broker answers a producer.
+    pub acks: Acks,
+    /// How long a batch waits for company.
+    pub linger: Duration,
+    /// A batch of this many bytes is full.
+    pub batch_size: u32,
+    /// How many batches of a producer may be on their way.
+    pub max_in_flight: u32,
+    /// A member of a group that is silent for this long is removed.
+    pub session_timeout: Duration,
+    /// How long the first join of an empty group waits for others.
+    pub initial_rebalance_delay: Duration,
+    /// What the members of groups do.
+    pub member: GroupMemberConfig,
+    /// How much a fetch waits for and returns.
+    pub fetch: FetchLimits,
+    /// Largest size of a segment.
+    pub segment_bytes: u64,
+    /// Largest age of a segment.
+    pub segment_time: Duration,
+    /// Records older than this are dropped.
+    pub retention_time: Option<Duration>,
+    /// Size that a partition is cut back to.
+    pub retention_bytes: Option<u64>,
+    /// How often retention is looked at.
+    pub retention_check_interval: Duration,
+}
+
+impl ModelOptions {
+    /// The shape.
+    pub fn model(&self) -> Model {
+        match self {
+            ModelOptions::Queue { .. } => Model::Queue,
+            ModelOptions::Fanout(_) => Model::Fanout,
+            ModelOptions::Broadcast(_) => Model::Broadcast,
+            ModelOptions::Log(_) => Model::Log,
+        }
+    }
+}
+
+/// A fault: what happens to whom, and when. Its id is its place in the scenario.
+#[derive(Clone, PartialEq, Debug)]
+pub struct FaultPlan {
+    /// When it begins.
+    pub at: Time,
+    /// When it ends by itself: the crashed client is started again, the paused one resumes, the slow one is
+    /// restored, the one that left connects again. `None`: never.
+    pub until: Option<Time>,
+    /// What happens.
+    pub action: FaultAction,
+    /// To whom.
+    pub target: Target,
+}
+
+/// What happens in a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultAction {
+    /// The client's process dies: its connection is reset, and what it had in memory is gone.
+    Crash,
+    /// The client does nothing, not even a heartbeat, and keeps its memory.
+    Pause,
+    /// The client's work takes this many millionths of its normal time.
+    Slow(Millionths),
+    /// The client disconnects in an orderly way.
+    Leave,
+}
+
+/// Whom a fault hits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// This client.
+    Client(ClientId),
+    /// All consumers of this application.
+    Application(ApplicationId),
+    /// All producers.
+    Producers,
+    /// The consumer of this application that has this role at the time of the fault; among equals the one with
+    /// the lowest number.
+    Role {
+        /// The role.
+        role: Role,
+        /// The application.
+        application: ApplicationId,
+    },
+}
+
+/// A role among the consumers of an application.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// The one that holds the most messages delivered and not settled (on a log: fetched and not processed).
+    MostUnsettled,
+    /// The one that holds the fewest.
+    LeastUnsettled,
+    /// The first that is up.
+    Any,
+}
+
+impl Scenario {
+    /// The contender of this name.
+    pub fn contender(&self, name: &str) -> Option<&Contender> {
+        self.contenders.iter().find(|contender| contender.name == name)
+    }
+
+    /// The first client of an application. Producers come first, then the consumers of each application in turn:
+    /// the same ids in every contender.
+    pub fn first_consumer(&self, application: ApplicationId) -> ClientId {
+        let before: u32 = self.demand.applications[..application.index()].iter().map(|a| a.consumers).sum();
+        ClientId::new(self.demand.producers + before)
+    }
+
+    /// The name of a client: `producer/1`, `billing/2`.
+    pub fn client_name(&self, client: ClientId) -> String {
+        let mut number = client.get();
+        if number < self.demand.producers {
+            return format!("producer/{}", number + 1);
+        }
+        number -= self.demand.producers;
+        for application in &self.demand.applications {
+            if number < application.consumers {
+                return format!("{}/{}", application.name, number + 1);
+            }
+            number -= application.consumers;
+        }
+        unreachable!("client {client} is not one of the scenario's")
+    }
+
+    /// A fault in words: `crash billing/2`.
+    pub fn fault_name(&self, fault: &FaultPlan) -> String {
+        let target = match fault.target {
+            Target::Client(client) => self.client_name(client),
+            Target::Application(application) => self.demand.applications[application.index()].name.clone(),
+            Target::Producers => "all producers".to_string(),
+            Target::Role { role, application } => {
+                let name = &self.demand.applications[application.index()].name;
+                match role {
+                    Role::MostUnsettled => format!("the consumer of {name} with most unsettled messages"),
+                    Role::LeastUnsettled => format!("the consumer of {name} with fewest unsettled messages"),
+                    Role::Any => format!("any consumer of {name}"),
+                }
+            }
+        };
+        match fault.action {
+            FaultAction::Crash => format!("crash {target}"),
+            FaultAction::Pause => format!("pause {target}"),
+            FaultAction::Slow(factor) => format!("slow {target} by {}", f64::from(factor.get()) / 1e6),
+            FaultAction::Leave => format!("disconnect {target}"),
+        }
+    }
+}
