@@ -188,6 +188,7 @@ impl<'a> Builder<'a> {
         self.deployment.topics.push(TopicConfig {
             partitions: partitions.clone(),
             node: NODE(),
+            followers: Vec::new(),
             segment_bytes: options.segment_bytes,
             segment_time: options.segment_time,
             retention_time: options.retention_time,
