@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use brokerlab_event::{KeyId, MessageId, Time};
 
-use crate::intervals::IntervalSet;
-use crate::{Fate, FateCounts};
+use crate::{Fate, FateCounts, PlaceSet};
 
 /// Facts about a message.
 mod flag {
@@ -77,8 +76,8 @@ pub(crate) struct Ledger {
     confirms_seen: bool,
     offered: u64,
     retired: Vec<FateCounts>,
-    retired_unconfirmed: IntervalSet,
-    retired_missed: Vec<IntervalSet>,
+    retired_unconfirmed: PlaceSet,
+    retired_missed: Vec<PlaceSet>,
     /// The fate of each message and application, where somebody wants to know it.
     kept: Option<Vec<Fate>>,
 }
@@ -98,8 +97,8 @@ impl Ledger {
             confirms_seen: false,
             offered: 0,
             retired: vec![FateCounts::default(); applications],
-            retired_unconfirmed: IntervalSet::default(),
-            retired_missed: vec![IntervalSet::default(); applications],
+            retired_unconfirmed: PlaceSet::default(),
+            retired_missed: vec![PlaceSet::default(); applications],
             kept: keep.then(Vec::new),
         }
     }

@@ -6,22 +6,26 @@
 mod analysis;
 mod finish;
 mod histogram;
-mod intervals;
 mod ledger;
 mod levels;
 #[cfg(feature = "oracle")]
 pub mod oracle;
 mod order;
+mod places;
 mod results;
 mod series;
 mod stores;
 mod table;
+mod timeline;
 mod verdict;
+mod view;
 
 pub use analysis::{Analysis, Options};
 pub use histogram::{CurvePoint, Histogram};
-pub use intervals::IntervalSet;
+pub use places::PlaceSet;
 pub use results::{
     ApplicationBin, ApplicationResults, Bin, Fate, FateCounts, FaultHit, Judgement, MessageRow, OutOfOrder, Results,
     Series, Stage, Summary, Verdict,
 };
+pub use timeline::{Notable, NotableKind, Timeline};
+pub use view::{ApplicationView, ClientView, ContentView, CountersView, GroupView, StoreView, View};

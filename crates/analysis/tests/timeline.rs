@@ -1,0 +1,117 @@
+//! Time travel restores the very state that the events lead to.
+
+mod histories;
+
+use brokerlab_analysis::{Analysis, ContentView, NotableKind, Options, Timeline, View};
+use brokerlab_event::{EventLog, Observer, Offset, Record, StoreId, Stream, Time, below};
+use histories::{SHAPES, Shape, World, header};
+
+const STEPS: u64 = 30_000;
+
+fn long_history(shape: Shape) -> EventLog {
+    let random = Stream::new(11, "steps");
+    let mut world = World::new(shape);
+    for step in 0..STEPS {
+        let bits = random.at(step);
+        world.step(bits as u8, (bits >> 8) as u8, (bits >> 16) as u8);
+    }
+    world.end()
+}
+
+fn folded(shape: Shape, records: &[Record]) -> View {
+    let mut view = View::new(&header(shape));
+    for record in records {
+        view.observe(record.time, record.event);
+    }
+    view
+}
+
+#[test]
+fn every_way_to_a_moment_leads_to_the_same_state() {
+    for shape in SHAPES {
+        let log = long_history(shape);
+        let mut timeline = Timeline::new(&header(shape), log.clone());
+        assert!(timeline.keyframe_bytes() > 0, "the history is long enough for keyframes");
+        assert!(timeline.keyframe_bytes() <= size_of_val(log.records()));
+        let random = Stream::new(5, "moments");
+        for draw in 0..60 {
+            let position = below(random.at(draw), log.len() as u64 + 1) as usize;
+            let expected = folded(shape, &log.records()[..position]);
+            assert_eq!(*timeline.seek_position(position), expected, "{shape:?} at {position}");
+            if let Some(record) = timeline.next_event() {
+                assert_eq!(record, log.records()[position]);
+                assert_eq!(timeline.previous_event(), Some(record));
+                assert_eq!(*timeline.view(), expected, "there and back again");
+            }
+        }
+    }
+}
+
+#[test]
+fn seeking_a_time_includes_what_happened_then() {
+    let log = long_history(Shape::Log);
+    let mut timeline = Timeline::new(&header(Shape::Log), log.clone());
+    let record = log.records()[log.len() / 2];
+    let before = log.records().iter().filter(|other| other.time <= record.time).count();
+    timeline.seek(record.time);
+    assert_eq!(timeline.position(), before);
+    timeline.seek(Time::MAX);
+    assert_eq!((timeline.position(), timeline.next_event()), (log.len(), None));
+    timeline.seek_position(0);
+    assert_eq!((timeline.previous_event(), timeline.view()), (None, &View::new(&header(Shape::Log))));
+}
+
+#[test]
+fn notables_are_visited_in_both_directions() {
+    let mut timeline = Timeline::new(&header(Shape::Fanout), long_history(Shape::Fanout));
+    let all = timeline.notables().to_vec();
+    for kind in [NotableKind::Crashed, NotableKind::Redelivery, NotableKind::Duplicate, NotableKind::OutOfOrder] {
+        assert!(all.iter().any(|notable| notable.kind == kind), "{kind:?}");
+    }
+    for expected in &all[..50] {
+        assert_eq!(timeline.next_notable().as_ref(), Some(expected));
+        assert_eq!(timeline.position(), expected.index + 1);
+    }
+    for expected in all[..49].iter().rev() {
+        assert_eq!(timeline.previous_notable().as_ref(), Some(expected));
+    }
+    assert_eq!(timeline.previous_notable(), None);
+}
+
+/// Two folds that share no code agree on what is stored, what is counted and how often something went wrong.
+#[test]
+fn the_view_agrees_with_the_analysis() {
+    for shape in SHAPES {
+        let (header, log) = (header(shape), long_history(shape));
+        let mut analysis = Analysis::new(&header, Options::default());
+        log.replay(&mut analysis);
+        let end = log.records().last().map_or(Time::ZERO, |record| record.time);
+        let results = analysis.finish(end);
+        let timeline = Timeline::new(&header, log.clone());
+        let view = folded(shape, log.records());
+        let last = results.series.bins.last().expect("a run has a bin");
+        assert_eq!(view.stores.iter().map(|store| store.messages).sum::<u64>(), last.stored_messages);
+        assert_eq!(view.counters.offered, results.total.offered);
+        assert_eq!(view.applications.iter().map(|own| own.delivered).sum::<u64>(), results.total.deliveries);
+        let count = |kind| timeline.notables().iter().filter(|notable| notable.kind == kind).count() as u64;
+        assert_eq!(count(NotableKind::Redelivery), results.total.redeliveries);
+        assert_eq!(count(NotableKind::Duplicate), results.total.duplicates);
+        assert_eq!(count(NotableKind::OutOfOrder), results.total.key_order_violations);
+        let processed: u64 = results.applications.iter().flat_map(|own| &own.bins).map(|bin| bin.processed).sum();
+        let all = processed + results.total.duplicates;
+        assert_eq!(view.applications.iter().map(|own| own.processed).sum::<u64>(), all);
+        assert!(results.series.bins.len() <= 601);
+    }
+}
+
+#[test]
+fn the_message_at_a_place_is_the_one_that_was_stored_there() {
+    let mut timeline = Timeline::new(&header(Shape::SharedQueue), long_history(Shape::SharedQueue));
+    let view = timeline.seek_position(20_000).clone();
+    let ContentView::Queue { fresh, returned, unacked } = &view.stores[0].content else { panic!("it is a queue") };
+    assert_eq!(fresh.len() + returned.len() + unacked.len(), view.stores[0].messages);
+    let place = Offset::new(view.stores[0].start());
+    let message = timeline.message_at(StoreId::new(0), place).expect("something is stored there");
+    assert!(message.get() < view.counters.offered);
+    assert_eq!(timeline.message_at(StoreId::new(0), Offset::new(1 << 30)), None);
+}
