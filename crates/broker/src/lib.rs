@@ -6,6 +6,7 @@ pub mod client;
 pub mod config;
 pub mod deadlines;
 pub mod dispatch;
+pub mod group;
 pub mod log;
 pub mod message;
 pub mod node;

@@ -57,6 +57,8 @@ pub struct Retained {
 pub struct PartitionLog<P> {
     log: Log<Envelope<P>>,
     rules: PartitionRules,
+    /// The leader's epoch, which a log without records of it does not know.
+    epoch: u32,
     high_watermark: Offset,
 }
 
@@ -65,12 +67,13 @@ pub struct PartitionLog<P> {
 pub struct DurablePartition<P> {
     log: DurableLog<Envelope<P>>,
     rules: PartitionRules,
+    epoch: u32,
 }
 
 impl<P: Clone> PartitionLog<P> {
     /// An empty partition.
     pub fn new(rules: PartitionRules) -> PartitionLog<P> {
-        PartitionLog { log: Log::default(), rules, high_watermark: Offset::ZERO }
+        PartitionLog { log: Log::default(), rules, epoch: 0, high_watermark: Offset::ZERO }
     }
 
     /// Its log.
@@ -93,11 +96,12 @@ impl<P: Clone> PartitionLog<P> {
 
     /// The leader's epoch: a leader that takes over, or comes back, begins a new one.
     pub fn epoch(&self) -> u32 {
-        self.log.latest_epoch().unwrap_or(0)
+        self.epoch
     }
 
     /// Begins to append under this epoch.
     pub fn begin_epoch(&mut self, epoch: u32) {
+        self.epoch = epoch;
         self.log.begin_epoch(epoch);
     }
 
@@ -267,29 +271,31 @@ impl<P: Clone> PartitionLog<P> {
     pub fn follow(&mut self, epoch: u32, offset: Offset, records: Vec<Envelope<P>>, now: Time) -> Offset {
         if offset < self.log.end() {
             self.log.truncate(offset);
-            self.high_watermark = self.high_watermark.min(offset);
+            self.high_watermark = self.high_watermark.min(self.log.end());
         }
-        self.log.begin_epoch(epoch);
-        // What a leader took is never refused by a follower: both have the topic's rules.
-        if !records.is_empty() && offset == self.log.end() {
-            for record in records {
-                let fits = self.append(vec![record], now);
-                assert!(fits.is_ok(), "a record that its leader took fits into a segment");
-            }
+        if offset > self.log.end() {
+            // The leader has deleted what comes next here, so the copy begins anew where the leader begins.
+            self.log = Log::starting_at(offset, now);
+            self.high_watermark = offset;
+        }
+        self.begin_epoch(epoch);
+        for record in records {
+            let taken = self.append(vec![record], now);
+            assert!(taken.is_ok(), "a record that its leader took fits into a segment here too");
         }
         self.log.end()
     }
 
     /// What survives when the node goes down now.
     pub fn crash(self, kind: Crash) -> DurablePartition<P> {
-        DurablePartition { log: self.log.crash(kind), rules: self.rules }
+        DurablePartition { log: self.log.crash(kind), rules: self.rules, epoch: self.epoch }
     }
 
-    /// The partition of a node that comes back. Its high watermark is known to be no lower than the start of the
+    /// The partition of a node that comes back. The epoch is what the cluster's controller remembers. Its high watermark is known to be no lower than the start of the
     /// log, and nothing more: the leader tells, or a leader works it out.
     pub fn recover(durable: DurablePartition<P>) -> PartitionLog<P> {
         let log = Log::recover(durable.log);
         let high_watermark = log.start();
-        PartitionLog { log, rules: durable.rules, high_watermark }
+        PartitionLog { log, rules: durable.rules, epoch: durable.epoch, high_watermark }
     }
 }

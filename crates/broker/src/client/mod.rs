@@ -3,10 +3,14 @@
 //! A client is `start`ed (it connects), may `crash` (it loses what it holds and says nothing to anybody), `leave`
 //! (in good order), be `pause`d and `resume`d. Each of these is an event.
 
+mod batcher;
+mod group_member;
 mod publisher;
 mod subscriber;
 mod worker;
 
+pub use batcher::Batcher;
+pub use group_member::GroupMember;
 pub use publisher::{Publisher, PublisherConfig};
 pub use subscriber::Subscriber;
 pub use worker::Worker;

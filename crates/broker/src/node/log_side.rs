@@ -1,36 +1,401 @@
 //! The part of a node that hosts partitions and coordinates groups.
 
-use std::marker::PhantomData;
+mod fetches;
+mod groups;
+mod hosted;
+mod replication;
 
-use brokerlab_event::{NodeId, Observer, Time};
+use brokerlab_event::{Bytes, ClientId, Duration, Event, NodeId, Observer, Offset, StoreId, Time};
 
+use self::fetches::{Fetches, WaitingFetch};
+use self::groups::Groups;
+use self::hosted::{Follower, Hosted, PendingAck, Role};
 use super::Context;
-use crate::config::Deployment;
-use crate::message::{Address, Message};
+use crate::config::{Acks, Deployment, FetchLimits, TopicConfig};
+use crate::group::DurableGroup;
+use crate::log::Crash;
+use crate::message::{Address, Effect, Envelope, FetchedPartition, LogError, Message};
+use crate::partition::{DurablePartition, PartitionLog, PartitionRules};
+
+/// No partition with this id is hosted here.
+const ABSENT: u32 = u32::MAX;
 
 /// Partitions, waiting fetches, and the groups that this node coordinates.
 #[derive(Clone, Debug)]
 pub struct LogSide<P> {
-    payload: PhantomData<P>,
+    limits: FetchLimits,
+    partitions: Vec<Hosted<P>>,
+    /// From the number of a store to its place in `partitions`.
+    places: Vec<u32>,
+    fetches: Fetches,
+    groups: Groups,
+    retention: Vec<RetentionTask>,
+    /// When this node asks the leaders of its copies (again).
+    replicate_at: Option<Time>,
+    /// Clients whose fetch an append has completed; kept for its memory.
+    woken: Vec<ClientId>,
+}
+
+/// The periodic retention of one topic.
+#[derive(Clone, Debug)]
+struct RetentionTask {
+    every: Duration,
+    next: Time,
+    partitions: Vec<u32>,
+}
+
+/// What is left of a node's log side when the node has gone down.
+#[derive(Clone, Debug)]
+pub struct DurableLogs<P> {
+    partitions: Vec<DurablePartition<P>>,
+    groups: Vec<DurableGroup>,
 }
 
 impl<P: Clone> LogSide<P> {
     /// What the deployment places on this node.
-    pub fn new(_node: NodeId, _deployment: &Deployment) -> LogSide<P> {
-        LogSide { payload: PhantomData }
+    pub fn new(node: NodeId, deployment: &Deployment) -> LogSide<P> {
+        let mut side = LogSide {
+            limits: deployment.fetch,
+            partitions: Vec::new(),
+            places: Vec::new(),
+            fetches: Fetches::default(),
+            groups: Groups::new(node, deployment),
+            retention: Vec::new(),
+            replicate_at: None,
+            woken: Vec::new(),
+        };
+        for topic in &deployment.topics {
+            side.host(node, topic);
+        }
+        side
     }
 
-    /// Handles a request of a client, a report of the disk, or the loss of a connection.
-    pub fn handle<O: Observer>(&mut self, _from: Address, _message: Message<P>, _context: &mut Context<'_, P, O>) {}
+    fn host(&mut self, node: NodeId, topic: &TopicConfig) {
+        let first = self.partitions.len() as u32;
+        for store in &topic.partitions {
+            let follower = |node: &NodeId| Follower { node: *node, end: Offset::ZERO, asked: None };
+            let role = if topic.node == node {
+                Role::Leader(topic.followers.iter().map(follower).collect())
+            } else if topic.followers.contains(&node) {
+                self.replicate_at = Some(Time::ZERO);
+                Role::Follower { leader: topic.node }
+            } else {
+                return;
+            };
+            let mut log = PartitionLog::new(PartitionRules::from(topic));
+            if topic.node == node {
+                log.begin_epoch(1);
+            }
+            if store.index() >= self.places.len() {
+                self.places.resize(store.index() + 1, ABSENT);
+            }
+            self.places[store.index()] = self.partitions.len() as u32;
+            self.partitions.push(Hosted::new(*store, log, role));
+        }
+        if topic.retention_time.is_some() || topic.retention_bytes.is_some() {
+            let every = topic.retention_check_interval;
+            let partitions = (first..self.partitions.len() as u32).collect();
+            self.retention.push(RetentionTask { every, next: Time::ZERO.saturating_add(every), partitions });
+        }
+    }
 
-    /// Does what is due: waiting fetches, session timeouts, rebalances, retention.
-    pub fn handle_timeout<O: Observer>(&mut self, _context: &mut Context<'_, P, O>) {}
+    /// The place of a partition that is hosted here.
+    #[inline]
+    fn place(&self, store: StoreId) -> Option<usize> {
+        self.places.get(store.index()).filter(|place| **place != ABSENT).map(|place| *place as usize)
+    }
 
-    /// When the next of these is due.
+    /// The place of a partition that this node leads.
+    #[inline]
+    fn led(&self, store: StoreId) -> Option<usize> {
+        self.place(store).filter(|place| self.partitions[*place].is_led())
+    }
+
+    /// A partition that is hosted here.
+    pub fn partition(&self, store: StoreId) -> Option<&PartitionLog<P>> {
+        self.place(store).map(|place| &self.partitions[place].log)
+    }
+
+    /// Handles a request of a client or another node, a report of the disk, or the end of a connection.
+    pub fn handle<O: Observer>(&mut self, from: Address, message: Message<P>, context: &mut Context<'_, P, O>) {
+        match (from, message) {
+            (Address::Client(client), Message::Produce { store, correlation, acks, records }) => {
+                self.produce(client, store, correlation, acks, records, context);
+            }
+            (Address::Client(client), Message::Fetch { correlation, positions }) => {
+                self.fetch(client, correlation, positions, context);
+            }
+            (Address::Client(client), Message::FindPositions { group, stores }) => {
+                let positions = self.find_positions(group, stores);
+                context.send(Address::Client(client), Message::Positions { group, positions });
+            }
+            (Address::Disk, Message::Written { store, until }) => self.written(store, until, context),
+            (Address::Disk, Message::Flushed { store, until }) => self.flushed(store, until, context),
+            (Address::Node(node), Message::ReplicaFetch { store, offset, epoch }) => {
+                self.replica_fetch(node, store, offset, epoch, context);
+            }
+            (Address::Node(_), Message::ReplicaFetched { store, epoch, offset, records, high_watermark }) => {
+                self.replica_fetched(store, epoch, offset, records, high_watermark, context);
+            }
+            (Address::Client(client), Message::Connect | Message::Disconnect | Message::ConnectionLost) => {
+                self.forget_client(client);
+            }
+            (Address::Node(node), Message::ConnectionLost) => self.forget_node(node, context.now),
+            (Address::Client(_), request) => self.groups.handle(request, context),
+            _ => {}
+        }
+    }
+
+    /// Does what is due: waiting fetches, session timeouts, rebalances, retention, replication.
+    pub fn handle_timeout<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
+        while let Some((client, fetch)) = self.fetches.pop_due(context.now) {
+            self.answer(client, fetch.correlation, fetch.positions, context);
+        }
+        self.groups.handle_timeout(context);
+        for task in 0..self.retention.len() {
+            if self.retention[task].next <= context.now {
+                self.retain(task, context);
+            }
+        }
+        if self.replicate_at.is_some_and(|at| at <= context.now) {
+            self.replicate_at = None;
+            self.ask_leaders(context);
+        }
+    }
+
+    /// When the next of these is due. There are a few topics at most, whose tasks are looked through.
+    #[inline]
     pub fn next_timeout(&self) -> Option<Time> {
-        None
+        let retention = self.retention.iter().map(|task| task.next).min();
+        [self.fetches.next_timeout(), self.groups.next_timeout(), retention, self.replicate_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Tells what each group has still to read.
-    pub fn census<O: Observer>(&self, _context: &mut Context<'_, P, O>) {}
+    pub fn census<O: Observer>(&self, context: &mut Context<'_, P, O>) {
+        for place in &self.partitions {
+            let log = place.log.log();
+            for (application, from) in self.groups.remaining(place.store, &place.log) {
+                if place.is_led() && from < log.end() {
+                    let (store, until) = (place.store, log.end());
+                    context.observe(Event::RemainingRange { store, application, from, until });
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn produce<O: Observer>(
+        &mut self,
+        client: ClientId,
+        store: StoreId,
+        correlation: u32,
+        acks: Acks,
+        records: Vec<Envelope<P>>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let Some(place) = self.led(store) else {
+            return refuse(client, store, correlation, acks, LogError::NotLeader, context);
+        };
+        let hosted = &mut self.partitions[place];
+        let appended = match hosted.log.append(records, context.now) {
+            Ok(appended) => appended,
+            Err(error) => return refuse(client, store, correlation, acks, error, context),
+        };
+        if appended.rolled {
+            context.observe(Event::SegmentRolled { store, offset: appended.first });
+        }
+        for (offset, record) in hosted.log.log().entries_from(appended.first) {
+            let (message, size) = (record.message, Bytes::new(record.size));
+            context.observe(Event::Stored { message, store, offset, size });
+        }
+        let ack = PendingAck { client, correlation, first: appended.first, until: appended.end };
+        match acks {
+            Acks::None => {}
+            Acks::Leader => hosted.until_written.push_back(ack),
+            Acks::All => hosted.until_replicated.push_back(ack),
+        }
+        context.out.push(Effect::Write { node: context.node, store, until: appended.end });
+    }
+
+    /// The disk has taken records into the page cache, which is where real logs stop, too: the operating system
+    /// flushes in its own time, and copies on other nodes are what makes a record safe.
+    #[inline]
+    fn written<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
+        let Some(place) = self.place(store) else { return };
+        self.partitions[place].log.mark_written(until);
+        match self.partitions[place].role {
+            Role::Leader(_) => self.advanced(place, context),
+            Role::Follower { leader } => self.ask_leader(place, leader, context),
+        }
+    }
+
+    fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
+        let Some(place) = self.place(store) else { return };
+        self.partitions[place].log.mark_flushed(until);
+        let (node, offset) = (context.node, self.partitions[place].log.log().flushed());
+        context.observe(Event::Flushed { node, store, offset });
+        self.written(store, until, context);
+    }
+
+    /// More of a partition is safe: answers whoever waited for that.
+    fn advanced<O: Observer>(&mut self, place: usize, context: &mut Context<'_, P, O>) {
+        let hosted = &mut self.partitions[place];
+        let before = hosted.log.high_watermark();
+        let moved = hosted.settle_high_watermark();
+        while let Some(PendingAck { client, correlation, first, .. }) = hosted.pop_safe() {
+            let message = Message::Produced { store: hosted.store, correlation, result: Ok(first) };
+            context.send(Address::Client(client), message);
+        }
+        self.feed_followers(place, context);
+        if moved {
+            self.wake_readers(place, before, context);
+        }
+    }
+
+    /// Consumers may read more: answers the fetches that have enough now. Readers that have turned to other
+    /// partitions are taken off the list here and put themselves on it again when they come back.
+    fn wake_readers<O: Observer>(&mut self, place: usize, before: Offset, context: &mut Context<'_, P, O>) {
+        let Hosted { store, log, readers, .. } = &mut self.partitions[place];
+        let (min_bytes, woken, fetches) = (u64::from(self.limits.min_bytes), &mut self.woken, &mut self.fetches);
+        readers.retain(|client| {
+            let Some(fetch) = fetches.of(*client) else { return true };
+            let Some((_, offset)) = fetch.positions.iter().find(|(other, _)| other == store) else { return false };
+            fetch.available += log.size_between(before.max(*offset), log.high_watermark(), min_bytes);
+            if fetch.available >= min_bytes {
+                woken.push(*client);
+            }
+            true
+        });
+        let mut woken = std::mem::take(&mut self.woken);
+        for client in woken.drain(..) {
+            let fetch = self.fetches.take(client).expect("its fetch was found waiting just now");
+            self.answer(client, fetch.correlation, fetch.positions, context);
+        }
+        self.woken = woken;
+    }
+
+    #[inline]
+    fn fetch<O: Observer>(
+        &mut self,
+        client: ClientId,
+        correlation: u32,
+        positions: Vec<(StoreId, Offset)>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        self.fetches.take(client);
+        let min_bytes = u64::from(self.limits.min_bytes);
+        let mut available = 0;
+        for (store, offset) in &positions {
+            available += match self.led(*store).map(|place| &self.partitions[place].log) {
+                Some(log) if log.is_in_range(*offset) => log.size_between(*offset, log.high_watermark(), min_bytes),
+                // An error is answered at once.
+                _ => min_bytes,
+            };
+        }
+        if available >= min_bytes {
+            return self.answer(client, correlation, positions, context);
+        }
+        for (store, _) in &positions {
+            let place = self.led(*store).expect("looked up just above");
+            let readers = &mut self.partitions[place].readers;
+            if !readers.contains(&client) {
+                readers.push(client);
+            }
+        }
+        let fetch = WaitingFetch { correlation, positions, available };
+        self.fetches.wait(context.now, client, fetch, &self.limits);
+    }
+
+    fn answer<O: Observer>(
+        &mut self,
+        client: ClientId,
+        correlation: u32,
+        positions: Vec<(StoreId, Offset)>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let mut partitions = Vec::new();
+        for (store, offset) in &positions {
+            let Some(place) = self.led(*store) else {
+                let (records, high_watermark) = (Err(LogError::NotLeader), Offset::ZERO);
+                partitions.push(FetchedPartition { store: *store, records, high_watermark });
+                continue;
+            };
+            let log = &self.partitions[place].log;
+            let records = log.fetch(*offset, self.limits.max_partition_bytes);
+            if !matches!(&records, Ok(records) if records.is_empty()) {
+                partitions.push(FetchedPartition { store: *store, records, high_watermark: log.high_watermark() });
+            }
+        }
+        context.send(Address::Client(client), Message::Fetched { correlation, partitions, positions });
+    }
+
+    fn retain<O: Observer>(&mut self, task: usize, context: &mut Context<'_, P, O>) {
+        let RetentionTask { every, next, partitions } = &mut self.retention[task];
+        *next = context.now.saturating_add(*every);
+        for place in partitions {
+            let hosted = &mut self.partitions[*place as usize];
+            let done = hosted.log.retain(context.now);
+            // Events speak of a partition, not of its copies.
+            if !hosted.is_led() {
+                continue;
+            }
+            let store = hosted.store;
+            if let Some(offset) = done.rolled {
+                context.observe(Event::SegmentRolled { store, offset });
+            }
+            for (until, cause) in done.trimmed {
+                context.observe(Event::Trimmed { store, until, cause });
+            }
+        }
+    }
+
+    /// The connection of a client is gone, or a new one begins: nobody waits for answers any more. Memberships
+    /// stay until their session ends.
+    fn forget_client(&mut self, client: ClientId) {
+        self.fetches.take(client);
+        for hosted in &mut self.partitions {
+            hosted.until_written.retain(|ack| ack.client != client);
+            hosted.until_replicated.retain(|ack| ack.client != client);
+        }
+    }
+
+    /// What survives when the node goes down.
+    pub fn crash(self, kind: Crash) -> DurableLogs<P> {
+        let partitions = self.partitions.into_iter().map(|hosted| hosted.log.crash(kind)).collect();
+        DurableLogs { partitions, groups: self.groups.crash() }
+    }
+
+    /// The log side of a node that comes back: a leader begins a new epoch.
+    pub fn recover(node: NodeId, deployment: &Deployment, now: Time, durable: DurableLogs<P>) -> LogSide<P> {
+        let mut side = LogSide::new(node, deployment);
+        assert_eq!(side.partitions.len(), durable.partitions.len(), "a node comes back to its own deployment");
+        for (hosted, durable) in side.partitions.iter_mut().zip(durable.partitions) {
+            hosted.log = PartitionLog::recover(durable);
+            if hosted.is_led() {
+                hosted.log.begin_epoch(hosted.log.epoch() + 1);
+                hosted.settle_high_watermark();
+            }
+        }
+        side.groups.recover(durable.groups);
+        for task in &mut side.retention {
+            task.next = now.saturating_add(task.every);
+        }
+        side
+    }
+}
+
+fn refuse<P, O: Observer>(
+    client: ClientId,
+    store: StoreId,
+    correlation: u32,
+    acks: Acks,
+    error: LogError,
+    context: &mut Context<'_, P, O>,
+) {
+    if acks != Acks::None {
+        context.send(Address::Client(client), Message::Produced { store, correlation, result: Err(error) });
+    }
 }

@@ -1,0 +1,498 @@
+//! A consumer of a group, working as Kafka's classic client does: it learns of a rebalance by heartbeat, and acts
+//! on it at its next poll, after the work on what the last poll returned.
+
+mod owned;
+mod session;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use brokerlab_event::{
+    ApplicationId, ClientId, Count, Departure, Event, Millionths, NodeId, Observer, Offset, StoreId, Time,
+};
+
+use self::owned::{InHand, Owned};
+use super::Worker;
+use crate::config::{CommitPolicy, ConsumerConfig, ConsumerKind, GroupMemberConfig};
+use crate::message::{Address, FetchedPartition, GroupError, LogError, Member, Message, Outbox};
+
+/// Where a membership stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Membership {
+    /// The process is down.
+    Down,
+    /// It waits for the join to complete.
+    Joining,
+    /// It waits for its assignment.
+    Syncing,
+    /// It waits to be told where to start reading.
+    Positioning,
+    /// It reads.
+    Active,
+}
+
+/// What the application does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// It stands in a poll that has nothing to return.
+    Polling,
+    /// It works on the front of the batch.
+    Working,
+    /// It waits for a commit to be acknowledged.
+    Committing,
+}
+
+/// Why the membership must begin anew at the next poll.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Rejoin {
+    /// The group is being rebalanced: the partitions are still its own until it joins again.
+    Rebalance,
+    /// Its generation is over: the partitions are somebody else's.
+    Lost,
+    /// The coordinator does not know it any more.
+    Expelled,
+}
+
+/// A consumer on the log side.
+#[derive(Clone, Debug)]
+pub struct GroupMember<P> {
+    client: ClientId,
+    name: Arc<str>,
+    application: ApplicationId,
+    node: NodeId,
+    config: GroupMemberConfig,
+    worker: Worker,
+    membership: Membership,
+    phase: Phase,
+    /// Which of this client's memberships it is; grows with every start and every expulsion.
+    incarnation: u32,
+    /// The first membership of this process.
+    born: u32,
+    generation: u32,
+    owned: Vec<Owned<P>>,
+    /// Partitions with records that no poll has returned, in the order in which they came.
+    buffered: VecDeque<StoreId>,
+    /// What the last poll returned and the application has not done.
+    batch: VecDeque<InHand>,
+    rejoin: Option<Rejoin>,
+    /// The fetch that is awaited.
+    fetching: Option<u32>,
+    correlation: u32,
+    /// Memory of the last fetch request.
+    positions: Vec<(StoreId, Offset)>,
+    next_heartbeat: Option<Time>,
+    /// When the next automatic commit is due, with that policy.
+    next_commit: Option<Time>,
+    last_poll: Time,
+    /// It has been too long between polls and has left its group.
+    has_left: bool,
+}
+
+impl<P: Clone> GroupMember<P> {
+    /// A consumer that is down.
+    ///
+    /// # Panics
+    /// Panics where the configuration is that of a subscriber.
+    pub fn new(config: &ConsumerConfig) -> GroupMember<P> {
+        let ConsumerKind::Group(own) = &config.kind else {
+            panic!("a subscriber is pushed to; it is another machine");
+        };
+        GroupMember {
+            client: config.client,
+            name: config.name.clone(),
+            application: config.application,
+            node: config.node,
+            config: own.clone(),
+            worker: Worker::new(config.client, config.work),
+            membership: Membership::Down,
+            phase: Phase::Polling,
+            incarnation: 0,
+            born: 0,
+            generation: 0,
+            owned: Vec::new(),
+            buffered: VecDeque::new(),
+            batch: VecDeque::new(),
+            rejoin: None,
+            fetching: None,
+            correlation: 0,
+            positions: Vec::new(),
+            next_heartbeat: None,
+            next_commit: None,
+            last_poll: Time::ZERO,
+            has_left: false,
+        }
+    }
+
+    fn member(&self) -> Member {
+        Member { client: self.client, incarnation: self.incarnation }
+    }
+
+    #[inline]
+    fn send(&self, message: Message<P>, out: &mut Outbox<P>) {
+        out.send(Address::Client(self.client), Address::Node(self.node), message);
+    }
+
+    /// The process starts, connects and joins its group.
+    pub fn start<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        observer.observe(now, Event::Connected { client: self.client });
+        self.send(Message::Connect, out);
+        self.incarnation += 1;
+        self.born = self.incarnation;
+        self.last_poll = now;
+        self.join(out);
+    }
+
+    /// The process dies with what it holds. Its group learns of that when its session ends.
+    pub fn crash<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        self.stop();
+        observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Crashed });
+    }
+
+    /// The process ends in good order. It stops where it stands, goes back to the first record that it has not
+    /// done, and closes: with automatic commits, that position is committed.
+    pub fn leave<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        while let Some(InHand { store, offset, .. }) = self.batch.pop_back() {
+            if let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store) {
+                owned.position = offset;
+            }
+        }
+        if self.is_automatic() && self.rejoin < Some(Rejoin::Lost) {
+            self.commit_positions(out);
+        }
+        if !self.has_left {
+            self.send(Message::LeaveGroup { group: self.application, member: self.member() }, out);
+        }
+        self.send(Message::Disconnect, out);
+        self.revoke(now, observer);
+        self.stop();
+        observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Left });
+    }
+
+    fn stop(&mut self) {
+        self.worker.abandon();
+        self.owned.clear();
+        self.buffered.clear();
+        self.batch.clear();
+        self.membership = Membership::Down;
+        self.phase = Phase::Polling;
+        (self.rejoin, self.fetching, self.has_left) = (None, None, false);
+        (self.next_heartbeat, self.next_commit) = (None, None);
+    }
+
+    /// The process stands still, and its heartbeats with it.
+    pub fn pause<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        self.worker.pause(now, observer);
+    }
+
+    /// The process goes on. Whatever has become due meanwhile is done at once.
+    pub fn resume<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        self.worker.resume(now, observer);
+    }
+
+    /// Its work takes this many millionths of its usual time from now on.
+    pub fn set_speed<O: Observer>(&mut self, now: Time, factor: Millionths, observer: &mut O) {
+        self.worker.set_speed(now, factor, observer);
+    }
+
+    /// How many messages it holds that are not done.
+    pub fn unsettled(&self) -> u64 {
+        let fetched: usize = self.owned.iter().map(|owned| owned.unpolled().count()).sum();
+        (self.batch.len() + fetched) as u64
+    }
+
+    /// At the end of a run: tells what it holds.
+    pub fn census<O: Observer>(&self, now: Time, observer: &mut O) {
+        let fetched = self.owned.iter().flat_map(Owned::unpolled);
+        for message in self.batch.iter().map(|in_hand| in_hand.message).chain(fetched) {
+            observer.observe(now, Event::Remaining { message, application: self.application });
+        }
+    }
+
+    /// Handles one message.
+    #[inline]
+    pub fn handle_message<O: Observer>(
+        &mut self,
+        now: Time,
+        message: Message<P>,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        if self.membership == Membership::Down {
+            return;
+        }
+        match message {
+            Message::Fetched { correlation, partitions, positions } if self.fetching == Some(correlation) => {
+                self.fetching = None;
+                self.positions = positions;
+                self.fetched(now, partitions, out, observer);
+            }
+            Message::OffsetsCommitted { member, generation, offsets, result, .. }
+                if member.incarnation >= self.born =>
+            {
+                let is_current = member == self.member() && generation == self.generation;
+                self.committed(now, offsets, result, is_current, out, observer);
+            }
+            Message::HeartbeatAnswer { member, generation, result: Err(error), .. }
+                if member == self.member() && generation == self.generation =>
+            {
+                self.turned_away(now, error, out, observer);
+            }
+            Message::Joined { member, generation, members, topics, .. }
+                if member == self.member() && self.membership == Membership::Joining =>
+            {
+                self.joined(now, generation, members, &topics, out);
+            }
+            Message::Synced { member, generation, result, .. }
+                if member == self.member()
+                    && generation == self.generation
+                    && self.membership == Membership::Syncing =>
+            {
+                self.synced(now, result, out, observer);
+            }
+            Message::Positions { positions, .. } => self.positioned(now, &positions, out, observer),
+            Message::ConnectionLost => self.reconnect(now, out, observer),
+            // Good news, and answers to what is no longer asked.
+            _ => {}
+        }
+    }
+
+    /// Does what is due: finishes work, sends heartbeats, commits while it waits, leaves after too long a time.
+    #[inline]
+    pub fn handle_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        if self.worker.is_paused() {
+            return;
+        }
+        if self.poll_deadline().is_some_and(|at| at <= now) {
+            self.leave_after_too_long(out);
+        }
+        if self.next_heartbeat.is_some_and(|at| at <= now) {
+            self.next_heartbeat = Some(now.saturating_add(self.config.heartbeat_interval));
+            let (group, member, generation) = (self.application, self.member(), self.generation);
+            self.send(Message::Heartbeat { group, member, generation }, out);
+        }
+        // Work that takes no time is done at once, one record after the other.
+        while self.worker.finish(now) {
+            self.worked(now, out, observer);
+        }
+        if self.idle_commit().is_some_and(|at| at <= now) {
+            self.poll(now, out, observer);
+        }
+    }
+
+    /// When the next of these is due.
+    #[inline]
+    pub fn next_timeout(&self) -> Option<Time> {
+        if self.worker.is_paused() {
+            return None;
+        }
+        let waits = [self.worker.done_at(), self.next_heartbeat, self.idle_commit(), self.poll_deadline()];
+        waits.into_iter().flatten().min()
+    }
+
+    /// A poll that waits commits automatically from time to time; otherwise the next poll does.
+    fn idle_commit(&self) -> Option<Time> {
+        let polls = self.membership == Membership::Active && self.phase == Phase::Polling;
+        if polls { self.next_commit } else { None }
+    }
+
+    /// When the application has been away from its poll for too long.
+    fn poll_deadline(&self) -> Option<Time> {
+        let away = self.phase != Phase::Polling && !self.has_left;
+        away.then(|| self.last_poll.saturating_add(self.config.max_poll_interval))
+    }
+
+    fn is_automatic(&self) -> bool {
+        matches!(self.config.commit, CommitPolicy::Automatic { .. })
+    }
+
+    /// The application asks for records: first a rebalance is joined and what is due committed; then what is
+    /// there is returned, while the next fetch is under way.
+    fn poll<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        self.last_poll = now;
+        self.phase = Phase::Polling;
+        if self.rejoin.is_some() {
+            return self.join_again(now, out, observer);
+        }
+        if self.membership != Membership::Active {
+            return;
+        }
+        if let (CommitPolicy::Automatic { every }, Some(due)) = (self.config.commit, self.next_commit)
+            && due <= now
+        {
+            self.next_commit = Some(now.saturating_add(every));
+            self.commit_positions(out);
+        }
+        self.take_batch(now, observer);
+        self.fetch(out);
+        if self.batch.is_empty() {
+            return;
+        }
+        if self.config.commit == CommitPolicy::BeforeBatch && self.commit_positions(out) {
+            self.phase = Phase::Committing;
+            return;
+        }
+        self.begin(now, observer);
+    }
+
+    /// Takes records out of the buffers, partition by partition as they came.
+    fn take_batch<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        let most = self.config.max_poll_records as usize;
+        while self.batch.len() < most
+            && let Some(store) = self.buffered.front()
+        {
+            let found = self.owned.iter_mut().find(|owned| owned.store == *store);
+            let owned = found.expect("what is buffered is owned");
+            if let Some((offset, count)) = owned.poll(most - self.batch.len(), &mut self.batch) {
+                let (store, count) = (owned.store, Count::saturating(count as u64));
+                observer.observe(now, Event::Polled { consumer: self.client, store, offset, count });
+            }
+            if !owned.has_unpolled() {
+                self.buffered.pop_front();
+            }
+        }
+    }
+
+    /// Begins the work on the front of the batch.
+    #[inline]
+    fn begin<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        let front = self.batch.front().expect("the caller looked");
+        self.phase = Phase::Working;
+        self.worker.begin(now, front.message, observer);
+    }
+
+    /// A record is done.
+    #[inline]
+    fn worked<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        let done = self.batch.pop_front().expect("work in hand is about the front of the batch");
+        let InHand { message, store, offset } = done;
+        observer.observe(now, Event::Processed { message, consumer: self.client, store, offset });
+        let waits = match self.config.commit {
+            CommitPolicy::AfterEach => {
+                self.commit(vec![(store, offset.next())], out);
+                true
+            }
+            CommitPolicy::AfterBatch if self.batch.is_empty() => self.commit_positions(out),
+            _ => false,
+        };
+        if waits {
+            self.phase = Phase::Committing;
+        } else {
+            self.go_on(now, out, observer);
+        }
+    }
+
+    /// The next record of the batch, or the next poll.
+    #[inline]
+    fn go_on<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        if self.batch.is_empty() {
+            self.poll(now, out, observer);
+        } else {
+            self.begin(now, observer);
+        }
+    }
+
+    /// Asks for records of the partitions that have none left to return; one request at a time.
+    #[inline]
+    fn fetch(&mut self, out: &mut Outbox<P>) {
+        if self.fetching.is_some() || self.membership != Membership::Active || self.rejoin.is_some() {
+            return;
+        }
+        let mut positions = std::mem::take(&mut self.positions);
+        positions.clear();
+        positions.extend(self.owned.iter().filter_map(|owned| Some((owned.store, owned.wanted()?))));
+        if positions.is_empty() {
+            self.positions = positions;
+            return;
+        }
+        self.correlation = self.correlation.wrapping_add(1);
+        self.fetching = Some(self.correlation);
+        self.send(Message::Fetch { correlation: self.correlation, positions }, out);
+    }
+
+    fn fetched<O: Observer>(
+        &mut self,
+        now: Time,
+        partitions: Vec<FetchedPartition<P>>,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        let mut lost = Vec::new();
+        for FetchedPartition { store, records, .. } in partitions {
+            let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store) else { continue };
+            match records {
+                Ok(records) => {
+                    for (offset, record) in &records {
+                        let (message, consumer, offset) = (record.message, self.client, *offset);
+                        let redelivered = false;
+                        observer.observe(now, Event::Delivered { message, consumer, store, offset, redelivered });
+                    }
+                    owned.fetched(records);
+                    self.buffered.push_back(store);
+                }
+                Err(LogError::OffsetOutOfRange) => {
+                    owned.is_lost = true;
+                    lost.push(store);
+                }
+                // Partitions do not move, and batches are not fetched whole: nothing else is to be expected.
+                Err(LogError::NotLeader | LogError::TooLarge) => {}
+            }
+        }
+        if !lost.is_empty() {
+            self.send(Message::FindPositions { group: self.application, stores: lost }, out);
+        }
+        if self.phase == Phase::Polling {
+            self.poll(now, out, observer);
+        }
+    }
+
+    /// Commits everything that polls have returned and that is not committed. True where there was such.
+    fn commit_positions(&mut self, out: &mut Outbox<P>) -> bool {
+        let moved = self.owned.iter().filter(|owned| !owned.is_lost && owned.committed != Some(owned.position));
+        let offsets: Vec<_> = moved.map(|owned| (owned.store, owned.position)).collect();
+        let any = !offsets.is_empty();
+        if any {
+            self.commit(offsets, out);
+        }
+        any
+    }
+
+    fn commit(&self, offsets: Vec<(StoreId, Offset)>, out: &mut Outbox<P>) {
+        let (group, member, generation) = (self.application, self.member(), self.generation);
+        self.send(Message::CommitOffsets { group, member, generation, offsets }, out);
+    }
+
+    fn committed<O: Observer>(
+        &mut self,
+        now: Time,
+        offsets: Vec<(StoreId, Offset)>,
+        result: Result<(), GroupError>,
+        is_current: bool,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        match result {
+            Ok(()) => {
+                for (store, offset) in offsets {
+                    observer.observe(now, Event::Committed { consumer: self.client, store, offset });
+                    let owned = self.owned.iter_mut().find(|owned| is_current && owned.store == store);
+                    if let Some(owned) = owned {
+                        owned.committed = Some(offset);
+                    }
+                }
+                if self.phase == Phase::Committing {
+                    self.go_on(now, out, observer);
+                }
+            }
+            Err(error) if is_current => {
+                // The commit failed, so the partitions are somebody else's or about to be: what was not
+                // committed will be read again there.
+                if self.phase == Phase::Committing {
+                    self.batch.clear();
+                    self.phase = Phase::Polling;
+                }
+                self.turned_away(now, error, out, observer);
+            }
+            Err(_) => {}
+        }
+    }
+}

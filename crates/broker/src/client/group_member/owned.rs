@@ -1,0 +1,95 @@
+//! The partitions that a member owns, with the records that it has fetched.
+
+use std::collections::VecDeque;
+
+use brokerlab_event::{MessageId, Offset, StoreId};
+
+use crate::message::Envelope;
+
+/// A record in the hands of the application.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct InHand {
+    pub message: MessageId,
+    pub store: StoreId,
+    pub offset: Offset,
+}
+
+/// A partition that the member owns.
+#[derive(Clone, Debug)]
+pub(super) struct Owned<P> {
+    pub store: StoreId,
+    /// The next offset that a poll returns: everything below was returned by earlier polls.
+    pub position: Offset,
+    /// The next offset to fetch.
+    fetch_from: Offset,
+    /// What the broker last acknowledged as committed.
+    pub committed: Option<Offset>,
+    /// Fetched records; those before `polled` were returned by polls.
+    records: Vec<(Offset, Envelope<P>)>,
+    polled: usize,
+    /// Fetched while the application still works on `records`.
+    ahead: Vec<(Offset, Envelope<P>)>,
+    /// The position is out of range, and the broker has been asked for another.
+    pub is_lost: bool,
+}
+
+impl<P> Owned<P> {
+    pub fn new(store: StoreId, position: Offset, committed: Option<Offset>) -> Owned<P> {
+        let (records, ahead) = (Vec::new(), Vec::new());
+        Owned { store, position, fetch_from: position, committed, records, polled: 0, ahead, is_lost: false }
+    }
+
+    /// Goes on at another position, without the records that were fetched from the old one.
+    pub fn seek(&mut self, position: Offset) {
+        (self.position, self.fetch_from, self.is_lost) = (position, position, false);
+        self.records.clear();
+        self.ahead.clear();
+        self.polled = 0;
+    }
+
+    /// Where to fetch from, if nothing is left that a poll could return.
+    #[inline]
+    pub fn wanted(&self) -> Option<Offset> {
+        (!self.is_lost && !self.has_unpolled()).then_some(self.fetch_from)
+    }
+
+    #[inline]
+    pub fn has_unpolled(&self) -> bool {
+        self.polled < self.records.len() || !self.ahead.is_empty()
+    }
+
+    /// Takes what a fetch brought.
+    #[inline]
+    pub fn fetched(&mut self, records: Vec<(Offset, Envelope<P>)>) {
+        if let Some((last, _)) = records.last() {
+            self.fetch_from = last.next();
+            self.ahead = records;
+        }
+    }
+
+    /// Hands up to this many records to the application; they join `batch`. How many, and where they begin.
+    #[inline]
+    pub fn poll(&mut self, most: usize, batch: &mut VecDeque<InHand>) -> Option<(Offset, usize)> {
+        if self.polled == self.records.len() {
+            self.records = std::mem::take(&mut self.ahead);
+            self.polled = 0;
+        }
+        let count = most.min(self.records.len() - self.polled);
+        let returned = &self.records[self.polled..self.polled + count];
+        let (first, last) = (returned.first()?.0, returned.last()?.0);
+        let store = self.store;
+        batch.extend(returned.iter().map(|(offset, record)| InHand {
+            message: record.message,
+            store,
+            offset: *offset,
+        }));
+        self.polled += count;
+        self.position = last.next();
+        Some((first, count))
+    }
+
+    /// What was fetched and not yet returned by a poll.
+    pub fn unpolled(&self) -> impl Iterator<Item = MessageId> + '_ {
+        self.records[self.polled..].iter().chain(&self.ahead).map(|(_, record)| record.message)
+    }
+}

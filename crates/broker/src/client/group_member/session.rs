@@ -1,0 +1,190 @@
+//! The part of a group member that keeps its membership: joining, syncing, and losing what it owned.
+
+use std::sync::Arc;
+
+use brokerlab_event::{Count, Event, Observer, Offset, StoreId, Time};
+
+use super::{GroupMember, Membership, Owned, Phase, Rejoin};
+use crate::assignor;
+use crate::config::{CommitPolicy, OffsetReset};
+use crate::message::{GroupError, Member, Message, Outbox, Position};
+
+impl Position {
+    /// Where a reader starts: at the committed offset where that is in range, otherwise where the policy says.
+    pub fn start(&self, reset: OffsetReset) -> Offset {
+        match self.committed {
+            Some(committed) if self.log_start <= committed && committed <= self.log_end => committed,
+            _ => self.reset(reset),
+        }
+    }
+
+    /// Where a reader starts that has no position in range.
+    pub fn reset(&self, reset: OffsetReset) -> Offset {
+        match reset {
+            OffsetReset::Earliest => self.log_start,
+            OffsetReset::Latest => self.high_watermark,
+        }
+    }
+}
+
+impl<P: Clone> GroupMember<P> {
+    pub(super) fn join(&mut self, out: &mut Outbox<P>) {
+        self.membership = Membership::Joining;
+        (self.rejoin, self.fetching, self.next_heartbeat, self.next_commit) = (None, None, None, None);
+        self.has_left = false;
+        let name: Arc<str> = format!("{}-{}", self.name, self.incarnation).into();
+        self.send(Message::JoinGroup { group: self.application, member: self.member(), name }, out);
+    }
+
+    /// Gives everything back and joins again. Before a rebalance takes partitions that are still its own, an
+    /// automatic commit covers what polls have returned, all of which is done by now.
+    pub(super) fn join_again<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        if self.rejoin == Some(Rejoin::Rebalance) && self.is_automatic() {
+            self.commit_positions(out);
+        }
+        self.revoke(now, observer);
+        self.incarnation += u32::from(self.rejoin == Some(Rejoin::Expelled));
+        self.join(out);
+    }
+
+    pub(super) fn revoke<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        let generation = Count::saturating(self.generation.into());
+        for owned in self.owned.drain(..) {
+            observer.observe(now, Event::Revoked { consumer: self.client, store: owned.store, generation });
+        }
+        self.buffered.clear();
+    }
+
+    /// The coordinator has said that the membership cannot go on as it is. The application learns of it in its
+    /// next poll, which may be under way.
+    pub(super) fn turned_away<O: Observer>(
+        &mut self,
+        now: Time,
+        error: GroupError,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        if self.membership == Membership::Joining {
+            // It is about what was before it joined.
+            return;
+        }
+        let reason = match error {
+            GroupError::RebalanceInProgress => Rejoin::Rebalance,
+            GroupError::IllegalGeneration => Rejoin::Lost,
+            GroupError::UnknownMember => Rejoin::Expelled,
+        };
+        self.rejoin = self.rejoin.max(Some(reason));
+        if self.rejoin >= Some(Rejoin::Lost) {
+            self.next_heartbeat = None;
+        }
+        if self.phase == Phase::Polling {
+            self.poll(now, out, observer);
+        }
+    }
+
+    /// The join is complete. The leader deals out the partitions.
+    pub(super) fn joined(
+        &mut self,
+        now: Time,
+        generation: u32,
+        members: Vec<(Member, Arc<str>)>,
+        topics: &[Vec<StoreId>],
+        out: &mut Outbox<P>,
+    ) {
+        self.generation = generation;
+        self.membership = Membership::Syncing;
+        self.next_heartbeat = Some(now.saturating_add(self.config.heartbeat_interval));
+        let subscription = || (0..topics.len()).collect();
+        let readers: Vec<(&str, Vec<usize>)> = members.iter().map(|(_, name)| (&**name, subscription())).collect();
+        let shares = assignor::range(topics, &readers);
+        let assignment = members.iter().map(|(member, _)| *member).zip(shares).collect();
+        let (group, member) = (self.application, self.member());
+        self.send(Message::SyncGroup { group, member, generation, assignment }, out);
+    }
+
+    pub(super) fn synced<O: Observer>(
+        &mut self,
+        now: Time,
+        result: Result<Vec<StoreId>, GroupError>,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        match result {
+            Ok(stores) => {
+                self.membership = Membership::Positioning;
+                self.send(Message::FindPositions { group: self.application, stores }, out);
+            }
+            Err(error) => self.turned_away(now, error, out, observer),
+        }
+    }
+
+    /// The broker has told where partitions may be read: those that have just been assigned, or one whose
+    /// position was out of range.
+    pub(super) fn positioned<O: Observer>(
+        &mut self,
+        now: Time,
+        positions: &[Position],
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        let reset = self.config.reset;
+        match self.membership {
+            Membership::Positioning => {
+                let generation = Count::saturating(self.generation.into());
+                for position in positions {
+                    let (store, offset) = (position.store, position.start(reset));
+                    observer.observe(now, Event::Assigned { consumer: self.client, store, offset, generation });
+                    self.owned.push(Owned::new(store, offset, position.committed));
+                }
+                self.membership = Membership::Active;
+                if let CommitPolicy::Automatic { every } = self.config.commit {
+                    self.next_commit = Some(now.saturating_add(every));
+                }
+            }
+            Membership::Active => {
+                for position in positions {
+                    let owned = self.owned.iter_mut().find(|owned| owned.store == position.store && owned.is_lost);
+                    if let Some(owned) = owned {
+                        owned.seek(position.reset(reset));
+                    }
+                }
+            }
+            // An answer to an earlier membership.
+            Membership::Down | Membership::Joining | Membership::Syncing => return,
+        }
+        if self.phase == Phase::Polling {
+            self.poll(now, out, observer);
+        }
+    }
+
+    /// Leaves the group because the application has not polled for too long. It learns of that in its next poll.
+    pub(super) fn leave_after_too_long(&mut self, out: &mut Outbox<P>) {
+        self.has_left = true;
+        self.rejoin = Some(Rejoin::Expelled);
+        self.next_heartbeat = None;
+        self.send(Message::LeaveGroup { group: self.application, member: self.member() }, out);
+    }
+
+    /// The connection broke: nothing that was asked will be answered, so it is asked again on a new one. The
+    /// membership goes on as far as the coordinator remembers it.
+    pub(super) fn reconnect<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        self.send(Message::Connect, out);
+        self.fetching = None;
+        match self.membership {
+            Membership::Down => {}
+            Membership::Joining => self.join(out),
+            Membership::Syncing | Membership::Positioning => {
+                self.rejoin = self.rejoin.max(Some(Rejoin::Lost));
+                self.poll(now, out, observer);
+            }
+            Membership::Active => {
+                if self.phase == Phase::Committing {
+                    // Whether it was stored is not known; the next commit covers it.
+                    self.go_on(now, out, observer);
+                } else {
+                    self.fetch(out);
+                }
+            }
+        }
+    }
+}

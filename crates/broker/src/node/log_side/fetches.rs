@@ -1,0 +1,67 @@
+//! Fetches that wait until there is enough to answer them with.
+
+use brokerlab_event::{ClientId, Offset, StoreId, Time};
+
+use crate::config::FetchLimits;
+use crate::deadlines::Deadlines;
+
+/// A fetch that waits.
+#[derive(Clone, Debug)]
+pub(super) struct WaitingFetch {
+    pub correlation: u32,
+    pub positions: Vec<(StoreId, Offset)>,
+    /// Bytes that are there for it.
+    pub available: u64,
+}
+
+/// At most one waiting fetch for each client. Which clients may wait for a partition is noted at the partition, so
+/// that an append looks only at those.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Fetches {
+    by_client: Vec<Option<WaitingFetch>>,
+    deadlines: Deadlines,
+}
+
+impl Fetches {
+    /// Lets a fetch wait, instead of any other of this client.
+    #[inline]
+    pub fn wait(&mut self, now: Time, client: ClientId, fetch: WaitingFetch, limits: &FetchLimits) {
+        if client.index() >= self.by_client.len() {
+            self.by_client.resize(client.index() + 1, None);
+        }
+        self.by_client[client.index()] = Some(fetch);
+        self.deadlines.set(client.get(), now.saturating_add(limits.max_wait));
+    }
+
+    /// The waiting fetch of a client.
+    #[inline]
+    pub fn of(&mut self, client: ClientId) -> Option<&mut WaitingFetch> {
+        self.by_client.get_mut(client.index())?.as_mut()
+    }
+
+    /// Ends the wait of a client.
+    #[inline]
+    pub fn take(&mut self, client: ClientId) -> Option<WaitingFetch> {
+        let fetch = self.by_client.get_mut(client.index())?.take();
+        if fetch.is_some() {
+            self.deadlines.clear(client.get());
+        }
+        fetch
+    }
+
+    /// A fetch that has waited long enough.
+    pub fn pop_due(&mut self, now: Time) -> Option<(ClientId, WaitingFetch)> {
+        while let Some(number) = self.deadlines.pop_due(now) {
+            if let Some(fetch) = self.by_client[number as usize].take() {
+                return Some((ClientId::new(number), fetch));
+            }
+        }
+        None
+    }
+
+    /// When the next one may have.
+    #[inline]
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.deadlines.next()
+    }
+}

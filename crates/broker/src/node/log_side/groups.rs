@@ -1,0 +1,201 @@
+//! The groups that a node coordinates, and where they begin to read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use brokerlab_event::{ApplicationId, Count, Event, NodeId, Observer, Offset, StoreId, Time};
+
+use super::LogSide;
+use crate::config::{ConsumerKind, Deployment, GroupConfig, OffsetReset};
+use crate::deadlines::Deadlines;
+use crate::group::{DurableGroup, Group, GroupAnswer, GroupTimes};
+use crate::message::{Address, Member, Message, Position};
+use crate::node::Context;
+use crate::partition::PartitionLog;
+
+#[derive(Clone, Debug)]
+struct HostedGroup {
+    application: ApplicationId,
+    times: GroupTimes,
+    group: Group,
+    /// The partitions that it reads, topic by topic.
+    topics: Arc<[Vec<StoreId>]>,
+    /// What its members do without a committed offset.
+    reset: OffsetReset,
+    /// Where members were last told that the log ends, by partition: where those without a committed offset
+    /// began that wait for what is to come.
+    ends_told: BTreeMap<StoreId, Offset>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Groups {
+    groups: Vec<HostedGroup>,
+    deadlines: Deadlines,
+    /// Kept for its memory.
+    answers: Vec<GroupAnswer>,
+}
+
+impl Groups {
+    pub fn new(node: NodeId, deployment: &Deployment) -> Groups {
+        let here = deployment.groups.iter().filter(|config| config.node == node);
+        let groups = here.map(|config| HostedGroup::new(config, deployment)).collect();
+        Groups { groups, deadlines: Deadlines::default(), answers: Vec::new() }
+    }
+
+    fn index(&self, application: ApplicationId) -> Option<usize> {
+        self.groups.iter().position(|hosted| hosted.application == application)
+    }
+
+    /// Handles what members ask. There is nobody to answer where the group lives elsewhere: deployments name
+    /// the coordinator.
+    pub fn handle<P: Clone, O: Observer>(&mut self, request: Message<P>, context: &mut Context<'_, P, O>) {
+        let application = match &request {
+            Message::JoinGroup { group, .. }
+            | Message::SyncGroup { group, .. }
+            | Message::Heartbeat { group, .. }
+            | Message::LeaveGroup { group, .. }
+            | Message::CommitOffsets { group, .. } => *group,
+            _ => return,
+        };
+        let Some(index) = self.index(application) else { return };
+        let (group, answers, now) = (&mut self.groups[index].group, &mut self.answers, context.now);
+        match request {
+            Message::JoinGroup { member, name, .. } => group.join(now, member, name, answers),
+            Message::SyncGroup { member, generation, assignment, .. } => {
+                group.sync(now, member, generation, assignment, answers);
+            }
+            Message::Heartbeat { group: application, member, generation } => {
+                let result = group.heartbeat(now, member, generation);
+                let message = Message::HeartbeatAnswer { group: application, member, generation, result };
+                context.send(Address::Client(member.client), message);
+            }
+            Message::LeaveGroup { member, .. } => group.leave(now, member, answers),
+            Message::CommitOffsets { group: application, member, generation, offsets } => {
+                let result = group.commit(now, member, generation, &offsets);
+                let message = Message::OffsetsCommitted { group: application, member, generation, offsets, result };
+                context.send(Address::Client(member.client), message);
+            }
+            _ => unreachable!("no other request names a group above"),
+        }
+        self.finish(index, context);
+    }
+
+    pub fn handle_timeout<P: Clone, O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
+        while let Some(index) = self.deadlines.pop_due(context.now) {
+            self.groups[index as usize].group.handle_timeout(context.now, &mut self.answers);
+            self.finish(index as usize, context);
+        }
+    }
+
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.deadlines.next()
+    }
+
+    /// Sends what a group has to say and notes when it wants to be called.
+    fn finish<P: Clone, O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
+        let HostedGroup { application: group, topics, group: state, .. } = &self.groups[index];
+        let (group, application) = (*group, *group);
+        for answer in self.answers.drain(..) {
+            let (member, message): (Member, Message<P>) = match answer {
+                GroupAnswer::Joined { member, generation, members } => {
+                    let topics = topics.clone();
+                    (member, Message::Joined { group, member, generation, members, topics })
+                }
+                GroupAnswer::Synced { member, generation, result } => {
+                    (member, Message::Synced { group, member, generation, result })
+                }
+                GroupAnswer::Started { generation } => {
+                    let generation = Count::saturating(generation.into());
+                    context.observe(Event::RebalanceStarted { application, generation });
+                    continue;
+                }
+                GroupAnswer::Completed { generation, members } => {
+                    let generation = Count::saturating(generation.into());
+                    let members = Count::saturating(members as u64);
+                    context.observe(Event::RebalanceCompleted { application, generation, members });
+                    continue;
+                }
+            };
+            context.send(Address::Client(member.client), message);
+        }
+        match state.next_timeout() {
+            Some(at) => self.deadlines.set(index as u32, at),
+            None => self.deadlines.clear(index as u32),
+        }
+    }
+
+    /// For each group that reads this partition: the first offset that it has still to read.
+    pub fn remaining<P: Clone>(
+        &self,
+        store: StoreId,
+        log: &PartitionLog<P>,
+    ) -> impl Iterator<Item = (ApplicationId, Offset)> + use<'_, P> {
+        let (start, end) = (log.log().start(), log.log().end());
+        let readers = self.groups.iter().filter(move |hosted| hosted.topics.iter().flatten().any(|s| *s == store));
+        readers.map(move |hosted| (hosted.application, hosted.first_unread(store, start, end)))
+    }
+
+    pub fn crash(self) -> Vec<DurableGroup> {
+        self.groups.into_iter().map(|hosted| hosted.group.crash()).collect()
+    }
+
+    pub fn recover(&mut self, durable: Vec<DurableGroup>) {
+        for (hosted, durable) in self.groups.iter_mut().zip(durable) {
+            hosted.group = Group::recover(durable, hosted.times);
+        }
+    }
+}
+
+impl HostedGroup {
+    fn new(config: &GroupConfig, deployment: &Deployment) -> HostedGroup {
+        let of_topic = |topic: &[StoreId]| -> Vec<StoreId> {
+            topic.iter().copied().filter(|store| config.partitions.contains(store)).collect()
+        };
+        let topics = deployment.topics.iter().map(|topic| of_topic(&topic.partitions));
+        let member = deployment.consumers.iter().find_map(|consumer| match &consumer.kind {
+            ConsumerKind::Group(member) if consumer.application == config.application => Some(member),
+            _ => None,
+        });
+        let times = GroupTimes::from(config);
+        HostedGroup {
+            application: config.application,
+            times,
+            group: Group::new(times),
+            topics: topics.filter(|topic| !topic.is_empty()).collect(),
+            reset: member.map_or(OffsetReset::Latest, |member| member.reset),
+            ends_told: BTreeMap::new(),
+        }
+    }
+
+    /// A group that waits for what is to come and has committed nothing has still to read what came since its
+    /// members were told where the log ends. Without members it would be told so anew.
+    fn first_unread(&self, store: StoreId, start: Offset, end: Offset) -> Offset {
+        match self.group.committed(store) {
+            Some(committed) if start <= committed && committed <= end => committed,
+            _ if self.reset == OffsetReset::Earliest => start,
+            _ if self.group.members().len() == 0 => end,
+            _ => self.ends_told.get(&store).map_or(end, |told| (*told).max(start)),
+        }
+    }
+}
+
+impl<P: Clone> LogSide<P> {
+    /// What this node knows of where a group may start in partitions that it leads.
+    pub(super) fn find_positions(&mut self, group: ApplicationId, stores: Vec<StoreId>) -> Vec<Position> {
+        let Some(index) = self.groups.index(group) else { return Vec::new() };
+        let mut positions = Vec::with_capacity(stores.len());
+        for store in stores {
+            let Some(place) = self.led(store) else { continue };
+            let (log, hosted) = (&self.partitions[place].log, &mut self.groups.groups[index]);
+            hosted.ends_told.insert(store, log.high_watermark());
+            positions.push(Position {
+                store,
+                committed: hosted.group.committed(store),
+                log_start: log.log().start(),
+                log_end: log.log().end(),
+                high_watermark: log.high_watermark(),
+            });
+        }
+        positions
+    }
+}

@@ -1,0 +1,4 @@
+//! The log side: stories of nodes and clients in virtual time, known answers, and naive references.
+
+mod rig;
+mod stories;
