@@ -17,8 +17,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Words that must not occur in the sources of the state machines: they have no clock, threads, I/O or async.
-const FORBIDDEN: &[&str] =
-    &["std::time", "std::thread", "std::fs", "std::net", "std::io", "std::env", "async ", "HashMap", "HashSet", "RefCell"];
+const FORBIDDEN: &[&str] = &[
+    "std::time",
+    "std::thread",
+    "std::fs",
+    "std::net",
+    "std::io",
+    "std::env",
+    "async ",
+    "HashMap",
+    "HashSet",
+    "RefCell",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -38,7 +48,8 @@ fn crates_use_only_what_the_map_allows() {
         let folder = entry.expect("the crates folder can be read").path();
         let Ok(manifest) = fs::read_to_string(folder.join("Cargo.toml")) else { continue };
         let name = folder.file_name().and_then(|name| name.to_str()).expect("crates have plain names").to_string();
-        let allowed = MAY_USE.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name} is not on the map")).1;
+        let allowed =
+            MAY_USE.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{name} is not on the map")).1;
         for used in dependencies(&manifest) {
             assert!(allowed.contains(&used.as_str()), "{name} must not use {used}");
         }

@@ -10,8 +10,6 @@ use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{ClientId, KeyId, MessageId, Model, NodeId, StoreId, Time};
 use serde_json::{Value, json};
 
-
-
 /// The one connection of every case.
 fn client() -> ClientId {
     ClientId::new(0)
@@ -142,9 +140,7 @@ impl Rig {
                 answers.extend(self.settle(consume));
                 return Ok(answers);
             }
-            "cancel" => {
-                Message::Cancel { channel, tag: number(&mut self.consumers, text(step, "consumer")) as u32 }
-            }
+            "cancel" => Message::Cancel { channel, tag: number(&mut self.consumers, text(step, "consumer")) as u32 },
             "ack" => Message::Ack { channel: settled.0, tag: settled.1, multiple },
             "nack" => Message::Nack { channel: settled.0, tag: settled.1, multiple, requeue: flag(step, "requeue") },
             "reject" => {

@@ -1,0 +1,115 @@
+//! Running a scenario: each contender by itself, side by side on threads.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use brokerlab_analysis::{Analysis, Options as AnalysisOptions, Results};
+use brokerlab_event::{Duration, EventLog, Fingerprint, RunHeader, Time};
+use brokerlab_scenario::{Plan, Scenario, compile};
+use brokerlab_sim::Simulation;
+
+/// What a run keeps beside its results.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Keep {
+    /// A row for every message and application.
+    pub messages: bool,
+    /// Every event.
+    pub events: bool,
+}
+
+/// One contender's run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Names, topology and promises.
+    pub header: RunHeader,
+    /// What it came to.
+    pub results: Results,
+    /// Digest of its events.
+    pub fingerprint: Fingerprint,
+    /// Its events, where they were to be kept.
+    pub events: Option<EventLog>,
+}
+
+/// Who is told how far the runs are. Called from several threads.
+pub trait Progress: Sync {
+    /// A contender has come this far, in parts of the whole from 0 to 1.
+    fn advance(&self, contender: usize, part: f64);
+}
+
+/// Nobody.
+impl Progress for () {
+    fn advance(&self, _: usize, _: f64) {}
+}
+
+/// How often a run reports its progress.
+const REPORTS: u64 = 200;
+
+/// Runs one contender of a scenario.
+pub fn run_contender(scenario: &Scenario, contender: usize, keep: Keep, progress: &dyn Progress) -> Run {
+    let plan = compile(scenario, contender);
+    let mut simulation = Simulation::new(&plan);
+    let analysis = Analysis::new(&plan.header, AnalysisOptions { messages: keep.messages, ..Default::default() });
+    let report = |part| progress.advance(contender, part);
+    // Two instantiations of the engine: with the event log and without.
+    let (fingerprint, analysis, events) = if keep.events {
+        let mut observers = (Fingerprint::default(), analysis, EventLog::default());
+        drive(&mut simulation, &plan, &mut observers, report);
+        (observers.0, observers.1, Some(observers.2))
+    } else {
+        let mut observers = (Fingerprint::default(), analysis);
+        drive(&mut simulation, &plan, &mut observers, report);
+        (observers.0, observers.1, None)
+    };
+    let results = analysis.finish(plan.header.horizon);
+    Run { header: plan.header, results, fingerprint, events }
+}
+
+fn drive(
+    simulation: &mut Simulation,
+    plan: &Plan,
+    observers: &mut impl brokerlab_event::Observer,
+    report: impl Fn(f64),
+) {
+    let horizon = plan.header.horizon;
+    let stretch = Duration::from_nanos((horizon.as_nanos() / REPORTS).max(1));
+    let mut until = Time::ZERO;
+    while !simulation.is_finished() {
+        until = until.saturating_add(stretch).min(horizon);
+        simulation.run_until(until, &plan.header, observers);
+        report(until.as_nanos() as f64 / horizon.as_nanos() as f64);
+    }
+}
+
+/// Runs several contenders, each on a thread of its own as far as the machine has cores. The results are in the
+/// order asked for and the same with any number of threads, since runs share nothing.
+pub fn run(scenario: &Scenario, contenders: &[usize], keep: Keep, progress: &dyn Progress) -> Vec<Run> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(contenders.len());
+    run_on(threads, scenario, contenders, keep, progress)
+}
+
+/// [`run`] on a given number of threads.
+pub fn run_on(
+    threads: usize,
+    scenario: &Scenario,
+    contenders: &[usize],
+    keep: Keep,
+    progress: &dyn Progress,
+) -> Vec<Run> {
+    let runs: Vec<Mutex<Option<Run>>> = contenders.iter().map(|_| Mutex::new(None)).collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                while let Some((place, &contender)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    runs.get(index).zip(contenders.get(index))
+                } {
+                    let run = run_contender(scenario, contender, keep, progress);
+                    *place.lock().expect("nobody panics while holding it") = Some(run);
+                }
+            });
+        }
+    });
+    let finished = |place: Mutex<Option<Run>>| place.into_inner().expect("nobody panics while holding it");
+    runs.into_iter().map(|place| finished(place).expect("every contender was run")).collect()
+}

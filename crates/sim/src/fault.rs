@@ -1,0 +1,115 @@
+//! What faults do to clients.
+
+use brokerlab_broker::{Address, Message};
+use brokerlab_event::{ApplicationId, ClientId, ClientRole, Event, FaultId, Millionths, NodeId, Observer};
+use brokerlab_scenario::{FaultAction, Role, Target};
+
+use crate::simulation::Simulation;
+
+impl Simulation {
+    pub(crate) fn start(&mut self, client: ClientId, observer: &mut impl Observer) {
+        if self.network.is_up(client) {
+            return;
+        }
+        self.network.open(client);
+        self.clients[client.index()].start(self.now, &mut self.out, observer);
+        self.reschedule(client.index());
+    }
+
+    pub(crate) fn begin_fault(&mut self, fault: usize, observer: &mut impl Observer) {
+        let targets = self.resolve(fault);
+        for client in targets {
+            self.hit[fault].push(client);
+            observer.observe(self.now, Event::FaultStarted { fault: FaultId::new(fault as u16), client });
+            match self.faults[fault].action {
+                FaultAction::Crash => self.crash(client, observer),
+                FaultAction::Leave => self.leave(client, observer),
+                FaultAction::Pause => self.pause(client, observer),
+                FaultAction::Slow(factor) => {
+                    self.clients[client.index()].set_speed(self.now, factor, observer);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn end_fault(&mut self, fault: usize, observer: &mut impl Observer) {
+        for client in self.hit[fault].clone() {
+            match self.faults[fault].action {
+                FaultAction::Crash | FaultAction::Leave => self.start(client, observer),
+                FaultAction::Pause => self.resume(client, observer),
+                FaultAction::Slow(_) => {
+                    self.clients[client.index()].set_speed(self.now, Millionths::ONE, observer);
+                }
+            }
+            observer.observe(self.now, Event::FaultEnded { fault: FaultId::new(fault as u16), client });
+        }
+    }
+
+    /// Whom a fault hits in this contender. A role is resolved at the moment the fault begins; ties go to the
+    /// client with the lowest number.
+    fn resolve(&self, fault: usize) -> Vec<ClientId> {
+        let consumers_of = |wanted: ApplicationId| {
+            let clients = (0..self.clients.len() as u32).map(ClientId::new);
+            clients.filter(move |client| self.roles[client.index()] == ClientRole::Consumer(wanted))
+        };
+        match self.faults[fault].target {
+            Target::Client(client) => vec![client],
+            Target::Application(application) => consumers_of(application).collect(),
+            Target::Producers => {
+                let clients = (0..self.clients.len() as u32).map(ClientId::new);
+                clients.filter(|client| self.roles[client.index()] == ClientRole::Producer).collect()
+            }
+            Target::Role { role, application } => {
+                let up = consumers_of(application).filter(|client| self.network.is_up(*client));
+                let unsettled = |client: &ClientId| self.clients[client.index()].unsettled();
+                let found = match role {
+                    Role::MostUnsettled => up.min_by_key(|client| std::cmp::Reverse(unsettled(client))),
+                    Role::LeastUnsettled => up.min_by_key(unsettled),
+                    Role::Any => up.min(),
+                };
+                found.into_iter().collect()
+            }
+        }
+    }
+
+    /// The process dies at once, and its connections with it; the broker learns of it behind what was under way.
+    fn crash(&mut self, client: ClientId, observer: &mut impl Observer) {
+        if !self.network.is_up(client) {
+            return;
+        }
+        self.clients[client.index()].crash(self.now, observer);
+        let (from, to) = (Address::Client(client), Address::Node(NodeId::new(0)));
+        self.out.send(from, to, Message::ConnectionLost);
+        self.gone(client);
+    }
+
+    fn leave(&mut self, client: ClientId, observer: &mut impl Observer) {
+        if !self.network.is_up(client) {
+            return;
+        }
+        self.clients[client.index()].leave(self.now, &mut self.out, observer);
+        self.gone(client);
+    }
+
+    fn gone(&mut self, client: ClientId) {
+        self.network.close(client);
+        self.stopped[client.index()] = None;
+    }
+
+    fn pause(&mut self, client: ClientId, observer: &mut impl Observer) {
+        if self.network.is_up(client) && self.stopped[client.index()].is_none() {
+            self.stopped[client.index()] = Some(Default::default());
+            self.clients[client.index()].pause(self.now, observer);
+        }
+    }
+
+    /// The process goes on with what has arrived meanwhile.
+    fn resume(&mut self, client: ClientId, observer: &mut impl Observer) {
+        let Some(waiting) = self.stopped[client.index()].take() else { return };
+        self.clients[client.index()].resume(self.now, observer);
+        self.reschedule(client.index());
+        for flight in waiting {
+            self.deliver(flight, observer);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The loop: virtual time jumps from one due thing to the next, and within an instant effects are carried out
+//! first in, first out.
+
+use std::collections::VecDeque;
+
+use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
+use brokerlab_event::{Bytes, ClientId, ClientRole, Event, NodeId, Observer, RunHeader, Time};
+use brokerlab_scenario::{Arrival, Demand, FaultPlan, Plan};
+
+use crate::agenda::{Agenda, Slot};
+use crate::client::Client;
+use crate::network::{Flight, Network};
+
+/// One run of one contender, at some moment. Everything in it is plain data: a clone goes its own way from here,
+/// which is what exploring alternatives means.
+///
+/// Observers are passed in and see every event in order; they never change what happens.
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    pub(crate) now: Time,
+    horizon: Time,
+    finished: bool,
+    agenda: Agenda,
+    pub(crate) out: Outbox<()>,
+    pub(crate) network: Network,
+    pub(crate) clients: Vec<Client>,
+    nodes: Vec<Node<()>>,
+    /// For each client, then each node: the earliest entry that the agenda has for it.
+    scheduled: Vec<Time>,
+    /// Messages for a client that stands still, in order of arrival; `None` while it does not.
+    pub(crate) stopped: Vec<Option<VecDeque<Flight>>>,
+    demand: Demand,
+    next_arrival: Option<Arrival>,
+    pub(crate) faults: Vec<FaultPlan>,
+    pub(crate) timetable: Vec<Turn>,
+    next_turn: usize,
+    /// What each client does.
+    pub(crate) roles: Vec<ClientRole>,
+    /// Whom each fault hit, by fault.
+    pub(crate) hit: Vec<Vec<ClientId>>,
+}
+
+/// Something that the scenario does to clients at a given time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Turn {
+    pub at: Time,
+    pub deed: Deed,
+}
+
+/// What it does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Deed {
+    Start(ClientId),
+    BeginFault(usize),
+    EndFault(usize),
+}
+
+impl Simulation {
+    /// The run that a plan describes, before anything has happened.
+    pub fn new(plan: &Plan) -> Simulation {
+        let deployment = &plan.deployment;
+        let producers = deployment.producers.iter().map(|config| Client::producer(config, &plan.header));
+        let consumers = deployment.consumers.iter().map(Client::consumer);
+        let clients: Vec<Client> = producers.chain(consumers).collect();
+        let nodes: Vec<_> = (0..deployment.nodes).map(|id| Node::new(NodeId::new(id), deployment)).collect();
+        let mut simulation = Simulation {
+            now: Time::ZERO,
+            horizon: plan.header.horizon,
+            finished: false,
+            agenda: Agenda::default(),
+            out: Outbox::default(),
+            network: Network::new(plan.network.latency, clients.len()),
+            scheduled: vec![Time::MAX; clients.len() + nodes.len()],
+            stopped: vec![None; clients.len()],
+            clients,
+            nodes,
+            demand: plan.demand.clone(),
+            next_arrival: None,
+            roles: plan.header.clients.iter().map(|client| client.role).collect(),
+            hit: vec![Vec::new(); plan.faults.len()],
+            timetable: timetable(plan),
+            faults: plan.faults.clone(),
+            next_turn: 0,
+        };
+        simulation.schedule_turn();
+        simulation.schedule_arrival();
+        for node in 0..simulation.nodes.len() {
+            simulation.reschedule(simulation.clients.len() + node);
+        }
+        simulation
+    }
+
+    /// The present.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// When the next thing is due; nothing once only the end of the run is left.
+    pub fn next_due(&self) -> Option<Time> {
+        self.agenda.next_time().filter(|time| *time <= self.horizon)
+    }
+
+    /// True once the census has been taken.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Whom each fault of the scenario has hit so far.
+    pub fn fault_targets(&self) -> &[Vec<ClientId>] {
+        &self.hit
+    }
+
+    /// Does the next thing that is due, with everything that follows from it in the same instant. False once the
+    /// run is over: the last step takes the census.
+    pub fn step(&mut self, header: &RunHeader, observer: &mut impl Observer) -> bool {
+        let due = self.agenda.pop_until(self.horizon);
+        match due {
+            Some((time, slot)) => self.take_turn(time, slot, observer),
+            None => self.finish(header, observer),
+        }
+        due.is_some()
+    }
+
+    /// Does everything that is due up to and including this moment. The run's end comes only when it is asked for
+    /// the horizon or later.
+    pub fn run_until(&mut self, until: Time, header: &RunHeader, observer: &mut impl Observer) {
+        while let Some((time, slot)) = self.agenda.pop_until(until.min(self.horizon)) {
+            self.take_turn(time, slot, observer);
+        }
+        if until >= self.horizon {
+            self.finish(header, observer);
+        } else {
+            self.now = self.now.max(until);
+        }
+    }
+
+    #[inline]
+    fn take_turn(&mut self, time: Time, slot: Slot, observer: &mut impl Observer) {
+        self.now = time;
+        let machines = self.scheduled.len() as u32;
+        if slot < machines {
+            self.wake(slot as usize, observer);
+        } else if slot == machines {
+            self.arrive(observer);
+        } else if slot == machines + 1 {
+            self.turn(observer);
+        } else {
+            let flight = self.network.arrive(slot - machines - 2);
+            self.deliver(flight, observer);
+        }
+        self.drain(observer);
+    }
+
+    /// Carries out effects until none is left.
+    #[inline]
+    pub(crate) fn drain(&mut self, observer: &mut impl Observer) {
+        while let Some(effect) = self.out.pop() {
+            match effect {
+                Effect::Send { from, to, message } => self.carry(from, to, message, observer),
+                Effect::Write { node, store, until } => {
+                    self.report(node, Message::Written { store, until }, observer);
+                }
+                Effect::Flush { node, store, until } => {
+                    self.report(node, Message::Flushed { store, until }, observer);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn carry(&mut self, from: Address, to: Address, message: Message<()>, observer: &mut impl Observer) {
+        let incarnation = self.network.incarnation(from, to);
+        let flight = Flight { from, to, message, incarnation };
+        if self.network.is_instant() {
+            self.deliver(flight, observer);
+        } else {
+            let arrival = self.network.arrival(self.now);
+            let place = self.network.depart(flight);
+            self.agenda.push(arrival, self.scheduled.len() as u32 + 2 + place);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn deliver(&mut self, flight: Flight, observer: &mut impl Observer) {
+        let Flight { from, to, message, incarnation } = flight;
+        match to {
+            Address::Client(client) => {
+                if !self.network.reaches(client, incarnation) {
+                    return; // the process that it was meant for is gone
+                }
+                let index = client.index();
+                if let Some(waiting) = &mut self.stopped[index] {
+                    waiting.push_back(Flight { from, to, message, incarnation });
+                    return;
+                }
+                self.clients[index].handle_message(self.now, from, message, &mut self.out, observer);
+                self.reschedule(index);
+            }
+            Address::Node(node) => {
+                if let (Address::Client(client), Message::Connect) = (from, &message) {
+                    self.network.connected(client, incarnation);
+                }
+                self.nodes[node.index()].handle_message(self.now, from, message, &mut self.out, observer);
+                self.reschedule(self.clients.len() + node.index());
+            }
+            Address::Demand | Address::Disk => unreachable!("nobody writes to the demand or a disk"),
+        }
+    }
+
+    /// A disk has done what its node asked for. Disks take no time yet.
+    #[inline]
+    fn report(&mut self, node: NodeId, message: Message<()>, observer: &mut impl Observer) {
+        self.nodes[node.index()].handle_message(self.now, Address::Disk, message, &mut self.out, observer);
+        self.reschedule(self.clients.len() + node.index());
+    }
+
+    #[inline]
+    fn next_timeout(&self, machine: usize) -> Time {
+        let next = match machine.checked_sub(self.clients.len()) {
+            None if self.stopped[machine].is_some() => None,
+            None => self.clients[machine].next_timeout(),
+            Some(node) => self.nodes[node].next_timeout(),
+        };
+        next.unwrap_or(Time::MAX)
+    }
+
+    /// Makes sure that the agenda has an entry no later than the machine's next timeout. An entry that turns out
+    /// to be too early costs one look.
+    #[inline]
+    pub(crate) fn reschedule(&mut self, machine: usize) {
+        let next = self.next_timeout(machine);
+        if next < self.scheduled[machine] {
+            self.scheduled[machine] = next;
+            self.agenda.push(next.max(self.now), machine as Slot);
+        }
+    }
+
+    #[inline]
+    fn wake(&mut self, machine: usize, observer: &mut impl Observer) {
+        if self.scheduled[machine] > self.now {
+            return; // an earlier entry has served this machine already
+        }
+        self.scheduled[machine] = Time::MAX;
+        if self.next_timeout(machine) <= self.now {
+            match machine.checked_sub(self.clients.len()) {
+                None => self.clients[machine].handle_timeout(self.now, &mut self.out, observer),
+                Some(node) => self.nodes[node].handle_timeout(self.now, &mut self.out, observer),
+            }
+        }
+        self.reschedule(machine);
+    }
+
+    fn schedule_arrival(&mut self) {
+        self.next_arrival = self.demand.next();
+        if let Some(arrival) = &self.next_arrival {
+            self.agenda.push(arrival.time, self.scheduled.len() as u32);
+        }
+    }
+
+    /// The demand asks a producer to send.
+    #[inline]
+    fn arrive(&mut self, observer: &mut impl Observer) {
+        let arrival = self.next_arrival.take().expect("an arrival is due");
+        let Arrival { time, message, producer, key, size } = arrival;
+        observer.observe(self.now, Event::Offered { message, producer, key, size: Bytes::new(size) });
+        self.schedule_arrival();
+        let envelope = Envelope { message, key, size, timestamp: time, sender: producer, payload: () };
+        let incarnation = self.network.incarnation(Address::Client(producer), Address::Demand);
+        let (from, to, message) = (Address::Demand, Address::Client(producer), Message::Offer(envelope));
+        self.deliver(Flight { from, to, message, incarnation }, observer);
+    }
+
+    fn schedule_turn(&mut self) {
+        if let Some(turn) = self.timetable.get(self.next_turn) {
+            self.agenda.push(turn.at, self.scheduled.len() as u32 + 1);
+        }
+    }
+
+    fn turn(&mut self, observer: &mut impl Observer) {
+        let turn = self.timetable[self.next_turn];
+        self.next_turn += 1;
+        match turn.deed {
+            Deed::Start(client) => self.start(client, observer),
+            Deed::BeginFault(fault) => self.begin_fault(fault, observer),
+            Deed::EndFault(fault) => self.end_fault(fault, observer),
+        }
+        self.schedule_turn();
+    }
+
+    /// Takes the census: everybody tells what is still to be had.
+    fn finish(&mut self, header: &RunHeader, observer: &mut impl Observer) {
+        if self.finished {
+            return;
+        }
+        self.finished = true;
+        self.now = self.horizon;
+        for node in &self.nodes {
+            node.census(self.now, header, observer);
+        }
+        for (index, client) in self.clients.iter().enumerate() {
+            if self.network.is_up(ClientId::new(index as u32)) {
+                client.census(self.now, observer);
+            }
+        }
+    }
+}
+
+/// Starts and faults in order of time; at one moment: ends of faults, starts, then beginnings, each in the order
+/// of the scenario.
+fn timetable(plan: &Plan) -> Vec<Turn> {
+    let ends = plan.faults.iter().enumerate().filter_map(|(n, f)| Some(Turn { at: f.until?, deed: Deed::EndFault(n) }));
+    let start_of = |client| plan.starts.iter().find(|(late, _)| *late == client).map_or(Time::ZERO, |(_, at)| *at);
+    let clients = (0..plan.header.clients.len() as u32).map(ClientId::new);
+    let starts = clients.map(|client| Turn { at: start_of(client), deed: Deed::Start(client) });
+    let begins = plan.faults.iter().enumerate().map(|(n, f)| Turn { at: f.at, deed: Deed::BeginFault(n) });
+    let mut turns: Vec<Turn> = ends.chain(starts).chain(begins).collect();
+    turns.sort_by_key(|turn| turn.at);
+    turns
+}
