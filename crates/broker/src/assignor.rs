@@ -2,18 +2,31 @@
 
 use brokerlab_event::StoreId;
 
+/// A member as assignors see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subscriber<'a> {
+    /// Its member id.
+    pub id: &'a str,
+    /// The id that it keeps through restarts, if it is a static member.
+    pub instance: Option<&'a str>,
+    /// The topics that it reads, as indices.
+    pub topics: Vec<usize>,
+}
+
 /// The range assignor: each topic's partitions in consecutive blocks over its members in the order of their ids'
-/// bytes; the first `partitions mod members` of them get one more. Topics are dealt out separately, so the early
-/// members of a group that reads several topics get more than the others.
+/// bytes, static members first; the first `partitions mod members` of them get one more. Topics are dealt out
+/// separately, so the early members of a group that reads several topics get more than the others.
 ///
-/// `members` are pairs of member id and the topics that it reads (as indices into `topics`). The answer has one
-/// entry for each member, in the order of `members`.
-pub fn range(topics: &[Vec<StoreId>], members: &[(&str, Vec<usize>)]) -> Vec<Vec<StoreId>> {
+/// The answer has one entry for each member, in the order of `members`.
+pub fn range(topics: &[Vec<StoreId>], members: &[Subscriber<'_>]) -> Vec<Vec<StoreId>> {
     let mut order: Vec<usize> = (0..members.len()).collect();
-    order.sort_by(|a, b| members[*a].0.cmp(members[*b].0));
+    order.sort_by_key(|index| {
+        let Subscriber { id, instance, .. } = &members[*index];
+        (instance.is_none(), instance.unwrap_or(id))
+    });
     let mut assignment = vec![Vec::new(); members.len()];
     for (topic, partitions) in topics.iter().enumerate() {
-        let readers: Vec<usize> = order.iter().copied().filter(|m| members[*m].1.contains(&topic)).collect();
+        let readers: Vec<usize> = order.iter().copied().filter(|m| members[*m].topics.contains(&topic)).collect();
         if readers.is_empty() {
             continue;
         }
@@ -35,7 +48,8 @@ mod tests {
     #[test]
     fn members_are_ordered_by_the_bytes_of_their_ids() {
         let topic: Vec<StoreId> = (0..4).map(StoreId::new).collect();
-        let members = [("billing/2-1", vec![0]), ("billing/10-1", vec![0]), ("billing/1-1", vec![0])];
+        let member = |id| Subscriber { id, instance: None, topics: vec![0] };
+        let members = ["billing/2-1", "billing/10-1", "billing/1-1"].map(member);
         let sizes: Vec<usize> = range(&[topic], &members).iter().map(Vec::len).collect();
         assert_eq!(sizes, [1, 1, 2], "10 comes before 2, and the first member gets the odd partition");
     }

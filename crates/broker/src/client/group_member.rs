@@ -1,7 +1,6 @@
 //! A consumer of a group, working as Kafka's classic client does: it learns of a rebalance by heartbeat, and acts
 //! on it at its next poll, after the work on what the last poll returned.
 
-mod owned;
 mod session;
 
 use std::collections::VecDeque;
@@ -11,8 +10,8 @@ use brokerlab_event::{
     ApplicationId, ClientId, Count, Departure, Event, Millionths, NodeId, Observer, Offset, StoreId, Time,
 };
 
-use self::owned::{InHand, Owned};
 use super::Worker;
+use super::reading::{AutoCommit, InHand, Owned};
 use crate::config::{CommitPolicy, ConsumerConfig, ConsumerKind, GroupMemberConfig};
 use crate::message::{Address, FetchedPartition, GroupError, LogError, Member, Message, Outbox};
 
@@ -81,8 +80,8 @@ pub struct GroupMember<P> {
     /// Memory of the last fetch request.
     positions: Vec<(StoreId, Offset)>,
     next_heartbeat: Option<Time>,
-    /// When the next automatic commit is due, with that policy.
-    next_commit: Option<Time>,
+    /// With automatic commits, while it reads.
+    automatic: Option<AutoCommit>,
     last_poll: Time,
     /// It has been too long between polls and has left its group.
     has_left: bool,
@@ -117,7 +116,7 @@ impl<P: Clone> GroupMember<P> {
             correlation: 0,
             positions: Vec::new(),
             next_heartbeat: None,
-            next_commit: None,
+            automatic: None,
             last_poll: Time::ZERO,
             has_left: false,
         }
@@ -176,7 +175,7 @@ impl<P: Clone> GroupMember<P> {
         self.membership = Membership::Down;
         self.phase = Phase::Polling;
         (self.rejoin, self.fetching, self.has_left) = (None, None, false);
-        (self.next_heartbeat, self.next_commit) = (None, None);
+        (self.next_heartbeat, self.automatic) = (None, None);
     }
 
     /// The process stands still, and its heartbeats with it.
@@ -292,7 +291,7 @@ impl<P: Clone> GroupMember<P> {
     /// A poll that waits commits automatically from time to time; otherwise the next poll does.
     fn idle_commit(&self) -> Option<Time> {
         let polls = self.membership == Membership::Active && self.phase == Phase::Polling;
-        if polls { self.next_commit } else { None }
+        if polls { self.automatic.map(|automatic| automatic.next()) } else { None }
     }
 
     /// When the application has been away from its poll for too long.
@@ -316,10 +315,7 @@ impl<P: Clone> GroupMember<P> {
         if self.membership != Membership::Active {
             return;
         }
-        if let (CommitPolicy::Automatic { every }, Some(due)) = (self.config.commit, self.next_commit)
-            && due <= now
-        {
-            self.next_commit = Some(now.saturating_add(every));
+        if self.automatic.as_mut().is_some_and(|automatic| automatic.take_due(now)) {
             self.commit_positions(out);
         }
         self.take_batch(now, observer);

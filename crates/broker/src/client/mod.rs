@@ -6,6 +6,7 @@
 mod batcher;
 mod group_member;
 mod publisher;
+pub mod reading;
 mod subscriber;
 mod worker;
 

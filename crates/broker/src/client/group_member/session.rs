@@ -2,35 +2,20 @@
 
 use std::sync::Arc;
 
-use brokerlab_event::{Count, Event, Observer, Offset, StoreId, Time};
+use brokerlab_event::{Count, Event, Observer, StoreId, Time};
 
-use super::{GroupMember, Membership, Owned, Phase, Rejoin};
-use crate::assignor;
-use crate::config::{CommitPolicy, OffsetReset};
+use super::{GroupMember, Membership, Phase, Rejoin};
+use crate::assignor::{self, Subscriber};
+use crate::client::reading::{AutoCommit, Owned};
+use crate::config::CommitPolicy;
 use crate::message::{GroupError, Member, Message, Outbox, Position};
 
-impl Position {
-    /// Where a reader starts: at the committed offset where that is in range, otherwise where the policy says.
-    pub fn start(&self, reset: OffsetReset) -> Offset {
-        match self.committed {
-            Some(committed) if self.log_start <= committed && committed <= self.log_end => committed,
-            _ => self.reset(reset),
-        }
-    }
-
-    /// Where a reader starts that has no position in range.
-    pub fn reset(&self, reset: OffsetReset) -> Offset {
-        match reset {
-            OffsetReset::Earliest => self.log_start,
-            OffsetReset::Latest => self.high_watermark,
-        }
-    }
-}
+const WITH_POLICY: &str = "with a reset policy every reader has a position";
 
 impl<P: Clone> GroupMember<P> {
     pub(super) fn join(&mut self, out: &mut Outbox<P>) {
         self.membership = Membership::Joining;
-        (self.rejoin, self.fetching, self.next_heartbeat, self.next_commit) = (None, None, None, None);
+        (self.rejoin, self.fetching, self.next_heartbeat, self.automatic) = (None, None, None, None);
         self.has_left = false;
         let name: Arc<str> = format!("{}-{}", self.name, self.incarnation).into();
         self.send(Message::JoinGroup { group: self.application, member: self.member(), name }, out);
@@ -94,8 +79,8 @@ impl<P: Clone> GroupMember<P> {
         self.generation = generation;
         self.membership = Membership::Syncing;
         self.next_heartbeat = Some(now.saturating_add(self.config.heartbeat_interval));
-        let subscription = || (0..topics.len()).collect();
-        let readers: Vec<(&str, Vec<usize>)> = members.iter().map(|(_, name)| (&**name, subscription())).collect();
+        let reader = |name| Subscriber { id: name, instance: None, topics: (0..topics.len()).collect() };
+        let readers: Vec<_> = members.iter().map(|(_, name)| reader(&**name)).collect();
         let shares = assignor::range(topics, &readers);
         let assignment = members.iter().map(|(member, _)| *member).zip(shares).collect();
         let (group, member) = (self.application, self.member());
@@ -132,20 +117,20 @@ impl<P: Clone> GroupMember<P> {
             Membership::Positioning => {
                 let generation = Count::saturating(self.generation.into());
                 for position in positions {
-                    let (store, offset) = (position.store, position.start(reset));
+                    let (store, offset) = (position.store, position.start(Some(reset)).expect(WITH_POLICY));
                     observer.observe(now, Event::Assigned { consumer: self.client, store, offset, generation });
                     self.owned.push(Owned::new(store, offset, position.committed));
                 }
                 self.membership = Membership::Active;
                 if let CommitPolicy::Automatic { every } = self.config.commit {
-                    self.next_commit = Some(now.saturating_add(every));
+                    self.automatic = Some(AutoCommit::new(now, every));
                 }
             }
             Membership::Active => {
                 for position in positions {
                     let owned = self.owned.iter_mut().find(|owned| owned.store == position.store && owned.is_lost);
                     if let Some(owned) = owned {
-                        owned.seek(position.reset(reset));
+                        owned.seek(position.reset(Some(reset)).expect(WITH_POLICY));
                     }
                 }
             }

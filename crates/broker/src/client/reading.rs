@@ -1,22 +1,85 @@
-//! The partitions that a member owns, with the records that it has fetched.
+//! How a consumer reads a partition: where it starts, what it has fetched, what polls return, and when positions
+//! are committed by themselves.
 
 use std::collections::VecDeque;
 
-use brokerlab_event::{MessageId, Offset, StoreId};
+use brokerlab_event::{Duration, MessageId, Offset, StoreId, Time};
 
-use crate::message::Envelope;
+use crate::config::OffsetReset;
+use crate::message::{Envelope, Position};
 
 /// A record in the hands of the application.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct InHand {
+pub struct InHand {
+    /// The message.
     pub message: MessageId,
+    /// The partition.
     pub store: StoreId,
+    /// Its offset there.
     pub offset: Offset,
+}
+
+/// Why a consumer without a reset policy cannot start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoPosition {
+    /// The group has committed no offset for this partition.
+    NoOffset,
+    /// The committed offset is outside [log start, log end].
+    OutOfRange,
+}
+
+impl Position {
+    /// Where a reader starts: at the committed offset where that is in range, otherwise where the policy says.
+    pub fn start(&self, reset: Option<OffsetReset>) -> Result<Offset, NoPosition> {
+        match self.committed {
+            Some(committed) if self.log_start <= committed && committed <= self.log_end => Ok(committed),
+            _ => self.reset(reset),
+        }
+    }
+
+    /// Where a reader starts that has no position in range.
+    pub fn reset(&self, reset: Option<OffsetReset>) -> Result<Offset, NoPosition> {
+        match reset {
+            Some(OffsetReset::Earliest) => Ok(self.log_start),
+            Some(OffsetReset::Latest) => Ok(self.high_watermark),
+            None if self.committed.is_none() => Err(NoPosition::NoOffset),
+            None => Err(NoPosition::OutOfRange),
+        }
+    }
+}
+
+/// Commits inside polls: each poll asks whether one is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AutoCommit {
+    every: Duration,
+    next: Time,
+}
+
+impl AutoCommit {
+    /// The interval begins now.
+    pub fn new(now: Time, every: Duration) -> AutoCommit {
+        AutoCommit { every, next: now.saturating_add(every) }
+    }
+
+    /// When the next commit is due.
+    pub fn next(&self) -> Time {
+        self.next
+    }
+
+    /// True where a commit is due; the next interval begins.
+    pub fn take_due(&mut self, now: Time) -> bool {
+        let due = self.next <= now;
+        if due {
+            self.next = now.saturating_add(self.every);
+        }
+        due
+    }
 }
 
 /// A partition that the member owns.
 #[derive(Clone, Debug)]
-pub(super) struct Owned<P> {
+pub struct Owned<P> {
+    /// The partition.
     pub store: StoreId,
     /// The next offset that a poll returns: everything below was returned by earlier polls.
     pub position: Offset,
@@ -34,6 +97,7 @@ pub(super) struct Owned<P> {
 }
 
 impl<P> Owned<P> {
+    /// A partition to be read from here.
     pub fn new(store: StoreId, position: Offset, committed: Option<Offset>) -> Owned<P> {
         let (records, ahead) = (Vec::new(), Vec::new());
         Owned { store, position, fetch_from: position, committed, records, polled: 0, ahead, is_lost: false }
@@ -53,6 +117,7 @@ impl<P> Owned<P> {
         (!self.is_lost && !self.has_unpolled()).then_some(self.fetch_from)
     }
 
+    /// True where fetched records wait for a poll.
     #[inline]
     pub fn has_unpolled(&self) -> bool {
         self.polled < self.records.len() || !self.ahead.is_empty()
