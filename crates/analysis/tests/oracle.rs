@@ -3,7 +3,7 @@
 mod histories;
 
 use brokerlab_analysis::{Analysis, Fate, Options, Results, oracle};
-use brokerlab_event::{ApplicationId, EventLog, RunHeader, Time};
+use brokerlab_event::{ApplicationId, EventLog, Observer, RunHeader, Time};
 use histories::{APPLICATIONS, SHAPES, Shape, World, header};
 use proptest::prelude::*;
 
@@ -58,6 +58,24 @@ proptest! {
         // A broadcast that nobody confirms relies on the window, which is therefore never this small.
         let window = if shape == Shape::Broadcast { Options::default().window } else { window };
         compare(shape, &history(shape, &steps), window);
+    }
+}
+
+/// At any moment of a run the fates sum to what was offered: `finish` asserts it.
+#[test]
+fn the_books_balance_after_every_event() {
+    let random = brokerlab_event::Stream::new(2, "books");
+    for (case, shape) in SHAPES.into_iter().enumerate() {
+        let draw = |step: u64| random.within(case as u64).at(step);
+        let steps: Vec<_> = (0..400).map(|n| (draw(n) as u8, (draw(n) >> 8) as u8, (draw(n) >> 16) as u8)).collect();
+        let mut analysis = Analysis::new(&header(shape), Options { window: 0, ..Options::default() });
+        let mut offered = 0;
+        for record in history(shape, &steps).records() {
+            analysis.observe(record.time, record.event);
+            offered += u64::from(record.event.name() == "Offered");
+            let results = analysis.clone().finish(record.time);
+            assert_eq!(results.total.fates.sum(), offered * APPLICATIONS as u64);
+        }
     }
 }
 
