@@ -52,6 +52,9 @@ fn set(table: &mut dyn TableLike, steps: &[&str], at: usize, value: Value, inlin
             }
             None => {
                 table.insert(step, Item::Value(value));
+                if inline {
+                    table.fmt();
+                }
             }
         }
         return Ok(if there { steps.len() - 1 } else { at });

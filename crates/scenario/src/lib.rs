@@ -1,4 +1,46 @@
-//! The scenario file format.
+//! The scenario file format: one demand, the contenders that serve it, the faults that hit them, and what is
+//! expected. This crate reads it, says what is wrong with it, and compiles it into plain data that drivers run.
+//!
+//! ```
+//! use brokerlab_scenario::{Scenario, Source, compile};
+//!
+//! let text = r#"
+//!     format = 1
+//!     title = "Three consumers share a queue"
+//!     duration = "10s"
+//!     [demand]
+//!     rate = "40/s"
+//!     [[demand.application]]
+//!     name = "billing"
+//!     consumers = 3
+//!     work = "60ms"
+//!     [[contender]]
+//!     name = "queue"
+//!     model = "queue"
+//! "#;
+//! let source = Source::new("example.toml", text);
+//! let scenario = Scenario::parse(&source, &["contender.queue.prefetch=10".to_string()])?;
+//! let plan = compile(&scenario, 0);
+//! assert_eq!(plan.header.clients[3].name, "billing/3");
+//! assert!(plan.demand.clone().count() > 300);
+//!
+//! let error = Scenario::parse(&source, &["demand.application.billing.consumers=0".to_string()]).unwrap_err();
+//! assert_eq!(
+//!     error.to_string(),
+//!     "--set demand.application.billing.consumers: consumers must be a whole number from 1 to 100000, found 0"
+//! );
+//! # Ok::<(), brokerlab_scenario::ScenarioError>(())
+//! ```
+//!
+//! - [`Source`] is a text and where its files are; [`Scenario`] what it means; [`ScenarioError`] what is wrong.
+//! - [`compile`] makes a [`Plan`] for a contender: a deployment, a header with promises, and the [`Demand`].
+//! - [`Expectation`] and [`Flip`] are read here and judged by whoever has the results; [`METRICS`] lists the
+//!   names.
+//! - [`library`] holds the scenarios that come with the program, [`TEMPLATES`] those to start from, and
+//!   [`schema`] describes the format to editors.
+//!
+//! Every option stands once, in one table: reading, defaults, "did you mean" and the schema come from it. The
+//! demand never looks at contenders or faults, so all contenders face the same messages.
 
 mod demand;
 mod edit;
@@ -13,9 +55,12 @@ mod plan;
 mod problem;
 mod promises;
 mod reader;
+mod resolved;
 mod scenario;
+mod schema;
 mod source;
 mod suggest;
+mod templates;
 mod trace;
 mod units;
 
@@ -27,5 +72,7 @@ pub use scenario::{
     Application, ArrivalLaw, Arrivals, Contender, DemandSpec, FaultAction, FaultPlan, Keys, LogOptions, ModelOptions,
     Network, PLOTS, PublishOptions, QueueOptions, Role, Scenario, Target,
 };
+pub use schema::schema;
 pub use source::Source;
+pub use templates::{TEMPLATES, Template, template};
 pub use trace::{Row, Trace, TraceOptions};

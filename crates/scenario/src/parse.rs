@@ -71,7 +71,7 @@ impl Flips {
     }
 }
 
-fn syntax(source: &Source, error: &toml_edit::TomlError) -> ScenarioError {
+pub(crate) fn syntax(source: &Source, error: &toml_edit::TomlError) -> ScenarioError {
     let span = error.span().unwrap_or(0..0);
     let excerpt = Excerpt::of(source.text(), span);
     let message = error.message().trim().replace('\n', ", ");

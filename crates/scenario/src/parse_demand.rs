@@ -89,10 +89,13 @@ fn schedule(reader: &Reader<'_>) -> Option<Vec<(f64, Duration)>> {
     let schedule = reader.read("schedule", |value, _| {
         let list = value.as_array().filter(|list| !list.is_empty()).ok_or(Wrong::Kind)?;
         let entry = |(index, entry): (usize, &Value)| {
-            let pair: Vec<&str> = entry.as_array().ok_or(Wrong::Kind)?.iter().filter_map(Value::as_str).collect();
-            let [rate, hold] = pair.as_slice() else { return Err(Wrong::Kind) };
-            let wrong =
-                |text: &str, reason: String| Wrong::Because(format!("in entry {}, \"{text}\": {reason}", index + 1));
+            let number = index + 1;
+            let pair: Vec<&str> = entry.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let [rate, hold] = pair.as_slice() else {
+                let reason = "is not a rate and a duration such as [\"500/s\", \"30s\"]";
+                return Err(Wrong::Because(format!("number {number} {reason}")));
+            };
+            let wrong = |text: &str, reason: String| Wrong::Because(format!("\"{text}\" in number {number}: {reason}"));
             let rate = units::rate(rate).map_err(|reason| wrong(rate, reason))?;
             let length = units::duration(hold).map_err(|reason| wrong(hold, reason))?;
             match length < Duration::from_millis(1) {
@@ -135,9 +138,6 @@ fn applications(reader: &Reader<'_>) -> Vec<Option<Application>> {
             names.push(name.to_string());
         }
         applications.push(application);
-    }
-    if applications.len() > usize::from(u16::MAX) {
-        reader.complain("application", format!("a demand has at most {} applications", u16::MAX));
     }
     applications
 }
@@ -222,7 +222,7 @@ fn trace(reader: &Reader<'_>, source: &Source) -> Option<Trace> {
             return None;
         }
     };
-    match Trace::read(&bytes, &options) {
+    match Trace::read(&file, &bytes, &options) {
         Ok(trace) => Some(trace),
         Err(problem) => {
             let Some(line) = problem.line else {

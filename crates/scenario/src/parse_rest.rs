@@ -6,7 +6,7 @@ use brokerlab_event::{ApplicationId, ClientId, Duration, Millionths, Time};
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
 use crate::expect::{Clause, Comparison, Expectation, Flip, METRICS, Metric, Quantity, Relation};
-use crate::options::{ACTIONS, EXPECT, FAULT, ROLE};
+use crate::options::{ACTIONS, EXPECT, FAULT, MOST_CONSUMERS, ROLE};
 use crate::parse::{end, valid_without_flip};
 use crate::problem::Problems;
 use crate::reader::{Reader, found, one_of};
@@ -42,8 +42,10 @@ impl Names {
         let (first, count) = if name == "producer" {
             (0, self.producers)
         } else {
-            let index = self.application(name).map_err(|message| format!("{message}; or producer"))?;
-            let before: u32 = self.applications[..index].iter().map(|(_, consumers)| consumers).sum();
+            let index = self.application(name)?;
+            // Too many consumers are complained of elsewhere; here they must only not overflow.
+            let consumers = self.applications[..index].iter().map(|(_, consumers)| *consumers);
+            let before = consumers.fold(0, u32::saturating_add).min(MOST_CONSUMERS as u32);
             if number.is_none() {
                 return Ok(Target::Application(ApplicationId::new(index as u16)));
             }
@@ -184,7 +186,7 @@ pub(crate) fn expectation(
             Err(message) => reader.complain(key, message),
         }
     }
-    if clauses.is_empty() && !table.iter().any(|(key, _)| metrics.contains(&key)) {
+    if table.iter().all(|(key, _)| EXPECT.find(key).is_some()) {
         reader
             .problems
             .add(reader.span.clone(), "[[expect]] needs a metric, such as lost = 0 or latency_p99 = \"< 200ms\"");

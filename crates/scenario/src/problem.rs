@@ -75,11 +75,11 @@ impl fmt::Display for Problem {
         if let Some(excerpt) = &self.excerpt {
             let number = excerpt.line.to_string();
             let margin = " ".repeat(number.len());
+            let (text, column) = excerpt.cropped();
             // A tab before the mark stays a tab, so that the mark stands where the terminal puts the text.
-            let lead: String =
-                excerpt.text.chars().take(excerpt.column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
-            let marks = "^".repeat(excerpt.width.max(1));
-            write!(f, "\n{margin} |\n{number} | {}\n{margin} | {lead}{marks}", excerpt.text)?;
+            let lead: String = text.chars().take(column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
+            let marks = "^".repeat(excerpt.width.clamp(1, text.chars().count().saturating_sub(column - 1).max(1)));
+            write!(f, "\n{margin} |\n{number} | {text}\n{margin} | {lead}{marks}")?;
         }
         Ok(())
     }
@@ -108,7 +108,22 @@ impl From<Problem> for ScenarioError {
     }
 }
 
+/// How much of a long line is shown, in characters, and how much of it before the place to point at.
+const WINDOW: (usize, usize) = (110, 40);
+
 impl Excerpt {
+    /// The line with the column to point at, or the part around it where the line is long.
+    fn cropped(&self) -> (String, usize) {
+        let length = self.text.chars().count();
+        if length <= WINDOW.0 {
+            return (self.text.clone(), self.column);
+        }
+        let from = (self.column - 1).saturating_sub(WINDOW.1);
+        let part: String = self.text.chars().skip(from).take(WINDOW.0).collect();
+        let (before, after) = (if from > 0 { "…" } else { "" }, if from + WINDOW.0 < length { "…" } else { "" });
+        (format!("{before}{part}{after}"), self.column - from + before.chars().count())
+    }
+
     /// The part of a text that a span lies in, and its line and column. A span over several lines is pointed at
     /// in its first.
     pub(crate) fn of(text: &str, span: Range<usize>) -> Excerpt {

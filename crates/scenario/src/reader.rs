@@ -9,6 +9,9 @@ use crate::options::{Kind, Opt, Spec};
 use crate::problem::Problems;
 use crate::{suggest, trace, units};
 
+/// The most entries of a list of tables.
+const MOST_ENTRIES: usize = 10_000;
+
 /// A table of the document under the options that it may have.
 pub(crate) struct Reader<'a> {
     pub table: &'a dyn TableLike,
@@ -30,6 +33,8 @@ impl<'a> Reader<'a> {
         elsewhere: impl Fn(&str) -> Option<String>,
     ) -> Reader<'a> {
         let reader = Reader { table, spec, span, problems };
+        // What a misspelt key was probably meant to be is not missed as well.
+        let mut meant: Vec<&str> = Vec::new();
         for (key, item) in table.iter() {
             if spec.find(key).is_some() || others.contains(&key) {
                 continue;
@@ -38,12 +43,15 @@ impl<'a> Reader<'a> {
                 let names: Vec<&str> =
                     spec.options.iter().map(|option| option.name).chain(others.iter().copied()).collect();
                 let hint = suggest::did_you_mean(key, names.iter().copied());
+                meant.extend(suggest::closest(key, names.iter().copied()));
                 let known = if names.len() > 24 { String::new() } else { format!(" (it has {})", names.join(", ")) };
                 format!("{} has no option \"{key}\"{}", spec.title, if hint.is_empty() { known } else { hint })
             });
             problems.add(reader.key_span(key, item), message);
         }
-        for option in spec.options.iter().filter(|option| option.required && !table.contains_key(option.name)) {
+        let missing =
+            |option: &&Opt| option.required && !table.contains_key(option.name) && !meant.contains(&option.name);
+        for option in spec.options.iter().filter(missing) {
             let doc = option.doc.split_once(". ").map_or(option.doc.trim_end_matches('.'), |(first, _)| first);
             problems.add(reader.span.clone(), format!("{} needs \"{}\": {}", spec.title, option.name, lower(doc)));
         }
@@ -214,6 +222,9 @@ impl<'a> Reader<'a> {
         let tables = list_of_tables(item);
         match &tables {
             None => self.complain(name, Wrong::Kind.message(option, item)),
+            Some(tables) if tables.len() > MOST_ENTRIES => {
+                self.complain(name, format!("{name} has at most {MOST_ENTRIES} entries, found {}", tables.len()));
+            }
             Some(tables) if tables.is_empty() => self.complain(name, format!("{name} needs at least one entry")),
             Some(_) => {}
         }
@@ -248,6 +259,7 @@ impl Wrong {
     fn message(&self, option: &Opt, item: &Item) -> String {
         match self {
             Wrong::Kind => format!("{} must be {}, found {}", option.name, option.kind.describe(), found(item)),
+            Wrong::Because(reason) if item.is_array() => format!("{} has a wrong entry: {reason}", option.name),
             Wrong::Because(reason) => format!("{} cannot be {}: {reason}", option.name, found(item)),
         }
     }

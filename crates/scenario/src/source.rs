@@ -62,6 +62,11 @@ impl Source {
         self
     }
 
+    /// The same place with another text.
+    pub(crate) fn with_text(&self, text: String) -> Source {
+        Source { text, ..self.clone() }
+    }
+
     /// What messages call it.
     pub fn name(&self) -> &str {
         &self.name

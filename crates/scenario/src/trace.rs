@@ -12,6 +12,7 @@ pub struct Trace {
     rows: Vec<Row>,
     keys: KeyTable,
     digest: u64,
+    file: String,
     file_digest: u64,
 }
 
@@ -69,13 +70,18 @@ impl Trace {
         self.digest
     }
 
+    /// The file, as the scenario names it.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// A digest of the file's bytes, to recognise it.
     pub fn file_digest(&self) -> u64 {
         self.file_digest
     }
 
     /// Reads a recording.
-    pub(crate) fn read(bytes: &[u8], options: &TraceOptions) -> Result<Trace, TraceProblem> {
+    pub(crate) fn read(file: &str, bytes: &[u8], options: &TraceOptions) -> Result<Trace, TraceProblem> {
         let text = text(bytes)?;
         let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let whole = |message: &str| TraceProblem { line: None, column: 1, message: message.to_string() };
@@ -94,7 +100,7 @@ impl Trace {
         let key = options.key.as_deref().map(column).transpose()?;
         let size = options.size.as_deref().map(column).transpose()?;
         let mut reader =
-            RowReader { options, first: options.start, last: None, known: BTreeMap::new(), trace: Trace::empty() };
+            RowReader { options, first: options.start, last: None, known: BTreeMap::new(), trace: Trace::empty(file) };
         for (line, text) in lines {
             let fields = fields(text);
             if fields.len() != names.len() {
@@ -112,8 +118,8 @@ impl Trace {
         Ok(trace)
     }
 
-    fn empty() -> Trace {
-        Trace { rows: Vec::new(), keys: KeyTable::default(), digest: 0, file_digest: 0 }
+    fn empty(file: &str) -> Trace {
+        Trace { rows: Vec::new(), keys: KeyTable::default(), digest: 0, file: file.to_string(), file_digest: 0 }
     }
 
     fn seal(&mut self, bytes: &[u8]) {

@@ -28,7 +28,13 @@ pub(crate) const RATE: &str = "a rate such as \"40/s\" (units: /s, /min, /h, /d)
 /// The number before a unit times what the unit stands for. The error says what is wrong in a clause.
 fn parse(text: &str, units: &[(&str, f64)]) -> Result<f64, String> {
     let text = text.trim();
-    let split = text.find(|c: char| !(c.is_ascii_digit() || "+-._".contains(c))).unwrap_or(text.len());
+    // No unit begins with an e, so one before a digit or a sign is that of a power of ten.
+    let exponent = |at: usize| {
+        text[at..].starts_with(['e', 'E'])
+            && text[at + 1..].starts_with(|c: char| c.is_ascii_digit() || "+-".contains(c))
+    };
+    let numeric = |at: usize, c: char| c.is_ascii_digit() || "+-._".contains(c) || exponent(at);
+    let split = text.char_indices().find(|(at, c)| !numeric(*at, *c)).map_or(text.len(), |(at, _)| at);
     let (number, unit) = (text[..split].replace('_', ""), text[split..].trim());
     let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
     if number.is_empty() {

@@ -1,4 +1,7 @@
 //! The format from outside: what valid files mean, and what is said about broken ones.
 
+mod broken;
 mod compiling;
 mod demand;
+mod files;
+mod settings;

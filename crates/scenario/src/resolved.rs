@@ -1,0 +1,96 @@
+//! A scenario with every default written out, so that it says everything that its outcome depends on.
+
+use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
+
+use crate::edit;
+use crate::options::{CONTENDERS, Kind, MODELS, ROOT, Spec};
+use crate::problem::ScenarioError;
+use crate::scenario::Scenario;
+use crate::source::Source;
+
+impl Scenario {
+    /// The text of the scenario with every setting applied and every default filled in. It reads as a scenario
+    /// equal to this one, and its comments are kept.
+    pub fn resolved(&self) -> String {
+        let mut document: DocumentMut = self.text.parse().expect("the text of a scenario is valid");
+        let root = document.as_table_mut();
+        if !root.contains_key("network") {
+            root.insert("network", Item::Table(Table::new()));
+        }
+        fill(root, &ROOT);
+        let demand = root.get_mut("demand").and_then(Item::as_table_like_mut).expect("a scenario has a demand");
+        if !demand.contains_key("until") {
+            demand.insert("until", Item::Value(self.duration.to_string().into()));
+        }
+        if let Some(keys) = demand.get_mut("keys").and_then(Item::as_table_like_mut)
+            && keys.get("distribution").and_then(Item::as_str) == Some("zipf")
+            && !keys.contains_key("exponent")
+        {
+            keys.insert("exponent", Item::Value(1.0.into()));
+        }
+        document.to_string()
+    }
+}
+
+impl Source {
+    /// The source with settings such as `demand.rate=80/s` applied to its text. Comments are kept.
+    pub fn with_settings(&self, settings: &[String]) -> Result<Source, ScenarioError> {
+        // A text that is no TOML is told of as it is when a scenario is read from it.
+        let mut document: DocumentMut = self.text().parse().map_err(|error| crate::parse::syntax(self, &error))?;
+        for setting in settings {
+            edit::apply(&mut document, setting)?;
+        }
+        Ok(self.with_text(document.to_string()))
+    }
+}
+
+/// Writes the defaults of options that are not there, here and in the tables within.
+fn fill(table: &mut dyn TableLike, spec: &'static Spec) {
+    for option in spec.options {
+        // A trace says itself when messages are sent.
+        if option.name == "arrivals" && table.contains_key("trace") {
+            continue;
+        }
+        if let Some(item) = table.get_mut(option.name) {
+            fill_within(item, &option.kind);
+        } else if let Some(text) = option.default {
+            let value: Value = text.parse().expect("defaults are valid TOML");
+            table.insert(option.name, Item::Value(value));
+        }
+    }
+}
+
+fn fill_within(item: &mut Item, kind: &Kind) {
+    match *kind {
+        Kind::Table(spec) | Kind::ChoiceOr(_, spec) => {
+            if let Some(table) = item.as_table_like_mut() {
+                fill(table, spec);
+            }
+            if let Some(table) = item.as_inline_table_mut() {
+                table.fmt();
+            }
+        }
+        Kind::Tables(spec) => each(item, |_| spec),
+        Kind::Contenders => each(item, |table| {
+            let model = table.get("model").and_then(Item::as_str);
+            let index = MODELS.iter().position(|name| Some(*name) == model);
+            &CONTENDERS[index.expect("a contender of a scenario has a model")]
+        }),
+        _ => {}
+    }
+}
+
+fn each(item: &mut Item, spec: impl Fn(&dyn TableLike) -> &'static Spec) {
+    if let Some(tables) = item.as_array_of_tables_mut() {
+        for table in tables.iter_mut() {
+            let spec = spec(table);
+            fill(table, spec);
+        }
+    } else if let Some(list) = item.as_array_mut() {
+        for table in list.iter_mut().filter_map(Value::as_inline_table_mut) {
+            let spec = spec(table);
+            fill(table, spec);
+            table.fmt();
+        }
+    }
+}

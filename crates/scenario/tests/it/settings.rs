@@ -1,0 +1,143 @@
+//! `--set path=value`.
+
+use brokerlab_scenario::{ModelOptions, Scenario, Source};
+
+const TEXT: &str = r#"# A comment at the top.
+format = 1
+title = "t"
+duration = "60s"            # a minute
+
+[demand]
+rate = "40/s"               # all together
+keys = { count = 10 }
+
+[[demand.application]]
+name = "billing"
+work = "60ms"
+
+[[contender]]
+name = "queue"
+model = "queue"
+prefetch = 10               # a few
+
+[[fault]]
+at = "10s"
+crash = "billing"
+"#;
+
+fn source() -> Source {
+    Source::new("test.toml", TEXT)
+}
+
+fn parse(settings: &[&str]) -> Result<Scenario, String> {
+    let settings: Vec<String> = settings.iter().map(|setting| setting.to_string()).collect();
+    Scenario::parse(&source(), &settings).map_err(|error| error.to_string())
+}
+
+fn error(setting: &str) -> String {
+    parse(&[setting]).expect_err("the setting is refused")
+}
+
+#[test]
+fn settings_reach_every_place_and_keep_comments() {
+    let settings = [
+        "demand.rate=80/s",
+        "contender.queue.prefetch = 1",
+        "contender.0.ack=\"automatic\"",
+        "fault.0.at=20s",
+        "demand.keys.distribution=zipf",
+        "network.latency=1ms",
+        "demand.application.billing.consumers=4",
+    ];
+    let scenario = parse(&settings).expect("the settings are valid");
+    let ModelOptions::Queue { options, .. } = &scenario.contenders[0].options else { panic!("it is a queue") };
+    assert_eq!((options.prefetch, options.automatic_ack), (1, true));
+    assert_eq!(scenario.faults[0].at.as_secs_f64(), 20.0);
+    assert_eq!(scenario.network.latency.as_millis_f64(), 1.0);
+    assert_eq!(scenario.demand.applications[0].consumers, 4);
+    insta::assert_snapshot!("settings-applied", scenario.text());
+}
+
+#[test]
+fn wrong_settings_are_told_by_their_path() {
+    let messages: Vec<String> = [
+        "demand.rate",
+        "demand..rate=1/s",
+        "demand.rate=fast",
+        "demand.rat=80/s",
+        "demnad.rate=80/s",
+        "contender.quue.prefetch=1",
+        "contender.queue.prefetch=-1",
+        "contender.queue.partitions=3",
+        "contender.queue=3",
+        "contender=3",
+        "duration.x=3",
+        "fault.3.at=1s",
+        "fault.0.at=2h",
+        "demand.keys.count=0",
+        "demand.keys={ count = 0 }",
+    ]
+    .into_iter()
+    .map(error)
+    .collect();
+    insta::assert_snapshot!("settings-refused", messages.join("\n"));
+}
+
+/// Values of every kind that most options cannot have.
+const NONSENSE: &[&str] = &[
+    "-1",
+    "0",
+    "9223372036854775807",
+    "1e308",
+    "nan",
+    "true",
+    "\"\"",
+    "\"x\"",
+    "\"0s\"",
+    "\"1e18s\"",
+    "[]",
+    "{}",
+    "[[]]",
+    "[{}]",
+    "\"1e9/s\"",
+    "none",
+    "\"../..\"",
+    "{ distribution = \"uniform\" }",
+    "2020-01-01",
+];
+
+#[test]
+fn nonsense_anywhere_is_an_error_and_no_panic() {
+    let text = parse(&[]).expect("it is valid").resolved();
+    let resolved = Source::new("test.toml", text.clone());
+    let mut table = String::new();
+    let mut refused = 0;
+    for line in text.lines() {
+        if line.starts_with('[') {
+            table = line.trim_matches(['[', ']']).to_string();
+            let list = line.starts_with("[[");
+            table = if list { format!("{table}.0.") } else { format!("{table}.") };
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            for value in NONSENSE {
+                let setting = format!("{table}{key}={value}");
+                refused += usize::from(Scenario::parse(&resolved, &[setting]).is_err());
+            }
+        }
+    }
+    assert!(refused > 300, "only {refused} were refused");
+}
+
+#[test]
+fn a_file_cut_anywhere_is_an_error_and_no_panic() {
+    let text = parse(&[]).expect("it is valid").resolved();
+    for (at, _) in text.char_indices() {
+        let cut = Source::new("test.toml", &text[..at]);
+        let _ = Scenario::parse(&cut, &[]).map_err(|error| error.to_string());
+    }
+    let lines: Vec<&str> = text.lines().collect();
+    for left_out in 0..lines.len() {
+        let rest: Vec<&str> =
+            lines.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, line)| *line).collect();
+        let _ = Scenario::parse(&Source::new("test.toml", rest.join("\n")), &[]).map_err(|error| error.to_string());
+    }
+}
