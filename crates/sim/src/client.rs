@@ -1,75 +1,95 @@
 //! The client machines behind one type, so that the simulation can keep them in a row.
 
-use brokerlab_broker::client::{Publisher, PublisherConfig, Subscriber};
+use std::sync::Arc;
+
+use brokerlab_broker::client::{Batcher, GroupMember, Publisher, PublisherConfig, Subscriber};
 use brokerlab_broker::config::{ConsumerConfig, ConsumerKind, ProducerConfig, ProducerKind};
-use brokerlab_broker::{Address, Message, Outbox};
-use brokerlab_event::{Millionths, Observer, Time};
+use brokerlab_broker::{Message, Outbox};
+use brokerlab_event::{Generator, Millionths, Observer, Time};
 
 /// A client of any kind.
 #[derive(Clone, Debug)]
 pub(crate) enum Client {
     Publisher(Publisher<()>),
+    Batcher(Batcher<()>),
     Subscriber(Subscriber),
+    Member(GroupMember<()>),
 }
 
 impl Client {
-    pub fn producer(config: &ProducerConfig, _header: &brokerlab_event::RunHeader) -> Client {
+    /// A producer. `placement` gives each key its partition; a producer that chooses at random draws from a
+    /// generator of its own.
+    pub fn producer(config: &ProducerConfig, placement: &Arc<[u32]>, seed: u64) -> Client {
         match config.kind {
             ProducerKind::Publisher { exchange, routing_key, confirms, mandatory, max_unconfirmed } => {
                 let own = PublisherConfig { exchange, routing_key, confirms, mandatory, max_unconfirmed };
                 Client::Publisher(Publisher::new(config.client, config.node, own))
             }
-            ProducerKind::Batcher { .. } => todo!(),
+            ProducerKind::Batcher { .. } => {
+                let generator = Generator::new(seed, &format!("partitions of producer {}", config.client.get()));
+                Client::Batcher(Batcher::new(config, Arc::clone(placement), generator))
+            }
         }
     }
 
     pub fn consumer(config: &ConsumerConfig) -> Client {
         match &config.kind {
             ConsumerKind::Queue { .. } | ConsumerKind::Broadcast { .. } => Client::Subscriber(Subscriber::new(config)),
-            ConsumerKind::Group(_) => todo!(),
+            ConsumerKind::Group(_) => Client::Member(GroupMember::new(config)),
         }
     }
 
     pub fn start<O: Observer>(&mut self, now: Time, out: &mut Outbox<()>, observer: &mut O) {
         match self {
             Client::Publisher(client) => client.start(now, out, observer),
+            Client::Batcher(client) => client.start(now, out, observer),
             Client::Subscriber(client) => client.start(now, out, observer),
+            Client::Member(client) => client.start(now, out, observer),
         }
     }
 
     pub fn crash<O: Observer>(&mut self, now: Time, observer: &mut O) {
         match self {
             Client::Publisher(client) => client.crash(now, observer),
+            Client::Batcher(client) => client.crash(now, observer),
             Client::Subscriber(client) => client.crash(now, observer),
+            Client::Member(client) => client.crash(now, observer),
         }
     }
 
     pub fn leave<O: Observer>(&mut self, now: Time, out: &mut Outbox<()>, observer: &mut O) {
         match self {
             Client::Publisher(client) => client.leave(now, out, observer),
+            Client::Batcher(client) => client.leave(now, out, observer),
             Client::Subscriber(client) => client.leave(now, out, observer),
+            Client::Member(client) => client.leave(now, out, observer),
         }
     }
 
     pub fn pause<O: Observer>(&mut self, now: Time, observer: &mut O) {
         match self {
             Client::Publisher(client) => client.pause(now, observer),
+            Client::Batcher(client) => client.pause(now, observer),
             Client::Subscriber(client) => client.pause(now, observer),
+            Client::Member(client) => client.pause(now, observer),
         }
     }
 
     pub fn resume<O: Observer>(&mut self, now: Time, observer: &mut O) {
         match self {
             Client::Publisher(client) => client.resume(now, observer),
+            Client::Batcher(client) => client.resume(now, observer),
             Client::Subscriber(client) => client.resume(now, observer),
+            Client::Member(client) => client.resume(now, observer),
         }
     }
 
     /// Producers do no work, so only consumers have a speed.
     pub fn set_speed<O: Observer>(&mut self, now: Time, factor: Millionths, observer: &mut O) {
         match self {
-            Client::Publisher(_) => unreachable!("validated: only consumers can be slowed"),
+            Client::Publisher(_) | Client::Batcher(_) => unreachable!("validated: only consumers can be slowed"),
             Client::Subscriber(client) => client.set_speed(now, factor, observer),
+            Client::Member(client) => client.set_speed(now, factor, observer),
         }
     }
 
@@ -77,14 +97,15 @@ impl Client {
     pub fn handle_message<O: Observer>(
         &mut self,
         now: Time,
-        _from: Address,
         message: Message<()>,
         out: &mut Outbox<()>,
         observer: &mut O,
     ) {
         match self {
             Client::Publisher(client) => client.handle_message(now, message, out, observer),
+            Client::Batcher(client) => client.handle_message(now, message, out, observer),
             Client::Subscriber(client) => client.handle_message(now, message, observer),
+            Client::Member(client) => client.handle_message(now, message, out, observer),
         }
     }
 
@@ -92,7 +113,9 @@ impl Client {
     pub fn handle_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<()>, observer: &mut O) {
         match self {
             Client::Publisher(_) => {}
+            Client::Batcher(client) => client.handle_timeout(now, out, observer),
             Client::Subscriber(client) => client.handle_timeout(now, out, observer),
+            Client::Member(client) => client.handle_timeout(now, out, observer),
         }
     }
 
@@ -100,22 +123,26 @@ impl Client {
     pub fn next_timeout(&self) -> Option<Time> {
         match self {
             Client::Publisher(_) => None,
+            Client::Batcher(client) => client.next_timeout(),
             Client::Subscriber(client) => client.next_timeout(),
+            Client::Member(client) => client.next_timeout(),
         }
     }
 
     /// How many messages a consumer holds that are not done; nothing for producers.
     pub fn unsettled(&self) -> u64 {
         match self {
-            Client::Publisher(_) => 0,
+            Client::Publisher(_) | Client::Batcher(_) => 0,
             Client::Subscriber(client) => client.unsettled(),
+            Client::Member(client) => client.unsettled(),
         }
     }
 
     pub fn census<O: Observer>(&self, now: Time, observer: &mut O) {
         match self {
-            Client::Publisher(_) => {}
+            Client::Publisher(_) | Client::Batcher(_) => {}
             Client::Subscriber(client) => client.census(now, observer),
+            Client::Member(client) => client.census(now, observer),
         }
     }
 }

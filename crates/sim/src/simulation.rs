@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use brokerlab_broker::partitioner::placement;
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{Bytes, ClientId, ClientRole, Event, NodeId, Observer, RunHeader, Time};
 use brokerlab_scenario::{Arrival, Demand, FaultPlan, Plan};
@@ -59,7 +60,10 @@ impl Simulation {
     /// The run that a plan describes, before anything has happened.
     pub fn new(plan: &Plan) -> Simulation {
         let deployment = &plan.deployment;
-        let producers = deployment.producers.iter().map(|config| Client::producer(config, &plan.header));
+        let partitions = deployment.topics.iter().map(|topic| topic.partitions.len() as u32).max().unwrap_or(1);
+        let placement = placement(&plan.header.keys, partitions);
+        let seed = plan.header.seed;
+        let producers = deployment.producers.iter().map(|config| Client::producer(config, &placement, seed));
         let consumers = deployment.consumers.iter().map(Client::consumer);
         let clients: Vec<Client> = producers.chain(consumers).collect();
         let nodes: Vec<_> = (0..deployment.nodes).map(|id| Node::new(NodeId::new(id), deployment)).collect();
@@ -193,7 +197,7 @@ impl Simulation {
                     waiting.push_back(Flight { from, to, message, incarnation });
                     return;
                 }
-                self.clients[index].handle_message(self.now, from, message, &mut self.out, observer);
+                self.clients[index].handle_message(self.now, message, &mut self.out, observer);
                 self.reschedule(index);
             }
             Address::Node(node) => {

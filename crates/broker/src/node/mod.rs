@@ -10,7 +10,7 @@ use crate::config::Deployment;
 use crate::log::Crash;
 use crate::message::{Address, Message, Outbox};
 
-pub use log_side::LogSide;
+pub use log_side::{DurableLogs, LogSide};
 pub use queue_side::{DurableQueues, QueueSide};
 
 /// What a handler needs of its surroundings.
@@ -52,6 +52,7 @@ pub struct Node<P> {
 pub struct Durable<P> {
     id: NodeId,
     queues: DurableQueues<P>,
+    logs: DurableLogs<P>,
 }
 
 impl<P: Clone> Node<P> {
@@ -112,12 +113,13 @@ impl<P: Clone> Node<P> {
 
     /// The node goes down; only what its disk keeps is left.
     pub fn crash(self, kind: Crash) -> Durable<P> {
-        Durable { id: self.id, queues: self.queue_side.crash(kind) }
+        Durable { id: self.id, queues: self.queue_side.crash(kind), logs: self.log_side.crash(kind) }
     }
 
-    /// The node comes back with what its disk kept.
-    pub fn recover(durable: Durable<P>, deployment: &Deployment) -> Node<P> {
-        let Durable { id, queues } = durable;
-        Node { id, queue_side: QueueSide::recover(id, deployment, queues), log_side: LogSide::new(id, deployment) }
+    /// The node comes back now with what its disk kept.
+    pub fn recover(now: Time, durable: Durable<P>, deployment: &Deployment) -> Node<P> {
+        let Durable { id, queues, logs } = durable;
+        let queue_side = QueueSide::recover(id, deployment, queues);
+        Node { id, queue_side, log_side: LogSide::recover(id, deployment, now, logs) }
     }
 }
