@@ -35,6 +35,7 @@ pub struct Demand {
     next: u64,
     producers: u32,
     placement: Stream,
+    key_placement: Stream,
     until: Time,
     clock: Clock,
     keys: KeyLaw,
@@ -65,13 +66,15 @@ struct LawClock {
     /// Whether a burst is on, and when that ends.
     on: bool,
     on_end: u64,
-    /// Messages per nanosecond.
-    rate: f64,
-    /// The stretch of constant rate in which the last message lay, and how far into it that was. The place is
-    /// kept relative to the stretch so that rounding does not grow with the length of the run.
+    /// The stretch of constant rate in which the last message lay.
     start: u64,
     end: u64,
+    /// Nanoseconds for each message.
+    spacing: f64,
+    /// How far into the stretch the last message lay, in nanoseconds, and how many are expected in what is left of
+    /// it. Both are kept relative to the stretch so that rounding does not grow with the length of the run.
     place: f64,
+    left: f64,
 }
 
 impl LawClock {
@@ -85,10 +88,11 @@ impl LawClock {
             entry_end: schedule[0].1.as_nanos(),
             on: true,
             on_end: bursts.map_or(u64::MAX, |(on, _)| on.as_nanos()),
-            rate: 0.0,
             start: 0,
             end: 0,
+            spacing: 0.0,
             place: 0.0,
+            left: 0.0,
         };
         clock.enter(0);
         clock
@@ -99,7 +103,9 @@ impl LawClock {
         self.start = now;
         self.place = 0.0;
         self.end = self.entry_end.min(self.on_end);
-        self.rate = if self.on { self.schedule[self.entry].0 * 1e-9 } else { 0.0 };
+        let rate = if self.on { self.schedule[self.entry].0 * 1e-9 } else { 0.0 };
+        self.left = (self.end - self.start) as f64 * rate;
+        self.spacing = 1.0 / rate;
     }
 
     /// Goes on to the next stretch.
@@ -126,13 +132,14 @@ impl LawClock {
             ArrivalLaw::Constant => 1.0,
         };
         loop {
-            let left = ((self.end - self.start) as f64 - self.place) * self.rate;
-            if gap < left {
-                self.place += gap / self.rate;
-                let time = self.start + self.place as u64;
+            if gap < self.left {
+                self.left -= gap;
+                self.place += gap * self.spacing;
+                // Rounding must not carry a message past the stretch whose rate brought it.
+                let time = (self.start + self.place as u64).min(self.end - 1);
                 return (time < until).then_some(time);
             }
-            gap -= left;
+            gap -= self.left;
             if self.end >= until {
                 return None;
             }
@@ -209,6 +216,7 @@ impl Demand {
             next: 0,
             producers: spec.producers,
             placement: Stream::new(seed, "placement"),
+            key_placement: Stream::new(seed, "placement").within(1),
             until: spec.until,
             clock,
             keys,
@@ -229,6 +237,7 @@ impl Demand {
         self.next
     }
 
+    /// The size that the law gives a message.
     #[inline]
     fn drawn_size(&self, message: u64) -> u32 {
         let size = match self.size {
@@ -263,11 +272,12 @@ impl Iterator for Demand {
         let size = size.unwrap_or_else(|| self.drawn_size(number));
         // One key has one producer, so that the order in which its messages were to be sent is an order that a
         // broker can keep.
-        let place = match key.some() {
-            Some(key) => self.placement.within(1).at(u64::from(key.get())),
-            None => self.placement.at(number),
+        let producer = match (self.producers, key.some()) {
+            (1, _) => 0,
+            (count, Some(key)) => below(self.key_placement.at(u64::from(key.get())), u64::from(count)),
+            (count, None) => below(self.placement.at(number), u64::from(count)),
         };
-        let producer = ClientId::new(below(place, u64::from(self.producers)) as u32);
+        let producer = ClientId::new(producer as u32);
         self.next += 1;
         Some(Arrival { time, message: MessageId::new(number), producer, key, size })
     }
