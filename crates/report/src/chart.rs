@@ -113,7 +113,7 @@ pub(crate) fn draw(
         end_labels(scene, palette, chart, frame);
     }
     if let Some(table) = &chart.inset {
-        inset(scene, palette, table, inner);
+        inset(scene, palette, table, chart, frame);
     }
 }
 
@@ -249,7 +249,8 @@ fn end_labels(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame)
         let x = frame.area.right() + 14.0;
         let look = series.look;
         if series.draw == Draw::Theory {
-            scene.line(vec![(x - 6.0, y), (x + 6.0, y)], palette.theory, 1.8);
+            scene.line(vec![(x - 7.0, y), (x - 2.0, y)], palette.theory, 1.8);
+            scene.line(vec![(x + 2.0, y), (x + 7.0, y)], palette.theory, 1.8);
         } else {
             scene.mark(look.mark, (x, y), MARK, palette.of(look), look.variant.then_some(palette.background));
         }
@@ -278,7 +279,7 @@ fn spread(wanted: &[f64], pitch: f64, low: f64, high: f64) -> Vec<f64> {
     blocks.iter().flat_map(|(first, size)| (0..*size).map(move |i| first + pitch * i as f64)).collect()
 }
 
-fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, area: Area) {
+fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, chart: &Chart, frame: Frame) {
     const ROW: f64 = 24.0;
     let cell_width = |text: &String| lettering::width(text, TICK, Weight::Bold) * 1.08;
     let widths: Vec<f64> = (0..table.head.len())
@@ -289,7 +290,7 @@ fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, area: Area) {
         .collect();
     let width = widths.iter().sum::<f64>() + 40.0;
     let height = ROW * (table.rows.len() + 1) as f64 + 14.0;
-    let (x, y) = (area.right() - width - 16.0, area.bottom() - height - 16.0);
+    let (x, y) = emptiest_corner(chart, frame, (width, height));
     scene.rect(x - 1.0, y - 1.0, width + 2.0, height + 2.0, palette.grid);
     scene.rect(x, y, width, height, palette.panel);
     let mut line = |row: usize, cells: &[String], style: Style| {
@@ -309,6 +310,22 @@ fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, area: Area) {
         let center = (x + 15.0, y + 4.0 + ROW * (row as f64 + 1.55));
         scene.mark(look.mark, center, MARK, palette.of(*look), look.variant.then_some(palette.panel));
     }
+}
+
+/// Where a box hides the fewest points: at the lower right if nothing speaks against it.
+fn emptiest_corner(chart: &Chart, frame: Frame, (width, height): (f64, f64)) -> (f64, f64) {
+    const GAP: f64 = 14.0;
+    let area = frame.area;
+    let (left, right) = (area.x + GAP, area.right() - width - GAP);
+    let (top, bottom) = (area.y + GAP + 6.0, area.bottom() - height - GAP);
+    let hidden = |(x, y): (f64, f64)| {
+        let points = chart.series.iter().flat_map(|series| &series.points).map(|point| frame.point(*point));
+        let inside =
+            |p: &(f64, f64)| (x - 6.0..=x + width + 6.0).contains(&p.0) && (y - 6.0..=y + height + 6.0).contains(&p.1);
+        points.filter(inside).count()
+    };
+    let corners = [(right, bottom), (left, top), (right, top), (left, bottom)];
+    corners.into_iter().min_by_key(|corner| hidden(*corner)).unwrap_or(corners[0])
 }
 
 /// A legend on one row, or more where it does not fit: line, mark and name. Returns its height.

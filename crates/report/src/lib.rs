@@ -36,18 +36,25 @@
 //! - [`grouped`], [`percent`], [`decimal`]: numbers for people and files.
 
 mod chart;
+pub mod columns;
 mod lettering;
 mod matrix;
 mod number;
 mod paint;
 mod palette;
+mod plots;
 mod render;
+mod report;
 #[cfg(test)]
 mod samples;
 mod scene;
 mod spec;
+pub mod table;
+mod words;
 
+pub use columns::columns_markdown;
 pub use number::{decimal, grouped, parse_decimal, percent};
 pub use palette::{Look, Mark, Palette, Rgb, Theme, looks};
 pub use render::Options;
+pub use report::{ContenderMeta, Expectation, Meta, Report};
 pub use spec::{Axis, Body, Chart, Draw, Guide, Inset, MAX_POINTS, Matrix, MatrixRow, PlotSpec, Scale, Series, Span};

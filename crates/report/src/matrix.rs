@@ -26,7 +26,7 @@ pub(crate) fn draw(scene: &mut Scene, palette: &Palette, matrix: &Matrix, area: 
     let total = measure(&matrix.total, Weight::Bold).max(80.0) + 24.0;
     let attribute = matrix.attributes.iter().map(|name| measure(name, Weight::Regular)).fold(70.0, f64::max) + 20.0;
     let fixed = names + total + attribute * matrix.attributes.len() as f64;
-    let count = ((area.width - fixed) / matrix.columns.len().max(1) as f64).min(260.0);
+    let count = ((area.width - fixed) / matrix.columns.len().max(1) as f64).min(380.0);
     let columns = Columns { x: area.x, names, count, total, attribute };
     let used = fixed + count * matrix.columns.len() as f64;
     let height = ((area.height - 40.0) / matrix.rows.len().max(1) as f64).min(96.0);

@@ -92,7 +92,7 @@ fn draw_charts(scene: &mut Scene, palette: &Palette, charts: &[Chart], area: Are
     let area = Area { y: area.y + top, height: area.height - top, ..area };
     let columns = match charts.len() {
         1 => 1,
-        2..=4 => 2,
+        2 | 4 => 2,
         _ => 3,
     };
     let rows = charts.len().div_ceil(columns);

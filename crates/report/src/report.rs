@@ -1,0 +1,356 @@
+//! Everything that is told about a run, as rows: the one source of files, plots, sentences and pages.
+
+use brokerlab_analysis::{ApplicationResults, Fate, Results, Stage, Summary};
+use brokerlab_event::{Duration, KeyId, RunHeader, Time};
+
+use crate::columns::{ALL, FaultRow, LatencyRow, MessageRow, OrderingRow, SummaryRow, TimeseriesRow, VerdictRow};
+use crate::table::{Decimal, Millis, Seconds, Thousandths};
+
+/// What is known of a run beside its figures.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Meta {
+    /// Short name of the scenario: `consumer-dies`.
+    pub name: String,
+    /// Its title.
+    pub title: String,
+    /// The question that it answers.
+    pub question: String,
+    /// A few paragraphs on what to see, separated by empty lines.
+    pub explanation: String,
+    /// The plot that decides the question, first on the page: `backlog`. Empty for the usual order.
+    pub deciding_plot: String,
+    /// The command that makes this run again.
+    pub command: String,
+    /// Version of the engine.
+    pub engine: String,
+    /// The seed.
+    pub seed: u64,
+    /// Digest of the demand.
+    pub demand_digest: u64,
+    /// Digest of the trace file, where the demand comes from one.
+    pub trace_digest: Option<u64>,
+    /// When the run ended.
+    pub horizon: Seconds,
+    /// What came earlier does not count in latency and throughput.
+    pub warm_up: Seconds,
+    /// The contenders in order.
+    pub contenders: Vec<ContenderMeta>,
+    /// What the scenario expected, and how it came out.
+    pub expectations: Vec<Expectation>,
+}
+
+/// What is known of a contender beside its figures.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ContenderMeta {
+    /// Its name.
+    pub name: String,
+    /// Its model.
+    pub model: String,
+    /// How many events its run had.
+    pub events: u64,
+    /// Digest of what clients saw.
+    pub client_fingerprint: u64,
+    /// Digest of all events.
+    pub fingerprint: u64,
+}
+
+/// An expectation of the scenario.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Expectation {
+    /// What was expected, in words: `queue: lost = 0`.
+    pub text: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What was found: `lost is 3`.
+    pub found: String,
+}
+
+/// A run as it is told.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    /// What is known beside the figures.
+    pub meta: Meta,
+    /// `summary.csv`.
+    pub summary: Vec<SummaryRow>,
+    /// `timeseries.csv`.
+    pub timeseries: Vec<TimeseriesRow>,
+    /// `latency.csv`.
+    pub latency: Vec<LatencyRow>,
+    /// `ordering.csv`.
+    pub ordering: Vec<OrderingRow>,
+    /// `faults.csv`.
+    pub faults: Vec<FaultRow>,
+    /// `verdicts.csv`.
+    pub verdicts: Vec<VerdictRow>,
+    /// `messages.csv`, where it was asked for.
+    pub messages: Option<Vec<MessageRow>>,
+}
+
+impl Report {
+    /// A report without contenders.
+    pub fn new(meta: Meta) -> Report {
+        Report { meta, ..Report::default() }
+    }
+
+    /// Adds a contender. Its name and model are taken from the header; the fingerprints are those of
+    /// `client` scope and of everything.
+    pub fn add(&mut self, header: &RunHeader, results: &Results, (client_fingerprint, fingerprint): (u64, u64)) {
+        self.meta.contenders.push(ContenderMeta {
+            name: header.contender.clone(),
+            model: header.model.name().to_owned(),
+            events: results.events,
+            client_fingerprint,
+            fingerprint,
+        });
+        let source = Source { header, results };
+        self.summary.extend(source.summary());
+        self.timeseries.extend(source.timeseries());
+        self.latency.extend(source.latency());
+        self.ordering.extend(source.ordering());
+        self.faults.extend(source.faults());
+        self.verdicts.extend(source.verdicts());
+        if let Some(rows) = source.messages() {
+            self.messages.get_or_insert_default().extend(rows);
+        }
+    }
+
+    /// The names of the applications, in the order of the demand.
+    pub fn applications(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for row in &self.summary {
+            if row.application != ALL && !names.contains(&row.application.as_str()) {
+                names.push(&row.application);
+            }
+        }
+        names
+    }
+
+    /// The summary row of a contender and application with its index in the file.
+    pub fn summary_of(&self, contender: &str, application: &str) -> Option<(usize, &SummaryRow)> {
+        let mut rows = self.summary.iter().enumerate();
+        rows.find(|(_, row)| row.contender == contender && row.application == application)
+    }
+}
+
+fn seconds(duration: Duration) -> Seconds {
+    Decimal(duration.as_nanos())
+}
+
+fn moment(time: Time) -> Seconds {
+    Decimal(time.as_nanos())
+}
+
+fn millis(duration: Duration) -> Millis {
+    Decimal(duration.as_nanos())
+}
+
+/// `count` in `length`, in thousandths a second, rounded to the nearest.
+fn rate(count: u64, length: Duration) -> Option<Thousandths> {
+    let nanos = u128::from(length.as_nanos());
+    (nanos > 0).then(|| Decimal(((u128::from(count) * 1_000_000_000_000 + nanos / 2) / nanos) as u64))
+}
+
+/// A contender's figures on their way into rows.
+struct Source<'a> {
+    header: &'a RunHeader,
+    results: &'a Results,
+}
+
+impl Source<'_> {
+    fn applications(&self) -> impl Iterator<Item = (&str, &ApplicationResults)> {
+        self.header.applications.iter().map(|info| info.name.as_str()).zip(&self.results.applications)
+    }
+
+    fn contender(&self) -> String {
+        self.header.contender.clone()
+    }
+
+    fn key(&self, key: KeyId) -> String {
+        key.some().map_or_else(String::new, |key| String::from_utf8_lossy(self.header.keys.bytes(key)).into_owned())
+    }
+
+    fn client(&self, client: brokerlab_event::ClientId) -> String {
+        self.header.clients[client.index()].name.clone()
+    }
+
+    fn summary(&self) -> impl Iterator<Item = SummaryRow> {
+        let each = self.applications().map(|(name, results)| self.summary_row(name, &results.summary));
+        each.chain(core::iter::once(self.summary_row(ALL, &self.results.total)))
+    }
+
+    fn summary_row(&self, application: &str, summary: &Summary) -> SummaryRow {
+        let latency = summary.latency(Stage::Process);
+        let percentile = |millionths| latency.percentile(millionths).map(millis);
+        let fates = &summary.fates;
+        SummaryRow {
+            contender: self.contender(),
+            model: self.header.model.name().to_owned(),
+            application: application.to_owned(),
+            offered: fates.sum(),
+            sent: summary.sent,
+            confirmed: summary.confirmed,
+            replied: summary.replied,
+            processed: fates[Fate::Processed],
+            dead_lettered: fates[Fate::DeadLettered],
+            dropped_by_policy: fates[Fate::DroppedByPolicy],
+            missed: fates[Fate::Missed],
+            skipped: fates[Fate::Skipped],
+            lost: fates[Fate::Lost],
+            in_backlog: fates[Fate::InBacklog],
+            refused: fates[Fate::Refused],
+            returned: fates[Fate::Returned],
+            unconfirmed: fates[Fate::Unconfirmed],
+            not_sent: fates[Fate::NotSent],
+            not_wanted: fates[Fate::NotWanted],
+            unknown: fates[Fate::Unknown],
+            deliveries: summary.deliveries,
+            redeliveries: summary.redeliveries,
+            duplicates: summary.duplicates,
+            throughput_per_s: rate(summary.processed_after_warm_up, summary.measured),
+            latency_ms_mean: latency.mean().map(millis),
+            latency_ms_p50: percentile(500_000),
+            latency_ms_p90: percentile(900_000),
+            latency_ms_p95: percentile(950_000),
+            latency_ms_p99: percentile(990_000),
+            latency_ms_p99_9: percentile(999_000),
+            latency_ms_max: latency.maximum().map(millis),
+            backlog_max: summary.backlog_max,
+            stored_messages_max: summary.stored_messages_max,
+            stored_bytes_max: summary.stored_bytes_max,
+            key_order_violations: summary.key_order_violations,
+            keys_out_of_order: summary.keys_out_of_order,
+            longest_stall_s: seconds(summary.longest_stall),
+            rebalances: summary.rebalances,
+            rebalancing_s: seconds(summary.rebalancing),
+        }
+    }
+
+    fn timeseries(&self) -> Vec<TimeseriesRow> {
+        let series = &self.results.series;
+        let mut rows = Vec::with_capacity(series.bins.len() * (self.results.applications.len() + 1));
+        for (name, results) in self.applications() {
+            for (index, bin) in results.bins.iter().enumerate() {
+                let length = series.length_of(index);
+                let rate = |count| rate(count, length).unwrap_or_default();
+                rows.push(TimeseriesRow {
+                    contender: self.contender(),
+                    application: name.to_owned(),
+                    time_s: moment(series.start_of(index)),
+                    length_s: seconds(length),
+                    delivered_per_s: rate(bin.delivered),
+                    processed_per_s: rate(bin.processed),
+                    duplicates_per_s: rate(bin.duplicates),
+                    backlog: bin.backlog,
+                    backlog_s: seconds(bin.backlog_age),
+                    in_flight: bin.in_flight,
+                    consumers_up: u64::from(bin.consumers_up),
+                    ..TimeseriesRow::default()
+                });
+            }
+        }
+        rows.extend((0..series.bins.len()).map(|index| self.timeseries_total(index)));
+        rows
+    }
+
+    fn timeseries_total(&self, index: usize) -> TimeseriesRow {
+        let series = &self.results.series;
+        let (bin, length) = (&series.bins[index], series.length_of(index));
+        let own: Vec<_> = self.results.applications.iter().map(|results| results.bins[index]).collect();
+        let sum = |value: fn(&brokerlab_analysis::ApplicationBin) -> u64| own.iter().map(value).sum::<u64>();
+        let sum_rate = |value| rate(sum(value), length).unwrap_or_default();
+        let oldest = own.iter().map(|bin| bin.backlog_age).max().unwrap_or_default();
+        let copies = u128::from(bin.stored_messages) * 1_000;
+        let distinct = u128::from(bin.stored_distinct);
+        TimeseriesRow {
+            contender: self.contender(),
+            application: ALL.to_owned(),
+            time_s: moment(series.start_of(index)),
+            length_s: seconds(length),
+            offered_per_s: rate(bin.offered, length),
+            sent_per_s: rate(bin.sent, length),
+            confirmed_per_s: rate(bin.confirmed, length),
+            delivered_per_s: sum_rate(|bin| bin.delivered),
+            processed_per_s: sum_rate(|bin| bin.processed),
+            duplicates_per_s: sum_rate(|bin| bin.duplicates),
+            backlog: sum(|bin| bin.backlog),
+            backlog_s: seconds(oldest),
+            in_flight: sum(|bin| bin.in_flight),
+            stored_messages: Some(bin.stored_messages),
+            stored_bytes: Some(bin.stored_bytes),
+            copies: (distinct > 0).then(|| Decimal(((copies + distinct / 2) / distinct) as u64)),
+            consumers_up: sum(|bin| u64::from(bin.consumers_up)),
+        }
+    }
+
+    fn latency(&self) -> Vec<LatencyRow> {
+        let each = self.applications().map(|(name, results)| (name, &results.summary));
+        let mut rows = Vec::new();
+        for (name, summary) in each.chain(core::iter::once((ALL, &self.results.total))) {
+            for stage in Stage::ALL {
+                rows.extend(summary.latency(stage).curve().into_iter().map(|point| LatencyRow {
+                    contender: self.contender(),
+                    application: name.to_owned(),
+                    stage: stage.name().to_owned(),
+                    share: Decimal(u64::from(point.millionths)),
+                    latency_ms: millis(point.value),
+                }));
+            }
+        }
+        rows
+    }
+
+    fn ordering(&self) -> impl Iterator<Item = OrderingRow> {
+        self.applications().flat_map(move |(name, results)| {
+            results.out_of_order.iter().map(move |point| OrderingRow {
+                contender: self.contender(),
+                application: name.to_owned(),
+                time_s: moment(point.time),
+                key: self.key(point.key),
+                message: point.message.get(),
+                overtaken_by: point.overtaken_by.get(),
+                behind: point.overtaken_by.get().saturating_sub(point.message.get()),
+            })
+        })
+    }
+
+    fn faults(&self) -> impl Iterator<Item = FaultRow> {
+        self.results.faults.iter().map(|hit| FaultRow {
+            contender: self.contender(),
+            fault: self.header.faults[hit.fault.index()].name.clone(),
+            target: self.client(hit.client),
+            from_s: moment(hit.started),
+            until_s: hit.ended.map(moment),
+        })
+    }
+
+    fn verdicts(&self) -> impl Iterator<Item = VerdictRow> {
+        self.results.verdicts.iter().map(|verdict| VerdictRow {
+            contender: self.contender(),
+            application: self.header.applications[verdict.application.index()].name.clone(),
+            guarantee: verdict.guarantee.name().to_owned(),
+            verdict: verdict.judgement.name().to_owned(),
+            breaks: verdict.breaks,
+            allowed: verdict.allowed.join("; "),
+        })
+    }
+
+    fn messages(&self) -> Option<impl Iterator<Item = MessageRow>> {
+        let rows = self.results.messages.as_ref()?;
+        Some(rows.iter().map(|row| MessageRow {
+            contender: self.contender(),
+            application: self.header.applications[row.application.index()].name.clone(),
+            message: row.message.get(),
+            key: self.key(row.key),
+            size_bytes: u64::from(row.size),
+            intended_s: moment(row.intended),
+            sent_s: row.sent.map(moment),
+            confirmed_s: row.confirmed.map(moment),
+            delivered_s: row.delivered.map(moment),
+            processed_s: row.processed.map(moment),
+            deliveries: u64::from(row.deliveries),
+            processings: u64::from(row.processings),
+            consumer: row.consumer.map_or_else(String::new, |client| self.client(client)),
+            fate: row.fate.name().to_owned(),
+        }))
+    }
+}
