@@ -37,9 +37,12 @@
 
 mod chart;
 pub mod columns;
+mod folder;
+mod json;
 mod lettering;
 mod matrix;
 mod number;
+mod page;
 mod paint;
 mod palette;
 mod plots;
@@ -48,13 +51,18 @@ mod report;
 #[cfg(test)]
 mod samples;
 mod scene;
+mod sentences;
 mod spec;
 pub mod table;
+mod terminal;
 mod words;
 
 pub use columns::columns_markdown;
+pub use folder::{File, FolderError, Format, write_folder};
+pub use json::FORMAT;
 pub use number::{decimal, grouped, parse_decimal, percent};
 pub use palette::{Look, Mark, Palette, Rgb, Theme, looks};
 pub use render::Options;
 pub use report::{ContenderMeta, Expectation, Meta, Report};
+pub use sentences::{Part, Sentence};
 pub use spec::{Axis, Body, Chart, Draw, Guide, Inset, MAX_POINTS, Matrix, MatrixRow, PlotSpec, Scale, Series, Span};

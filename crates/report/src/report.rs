@@ -3,11 +3,14 @@
 use brokerlab_analysis::{ApplicationResults, Fate, Results, Stage, Summary};
 use brokerlab_event::{Duration, KeyId, RunHeader, Time};
 
+use serde::{Deserialize, Serialize};
+
 use crate::columns::{ALL, FaultRow, LatencyRow, MessageRow, OrderingRow, SummaryRow, TimeseriesRow, VerdictRow};
 use crate::table::{Decimal, Millis, Seconds, Thousandths};
 
 /// What is known of a run beside its figures.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Meta {
     /// Short name of the scenario: `consumer-dies`.
     pub name: String,
@@ -26,12 +29,16 @@ pub struct Meta {
     /// The seed.
     pub seed: u64,
     /// Digest of the demand.
+    #[serde(with = "crate::json::hex")]
     pub demand_digest: u64,
     /// Digest of the trace file, where the demand comes from one.
+    #[serde(with = "crate::json::optional_hex")]
     pub trace_digest: Option<u64>,
     /// When the run ended.
+    #[serde(rename = "horizon_s", with = "crate::json::seconds")]
     pub horizon: Seconds,
     /// What came earlier does not count in latency and throughput.
+    #[serde(rename = "warm_up_s", with = "crate::json::seconds")]
     pub warm_up: Seconds,
     /// The contenders in order.
     pub contenders: Vec<ContenderMeta>,
@@ -40,7 +47,8 @@ pub struct Meta {
 }
 
 /// What is known of a contender beside its figures.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ContenderMeta {
     /// Its name.
     pub name: String,
@@ -49,13 +57,16 @@ pub struct ContenderMeta {
     /// How many events its run had.
     pub events: u64,
     /// Digest of what clients saw.
+    #[serde(with = "crate::json::hex")]
     pub client_fingerprint: u64,
     /// Digest of all events.
+    #[serde(with = "crate::json::hex")]
     pub fingerprint: u64,
 }
 
 /// An expectation of the scenario.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Expectation {
     /// What was expected, in words: `queue: lost = 0`.
     pub text: String,
