@@ -84,14 +84,31 @@ pub(crate) fn draw(
         ticks.iter().map(|tick| lettering::width(&tick.label, TICK, Weight::Regular)).fold(0.0, f64::max)
     };
     let left = widest(&y_ticks) + 12.0 + 26.0;
+    // An inset names the curves already, and there it can be done without crowding.
+    let labels = labels && chart.inset.is_none();
     let ends = if labels { end_label_width(chart) } else { 18.0 };
-    let inner = Area {
-        x: area.x + left,
-        y: area.y + heading,
-        width: area.width - left - ends,
-        height: area.height - heading - 50.0,
+    let framed = |top: f64| Frame {
+        area: Area {
+            x: area.x + left,
+            y: area.y + top,
+            width: area.width - left - ends,
+            height: area.height - top - 50.0,
+        },
+        x: (ranges.0, chart.x.scale),
+        y: (ranges.1, chart.y.scale),
     };
-    let frame = Frame { area: inner, x: (ranges.0, chart.x.scale), y: (ranges.1, chart.y.scale) };
+    // Where every corner of a small panel holds data, the inset stands above the axes instead.
+    let (frame, corner) = match &chart.inset {
+        None => (framed(heading), None),
+        Some(table) => match empty_corner(chart, framed(heading), inset_size(table)) {
+            Some(corner) => (framed(heading), Some(corner)),
+            None => {
+                let frame = framed(heading + inset_size(table).1 + 12.0);
+                (frame, Some((frame.area.x, area.y + heading)))
+            }
+        },
+    };
+    let inner = frame.area;
     if !chart.heading.is_empty() {
         scene.text(inner.x, area.y + 16.0, chart.heading.clone(), Style::new(16.0, palette.text).bold());
     }
@@ -112,8 +129,8 @@ pub(crate) fn draw(
     if labels {
         end_labels(scene, palette, chart, frame);
     }
-    if let Some(table) = &chart.inset {
-        inset(scene, palette, table, chart, frame);
+    if let (Some(table), Some(corner)) = (&chart.inset, corner) {
+        inset(scene, palette, table, corner);
     }
 }
 
@@ -249,8 +266,8 @@ fn end_labels(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame)
         let x = frame.area.right() + 14.0;
         let look = series.look;
         if series.draw == Draw::Theory {
-            scene.line(vec![(x - 7.0, y), (x - 2.0, y)], palette.theory, 1.8);
-            scene.line(vec![(x + 2.0, y), (x + 7.0, y)], palette.theory, 1.8);
+            scene.line(vec![(x - 8.0, y), (x - 3.0, y)], palette.theory, 1.8);
+            scene.line(vec![(x, y), (x + 5.0, y)], palette.theory, 1.8);
         } else {
             scene.mark(look.mark, (x, y), MARK, palette.of(look), look.variant.then_some(palette.background));
         }
@@ -279,22 +296,28 @@ fn spread(wanted: &[f64], pitch: f64, low: f64, high: f64) -> Vec<f64> {
     blocks.iter().flat_map(|(first, size)| (0..*size).map(move |i| first + pitch * i as f64)).collect()
 }
 
-fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, chart: &Chart, frame: Frame) {
-    const ROW: f64 = 24.0;
-    let cell_width = |text: &String| lettering::width(text, TICK, Weight::Bold) * 1.08;
-    let widths: Vec<f64> = (0..table.head.len())
-        .map(|i| {
-            let cells = table.rows.iter().filter_map(|(_, cells)| cells.get(i));
-            cells.chain(table.head.get(i)).map(cell_width).fold(0.0, f64::max) + 22.0
-        })
-        .collect();
-    let width = widths.iter().sum::<f64>() + 40.0;
-    let height = ROW * (table.rows.len() + 1) as f64 + 14.0;
-    let (x, y) = emptiest_corner(chart, frame, (width, height));
+const INSET_ROW: f64 = 24.0;
+
+fn inset_columns(table: &Inset) -> Vec<f64> {
+    let width = |text: &String| lettering::width(text, TICK, Weight::Bold) * 1.08;
+    let column = |i: usize| {
+        let cells = table.rows.iter().filter_map(|(_, cells)| cells.get(i));
+        cells.chain(table.head.get(i)).map(width).fold(0.0, f64::max) + 22.0
+    };
+    (0..table.head.len()).map(column).collect()
+}
+
+fn inset_size(table: &Inset) -> (f64, f64) {
+    (inset_columns(table).iter().sum::<f64>() + 40.0, INSET_ROW * (table.rows.len() + 1) as f64 + 14.0)
+}
+
+fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, (x, y): (f64, f64)) {
+    let widths = inset_columns(table);
+    let (width, height) = inset_size(table);
     scene.rect(x - 1.0, y - 1.0, width + 2.0, height + 2.0, palette.grid);
     scene.rect(x, y, width, height, palette.panel);
     let mut line = |row: usize, cells: &[String], style: Style| {
-        let baseline = y + 4.0 + ROW * (row as f64 + 0.75);
+        let baseline = y + 4.0 + INSET_ROW * (row as f64 + 0.75);
         let mut right = x + 24.0;
         for (index, (cell, width)) in cells.iter().zip(&widths).enumerate() {
             right += width;
@@ -307,25 +330,24 @@ fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, chart: &Chart, fra
         line(row + 1, cells, Style::new(TICK, palette.text));
     }
     for (row, (look, _)) in table.rows.iter().enumerate() {
-        let center = (x + 15.0, y + 4.0 + ROW * (row as f64 + 1.55));
+        let center = (x + 15.0, y + 4.0 + INSET_ROW * (row as f64 + 1.55));
         scene.mark(look.mark, center, MARK, palette.of(*look), look.variant.then_some(palette.panel));
     }
 }
 
-/// Where a box hides the fewest points: at the lower right if nothing speaks against it.
-fn emptiest_corner(chart: &Chart, frame: Frame, (width, height): (f64, f64)) -> (f64, f64) {
+/// A corner where a box hides no point: the lower right if nothing speaks against it.
+fn empty_corner(chart: &Chart, frame: Frame, (width, height): (f64, f64)) -> Option<(f64, f64)> {
     const GAP: f64 = 14.0;
     let area = frame.area;
     let (left, right) = (area.x + GAP, area.right() - width - GAP);
     let (top, bottom) = (area.y + GAP + 6.0, area.bottom() - height - GAP);
-    let hidden = |(x, y): (f64, f64)| {
-        let points = chart.series.iter().flat_map(|series| &series.points).map(|point| frame.point(*point));
+    let free = |(x, y): &(f64, f64)| {
+        let mut points = chart.series.iter().flat_map(|series| &series.points).map(|point| frame.point(*point));
         let inside =
-            |p: &(f64, f64)| (x - 6.0..=x + width + 6.0).contains(&p.0) && (y - 6.0..=y + height + 6.0).contains(&p.1);
-        points.filter(inside).count()
+            |p: (f64, f64)| (x - 6.0..=x + width + 6.0).contains(&p.0) && (y - 6.0..=y + height + 6.0).contains(&p.1);
+        width + 2.0 * GAP < area.width && !points.any(inside)
     };
-    let corners = [(right, bottom), (left, top), (right, top), (left, bottom)];
-    corners.into_iter().min_by_key(|corner| hidden(*corner)).unwrap_or(corners[0])
+    [(right, bottom), (left, top), (right, top), (left, bottom)].into_iter().find(free)
 }
 
 /// A legend on one row, or more where it does not fit: line, mark and name. Returns its height.

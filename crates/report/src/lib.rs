@@ -1,4 +1,5 @@
-//! Presents the figures of a run. A plot is plain data, a [`PlotSpec`]; the same data becomes SVG and PNG, with an
+//! Presents the figures of a run: CSV files, a comparison table, sentences, plots and one HTML page, all made from
+//! the same rows. A plot is plain data, a [`PlotSpec`]; the same data becomes SVG and PNG, with an
 //! embedded font and without anything of the machine, so the bytes are the same everywhere.
 //!
 //! ```
@@ -31,6 +32,9 @@
 //! assert_eq!(svg, plot.svg(&Options::default()));
 //! ```
 //!
+//! - [`Report`]: a run as rows, made from results or read from a folder. It gives the files, the plots, the
+//!   comparison table, [`Sentence`]s and the HTML page. [`write_folder`] writes files complete or not at all.
+//! - [`columns`]: every column of every CSV file with its unit and meaning; [`table`]: rows to CSV and back.
 //! - [`PlotSpec`] and what it consists of; [`Options`] for size, theme and greyscale.
 //! - [`looks`]: which colour and mark a contender has in every plot of a run.
 //! - [`grouped`], [`percent`], [`decimal`]: numbers for people and files.

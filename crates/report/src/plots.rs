@@ -45,6 +45,11 @@ impl Report {
         self.timeseries.iter().filter(move |row| row.contender == contender && row.application == application)
     }
 
+    /// Titles count all applications together, panels each by itself; where there are several, titles say so.
+    fn scope(&self) -> &'static str {
+        if self.applications().len() > 1 { " (all applications)" } else { "" }
+    }
+
     /// One shaded stretch per fault, whether it hit all contenders alike or each its own.
     fn spans(&self) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
@@ -89,9 +94,8 @@ impl Report {
         let part = |(value, name): &(T, &str)| format!("{} on {name}", show(*value));
         match found.as_slice() {
             [] => None,
-            [one] => Some(part(one)),
             [first, middle @ .., last] if found.len() > 3 => {
-                Some(format!("{} and {}, {} between", part(first), part(last), middle.len()))
+                Some(format!("{}, {} ({} between)", part(first), part(last), middle.len()))
             }
             few => Some(few.iter().map(part).collect::<Vec<_>>().join(", ")),
         }
@@ -109,7 +113,7 @@ impl Report {
         let most = self.compared(|row| Some(row.backlog_max), grouped);
         PlotSpec {
             name: "backlog".into(),
-            title: most.map_or("Backlog".into(), |most| format!("Most messages waiting: {most}")),
+            title: most.map_or("Backlog".into(), |most| format!("Most messages waiting{}: {most}", self.scope())),
             subtitle: "How many messages wait for the application, and how fast is the pile worked off?".into(),
             body: Body::Charts(charts.collect()),
             note: NOTE.into(),
@@ -143,7 +147,7 @@ impl Report {
         );
         PlotSpec {
             name: "throughput".into(),
-            title: rates.map_or("Throughput".into(), |rates| format!("Throughput: {rates}")),
+            title: rates.map_or("Throughput".into(), |rates| format!("Throughput{}: {rates}", self.scope())),
             subtitle: format!(
                 "How much work is finished, against how much is offered? Each point is the mean of {width} s."
             ),
@@ -280,7 +284,7 @@ impl Report {
         );
         PlotSpec {
             name: "delivery".into(),
-            title: processed.map_or("The fate of every message".into(), |p| format!("Processed: {p}")),
+            title: processed.map_or("The fate of every message".into(), |p| format!("Processed{}: {p}", self.scope())),
             subtitle: "What became of every message, for each application? The fates of a row sum to what was \
                        offered."
                 .into(),

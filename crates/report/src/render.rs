@@ -68,7 +68,8 @@ impl PlotSpec {
 
 /// A line of text, smaller where it would run off the page.
 fn fitted(scene: &mut Scene, (x, y): (f64, f64), text: &str, width: f64, style: Style) {
-    let needed = lettering::width(text, style.size, style.weight) * 1.02;
+    // Whoever reads the SVG without our font may have one that is this much wider.
+    let needed = lettering::width(text, style.size, style.weight) * 1.17;
     let size = if needed > width { (style.size * width / needed).max(12.0) } else { style.size };
     scene.text(x, y, text, Style { size, ..style });
 }

@@ -365,3 +365,83 @@ impl Source<'_> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use brokerlab_analysis::{Analysis, Options};
+    use brokerlab_event::{
+        ApplicationId, ApplicationInfo, Bytes, ClientId, ClientInfo, ClientRole, Count, Event, KeyTable, MessageId,
+        Model, Observer, Offset, Outcome, Removal, StoreId, StoreInfo, StoreKind,
+    };
+
+    fn header() -> RunHeader {
+        let client = |name: &str, role| ClientInfo { name: name.into(), role };
+        let mut keys = KeyTable::default();
+        keys.push(b"key");
+        RunHeader {
+            title: "One message".into(),
+            contender: "queue".into(),
+            model: Model::Queue,
+            seed: 1,
+            demand_digest: 2,
+            horizon: Time::from_nanos(2_000_000_000),
+            warm_up: Time::ZERO,
+            applications: vec![ApplicationInfo { name: "billing".into() }],
+            clients: vec![
+                client("producer/1", ClientRole::Producer),
+                client("billing/1", ClientRole::Consumer(ApplicationId::new(0))),
+            ],
+            stores: vec![StoreInfo {
+                name: "work".into(),
+                kind: StoreKind::Queue,
+                applications: vec![ApplicationId::new(0)],
+            }],
+            faults: Vec::new(),
+            keys,
+            promises: Vec::new(),
+        }
+    }
+
+    /// One message on its way through a queue.
+    fn results(header: &RunHeader) -> Results {
+        let mut analysis = Analysis::new(header, Options { messages: true, ..Options::default() });
+        let (message, store, offset) = (MessageId::new(0), StoreId::new(0), Offset::ZERO);
+        let (producer, consumer, size) = (ClientId::new(0), ClientId::new(1), Bytes::new(1_024));
+        let redelivered = false;
+        let events = [
+            (0, Event::Connected { client: producer }),
+            (0, Event::Connected { client: consumer }),
+            (100, Event::Offered { message, producer, key: KeyId::new(0), size }),
+            (100, Event::Sent { message, producer, attempt: Count::new(1) }),
+            (101, Event::Stored { message, store, offset, size }),
+            (102, Event::Confirmed { message, producer }),
+            (102, Event::Delivered { message, consumer, store, offset, redelivered }),
+            (160, Event::Processed { message, consumer, store, offset }),
+            (160, Event::Settled { message, consumer, store, offset, outcome: Outcome::Ack }),
+            (161, Event::Removed { message, store, offset, size, cause: Removal::Acked }),
+        ];
+        for (millis, event) in events {
+            analysis.observe(Time::from_nanos(millis * 1_000_000), event);
+        }
+        analysis.finish(header.horizon)
+    }
+
+    #[test]
+    fn results_become_rows_of_every_file() {
+        let header = header();
+        let mut report = Report::new(Meta { horizon: Decimal(2_000_000_000), ..Meta::default() });
+        report.add(&header, &results(&header), (3, 4));
+        let row = &report.summary[0];
+        assert_eq!((row.application.as_str(), row.offered, row.processed), ("billing", 1, 1));
+        assert_eq!(row.latency_ms_max, Some(Decimal(60_000_000)), "from the intended send time, in milliseconds");
+        assert_eq!(row.throughput_per_s, Some(Decimal(500)), "one message in two seconds");
+        assert_eq!(report.summary[1].application, ALL);
+        let messages = report.messages.as_ref().expect("they were asked for");
+        assert_eq!((messages[0].key.as_str(), messages[0].fate.as_str()), ("key", "processed"));
+        assert_eq!(messages[0].consumer, "billing/1");
+        let stored = report.timeseries.iter().filter(|row| row.stored_messages == Some(1)).count();
+        assert!(stored > 0, "the message was stored for a while");
+        assert_eq!(report.sentences()[0].to_string(), "billing processed 1 of 1 message; nothing was lost.");
+    }
+}

@@ -1,4 +1,4 @@
-//! What happened, one sentence per contender, composed from figures. Every number is a cell of a CSV file and
+//! What happened, one sentence per contender and application, composed from figures. Every number is a cell of a CSV file and
 //! says which, so that a sentence can be checked against the files.
 
 use core::fmt;
@@ -28,7 +28,7 @@ pub enum Part {
     },
 }
 
-/// A sentence about a contender.
+/// What is said about a contender: a sentence for each application.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sentence {
     /// The contender, which the sentence itself does not name.
@@ -76,14 +76,14 @@ impl Draft {
 const STALL: u64 = 1_000_000_000;
 
 impl Report {
-    /// One sentence for each contender.
+    /// What happened in each contender.
     pub fn sentences(&self) -> Vec<Sentence> {
         let applications = self.applications();
         let sentence = |contender: &str| {
             let mut draft = Draft::default();
             for (index, application) in applications.iter().enumerate() {
                 if let Some((row, summary)) = self.summary_of(contender, application) {
-                    draft.say(if index > 0 { "; " } else { "" });
+                    draft.say(if index > 0 { ". " } else { "" });
                     self.tell(&mut draft, row, summary);
                 }
             }
@@ -96,7 +96,7 @@ impl Report {
     fn tell(&self, draft: &mut Draft, row: usize, summary: &SummaryRow) {
         let figure = |draft: &mut Draft, column, count| draft.cite::<SummaryRow>(row, column, grouped(count));
         draft.say(&format!("{} processed ", summary.application));
-        if summary.processed == summary.offered {
+        if summary.processed == summary.offered && summary.offered > 1 {
             draft.say("all ");
         } else if summary.processed == 0 {
             draft.say("none of ");
@@ -105,7 +105,7 @@ impl Report {
             draft.say(" of ");
         }
         figure(draft, "offered", summary.offered);
-        draft.say(" messages");
+        draft.say(if summary.offered == 1 { " message" } else { " messages" });
 
         let others: Vec<Fate> = Fate::ALL.into_iter().skip(1).filter(|fate| summary.fate(*fate) > 0).collect();
         for (index, fate) in others.iter().enumerate() {
