@@ -1,6 +1,8 @@
 //! The log side: stories of nodes and clients in virtual time, known answers, and naive references.
 
 mod group;
+mod reference;
+mod replication;
 mod rig;
 mod stories;
 mod vectors;
