@@ -74,5 +74,6 @@ pub use scenario::{
 };
 pub use schema::schema;
 pub use source::Source;
+pub use suggest::closest;
 pub use templates::{TEMPLATES, Template, template};
 pub use trace::{Row, Trace, TraceOptions};

@@ -30,6 +30,17 @@ impl Scenario {
         }
         document.to_string()
     }
+
+    /// The scenario without the change that flips it: for variants of a scenario, of which nobody claims that the
+    /// change flips them too.
+    pub fn without_flip(mut self) -> Scenario {
+        let mut document: DocumentMut = self.text.parse().expect("the text of a scenario is valid");
+        if document.remove("flip").is_some() {
+            self.text = document.to_string();
+            self.flip = None;
+        }
+        self
+    }
 }
 
 impl Source {

@@ -1,7 +1,7 @@
 //! "Did you mean": the known name that is closest to a misspelt one.
 
 /// The closest of the names, if one is close enough to be a likely misspelling.
-pub(crate) fn closest<'a>(found: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn closest<'a>(found: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let found = found.to_lowercase();
     names
         .map(|name| (strsim::damerau_levenshtein(&found, &name.to_lowercase()), name))

@@ -215,3 +215,16 @@ fn the_schema_accepts_what_is_read_and_refuses_what_is_not() {
 fn the_schema_is_stable() {
     insta::assert_snapshot!("schema", serde_json::to_string_pretty(&schema()).expect("it is JSON"));
 }
+
+#[test]
+fn a_variant_without_its_flip_is_a_scenario() {
+    for (name, _) in library::SCENARIOS {
+        let source = Source::bundled(name).expect("it is bundled");
+        let flip = parse(&source).flip.expect("bundled scenarios have a flip");
+        let flipped = Scenario::parse(&source, &flip.sets).unwrap_or_else(|error| panic!("{error}")).without_flip();
+        let written = Source::new("scenario.toml", flipped.resolved()).with_bundled_files();
+        let read = parse(&written);
+        assert_eq!((read.flip, read.expectations), (None, flipped.expectations), "{name}");
+        assert_eq!(read.contenders, flipped.contenders, "{name}");
+    }
+}
