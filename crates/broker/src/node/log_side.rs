@@ -290,6 +290,8 @@ impl<P: Clone> LogSide<P> {
         let mut available = 0;
         for (store, offset) in &positions {
             available += match self.led(*store).map(|place| &self.partitions[place].log) {
+                // Most readers have read everything.
+                Some(log) if log.high_watermark() == *offset => 0,
                 Some(log) if log.is_in_range(*offset) => log.size_between(*offset, log.high_watermark(), min_bytes),
                 // An error is answered at once.
                 _ => min_bytes,
@@ -324,6 +326,9 @@ impl<P: Clone> LogSide<P> {
                 continue;
             };
             let log = &self.partitions[place].log;
+            if log.high_watermark() == *offset {
+                continue;
+            }
             let records = log.fetch(*offset, self.limits.max_partition_bytes);
             if !matches!(&records, Ok(records) if records.is_empty()) {
                 partitions.push(FetchedPartition { store: *store, records, high_watermark: log.high_watermark() });
