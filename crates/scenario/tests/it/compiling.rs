@@ -1,7 +1,7 @@
 //! What a scenario compiles to.
 
 use brokerlab_event::{Guarantee, Model, Time};
-use brokerlab_scenario::{FaultAction, Plan, Scenario, Source, Target, compile};
+use brokerlab_scenario::{FaultAction, Plan, Role, Scenario, Source, Target, compile};
 
 fn built_in(settings: &[&str]) -> Scenario {
     let source = Source::bundled("consumer-dies").expect("it is bundled");
@@ -20,7 +20,8 @@ fn allowed(plan: &Plan, guarantee: Guarantee) -> Vec<&str> {
 
 #[test]
 fn the_built_in_scenario_has_its_clients_and_stores() {
-    let plans: Vec<Plan> = (0..3).map(|contender| plan(&[], contender)).collect();
+    let named = ["fault.0.crash=billing/2"];
+    let plans: Vec<Plan> = (0..3).map(|contender| plan(&named, contender)).collect();
     for plan in &plans {
         let names: Vec<&str> = plan.header.clients.iter().map(|client| client.name.as_str()).collect();
         assert_eq!(names, ["producer/1", "producer/2", "billing/1", "billing/2", "billing/3"]);
@@ -40,6 +41,14 @@ fn the_built_in_scenario_has_its_clients_and_stores() {
     assert_eq!(models, [Model::Queue, Model::Fanout, Model::Log]);
     assert_eq!(plans.iter().map(|plan| plan.header.stores.len()).collect::<Vec<_>>(), [1, 1, 6]);
     assert_eq!(plans[2].header.stores[3].name, "events-3");
+}
+
+#[test]
+fn a_role_stays_a_role_until_the_fault_happens() {
+    let plan = plan(&[], 0);
+    let Target::Role { role, application } = plan.faults[0].target else { panic!("{:?}", plan.faults[0]) };
+    assert_eq!((role, application.get()), (Role::MostUnsettled, 0));
+    assert_eq!(plan.header.faults[0].name, "crash the consumer of billing with most unsettled messages");
 }
 
 #[test]
