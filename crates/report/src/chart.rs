@@ -4,7 +4,7 @@ use crate::lettering::{self, Weight};
 use crate::number::{self, Tick};
 use crate::palette::Palette;
 use crate::scene::{Anchor, Scene, Style};
-use crate::spec::{Chart, Draw, Inset, Scale, Series};
+use crate::spec::{Chart, Draw, Inset, MAX_POINTS, Scale, Series};
 
 /// A rectangle on the page.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +65,11 @@ pub(crate) fn shared_ranges(charts: &[Chart]) -> ((f64, f64), (f64, f64)) {
     let points = || charts.iter().flat_map(|chart| &chart.series).flat_map(|series| &series.points);
     let bands = || charts.iter().flat_map(|chart| &chart.series).flat_map(|series| &series.band);
     let x = number::range(&first.x, points().map(|p| p.0).chain(bands().map(|b| b.0)), 8);
-    let y = number::range(&first.y, points().map(|p| p.1).chain(bands().flat_map(|b| [b.1, b.2])), 6);
+    // Marks of a scatter need a little air above; curves may touch the edge.
+    let air = |series: &Series| if series.draw == Draw::Points { 1.04 } else { 1.0 };
+    let all = || charts.iter().flat_map(|chart| &chart.series);
+    let heights = all().flat_map(|series| series.points.iter().flat_map(move |p| [p.1, p.1 * air(series)]));
+    let y = number::range(&first.y, heights.chain(bands().flat_map(|b| [b.1, b.2])), 6);
     (x, y)
 }
 
@@ -117,7 +121,13 @@ pub(crate) fn draw(
     axes(scene, palette, chart, frame, &y_ticks);
     guides(scene, palette, chart, frame);
     for (index, series) in chart.series.iter().enumerate() {
-        curve(scene, palette, series, frame, (index, chart.series.len()));
+        // Of equal curves only the last would show; the ones below are drawn wider and show at its edges.
+        let same = |later: &&Series| later.draw == series.draw && later.points == series.points;
+        let hidden = chart.series[index + 1..].iter().filter(same).count();
+        curve(scene, palette, series, frame, LINE + 2.8 * hidden as f64);
+    }
+    for (index, series) in chart.series.iter().enumerate() {
+        marks(scene, palette, series, frame, (index, chart.series.len()));
     }
     if chart.series.iter().all(|series| series.points.is_empty()) && !chart.empty.is_empty() {
         let style = Style::new(16.0, palette.muted).anchored(Anchor::Middle);
@@ -200,28 +210,30 @@ fn guides(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame) {
     }
 }
 
-fn curve(scene: &mut Scene, palette: &Palette, series: &Series, frame: Frame, (index, count): (usize, usize)) {
-    let colour = if series.draw == Draw::Theory { palette.theory } else { palette.of(series.look) };
-    let open = series.look.variant.then_some(palette.panel);
+/// The points of a series on the page, as many as the panel has room for.
+fn placed(series: &Series, frame: Frame) -> Vec<(f64, f64)> {
+    let (from, until) = frame.x.0;
+    match series.draw {
+        Draw::Points => series.points.iter().take(MAX_POINTS).map(|point| frame.point(*point)).collect(),
+        _ => {
+            let thin = series.thinned(from, until, frame.area.width as usize);
+            thin.into_iter().map(|point| frame.point(point)).collect()
+        }
+    }
+}
+
+fn curve(scene: &mut Scene, palette: &Palette, series: &Series, frame: Frame, width: f64) {
+    let colour = palette.of(series.look);
     if !series.band.is_empty() {
         let upper = series.band.iter().map(|(x, _, high)| frame.point((*x, *high)));
         let lower = series.band.iter().rev().map(|(x, low, _)| frame.point((*x, *low)));
         scene.polygon(upper.chain(lower).collect(), palette.panel.mixed(colour, 22));
     }
-    let (from, until) = frame.x.0;
-    let points: Vec<_> = match series.draw {
-        Draw::Points => series.points.iter().take(crate::spec::MAX_POINTS).map(|p| frame.point(*p)).collect(),
-        _ => series.thinned(from, until, frame.area.width as usize).into_iter().map(|p| frame.point(p)).collect(),
-    };
+    let points = placed(series, frame);
     match series.draw {
-        Draw::Points => {
-            for point in points {
-                scene.mark(series.look.mark, point, 2.6, colour, open);
-            }
-            return;
-        }
-        Draw::Theory => return scene.dashed(&points, colour, 1.8),
-        Draw::Line => scene.line(points.clone(), colour, LINE),
+        Draw::Points => {}
+        Draw::Theory => scene.dashed(&points, palette.theory, 1.8),
+        Draw::Line => scene.line(points, colour, width),
         Draw::Steps => {
             let mut steps = Vec::with_capacity(points.len() * 2);
             for (index, point) in points.iter().enumerate() {
@@ -230,16 +242,38 @@ fn curve(scene: &mut Scene, palette: &Palette, series: &Series, frame: Frame, (i
                 }
                 steps.push(*point);
             }
-            scene.line(steps, colour, LINE);
+            scene.line(steps, colour, width);
         }
     }
-    // A few marks, at a different place for each series so that equal curves do not hide each other's.
+}
+
+/// Every point of a scatter; of a curve a few, at other places for each series so that equal curves do not hide
+/// each other's.
+fn marks(scene: &mut Scene, palette: &Palette, series: &Series, frame: Frame, (index, count): (usize, usize)) {
+    let colour = palette.of(series.look);
+    let open = series.look.variant.then_some(palette.panel);
+    let points = placed(series, frame);
     let spacing = frame.area.width / 8.0;
     let mut next = frame.area.x + spacing * (index as f64 + 0.5) / count as f64;
-    for point in points {
-        if point.0 >= next {
-            scene.mark(series.look.mark, point, MARK, colour, open);
-            next += spacing * libm::floor(1.0 + (point.0 - next) / spacing);
+    match series.draw {
+        Draw::Theory => {}
+        Draw::Points => {
+            let radius = match points.len() {
+                0..200 => 4.0,
+                200..1_000 => 3.2,
+                _ => 2.6,
+            };
+            for point in points {
+                scene.mark(series.look.mark, point, radius, colour, open);
+            }
+        }
+        Draw::Line | Draw::Steps => {
+            for point in points {
+                if point.0 >= next {
+                    scene.mark(series.look.mark, point, MARK, colour, open);
+                    next += spacing * libm::floor(1.0 + (point.0 - next) / spacing);
+                }
+            }
         }
     }
 }

@@ -4,10 +4,11 @@ use brokerlab_analysis::{Fate, Stage};
 use brokerlab_event::Model;
 
 use crate::columns::{ALL, SummaryRow, TimeseriesRow};
-use crate::number::grouped;
+use crate::number::{decimal, grouped};
 use crate::palette::{Look, looks};
 use crate::report::Report;
 use crate::spec::{Axis, Body, Chart, Draw, Guide, Inset, Matrix, MatrixRow, PlotSpec, Scale, Series, Span};
+use crate::table::Thousandths;
 use crate::words::{bytes, bytes_unit, human_millis, share_of};
 
 const NOTE: &str = "Modelled, not measured";
@@ -121,23 +122,23 @@ impl Report {
     }
 
     fn throughput(&self) -> PlotSpec {
-        let mut width = 0.0;
-        let mut charts = Vec::new();
-        for (application, heading) in self.panels() {
-            let rate = |row: &TimeseriesRow| Some(row.processed_per_s);
-            let binned = |name: &str| pooled(self.rows(name, application), rate);
-            width = self.meta.contenders.first().map_or(0.0, |first| binned(&first.name).0);
-            let mut series = self.series(Draw::Line, |name| binned(name).1);
-            if let Some(first) = self.meta.contenders.first() {
-                let offered = pooled(self.rows(&first.name, ALL), |row| row.offered_per_s).1;
-                let look = self.looks()[0];
-                series.insert(
-                    0,
-                    Series { name: "offered".into(), look, draw: Draw::Theory, points: offered, band: Vec::new() },
-                );
-            }
-            charts.push(self.time_chart(&heading, linear("processed", "messages/s"), series));
-        }
+        let first = self.meta.contenders.first().map_or("", |contender| contender.name.as_str());
+        let demand: Vec<&TimeseriesRow> = self.rows(first, ALL).collect();
+        let size = pool_size(&demand);
+        let width = demand.first().map_or(0, |row| row.length_s.0 * size as u64);
+        let charts = self.panels().into_iter().map(|(application, heading)| {
+            let processed = |row: &TimeseriesRow| Some(row.processed_per_s);
+            let mut series = self.series(Draw::Line, |name| pooled(self.rows(name, application), size, processed));
+            // The same for all contenders, a reference like theory and drawn like it.
+            series.extend(self.looks().first().map(|look| Series {
+                name: "offered".into(),
+                look: *look,
+                draw: Draw::Theory,
+                points: pooled(demand.iter().copied(), size, |row| row.offered_per_s),
+                band: Vec::new(),
+            }));
+            self.time_chart(&heading, linear("processed", "messages/s"), series)
+        });
         let rates = self.compared(
             |row| row.throughput_per_s,
             |rate| {
@@ -149,9 +150,10 @@ impl Report {
             name: "throughput".into(),
             title: rates.map_or("Throughput".into(), |rates| format!("Throughput{}: {rates}", self.scope())),
             subtitle: format!(
-                "How much work is finished, against how much is offered? Each point is the mean of {width} s."
+                "How much work is finished, against how much is offered? Each point is the mean of {} s.",
+                decimal(width, 9)
             ),
-            body: Body::Charts(charts),
+            body: Body::Charts(charts.collect()),
             note: NOTE.into(),
         }
     }
@@ -298,26 +300,31 @@ fn linear(label: &str, unit: &str) -> Axis {
     Axis { label: label.into(), unit: unit.into(), scale: Scale::Linear, range: None }
 }
 
-/// A rate over longer bins, at most 120 of them, as noise hides the story in short ones. Returns their width in
-/// seconds and the points, each in the middle of its bin.
+/// How many bins of the offered load to put together so that chance does not hide the story: at most 120 points,
+/// of 60 messages or more each as long as that leaves 24 points.
+fn pool_size(rows: &[&TimeseriesRow]) -> usize {
+    let counts = rows.iter().map(|row| row.offered_per_s.unwrap_or_default().value() * row.length_s.value());
+    let mean = counts.sum::<f64>() / rows.len().max(1) as f64;
+    let enough =
+        |size: usize| size >= rows.len().div_ceil(120) && (mean * size as f64 >= 60.0 || size * 48 > rows.len());
+    [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000].into_iter().find(|size| enough(*size)).unwrap_or(1_000)
+}
+
+/// A rate over longer bins of `size` rows, each point in the middle of its bin.
 fn pooled<'a>(
     rows: impl Iterator<Item = &'a TimeseriesRow>,
-    rate: impl Fn(&TimeseriesRow) -> Option<crate::table::Thousandths>,
-) -> (f64, Vec<(f64, f64)>) {
+    size: usize,
+    rate: impl Fn(&TimeseriesRow) -> Option<Thousandths>,
+) -> Vec<(f64, f64)> {
     let rows: Vec<_> = rows.collect();
-    let least = rows.len().div_ceil(120);
-    let group = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000].into_iter().find(|n| *n >= least).unwrap_or(least);
-    let width = rows.first().map_or(0.0, |row| row.length_s.value() * group as f64);
-    let whole = |group: &&[&TimeseriesRow]| {
-        // A last bin that is cut short would look like a collapse.
-        group.iter().map(|row| row.length_s.value()).sum::<f64>() > 0.99 * width
-    };
-    let points = rows.chunks(group).filter(whole).map(|rows| {
+    let width = rows.first().map_or(0.0, |row| row.length_s.value() * size as f64);
+    let points = rows.chunks(size).filter_map(|rows| {
         let length: f64 = rows.iter().map(|row| row.length_s.value()).sum();
         let count: f64 = rows.iter().map(|row| rate(row).unwrap_or_default().value() * row.length_s.value()).sum();
-        (rows[0].time_s.value() + length / 2.0, count / length)
+        // A last bin that is cut short would look like a collapse.
+        (length > 0.99 * width).then(|| (rows[0].time_s.value() + length / 2.0, count / length))
     });
-    (width, points.collect())
+    points.collect()
 }
 
 fn latency_chart(heading: &str, series: Vec<Series>, inset: Option<Inset>) -> Chart {
