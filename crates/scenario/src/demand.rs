@@ -295,19 +295,31 @@ pub(crate) fn key_table(spec: &DemandSpec) -> KeyTable {
     table
 }
 
-/// How many messages are expected: exact for constant gaps and traces but for rounding, the mean otherwise.
+/// How many messages are to be expected: those of the schedule, or of its highest rate for as long as bursts are
+/// on, whichever are fewer. It serves to refuse what is too much, so it rather errs upwards.
 pub(crate) fn expected_messages(spec: &DemandSpec) -> f64 {
     let (schedule, bursts) = match &spec.arrivals {
         Arrivals::Trace(trace) => return trace.rows().len() as f64,
         Arrivals::Law { schedule, bursts, .. } => (schedule, bursts),
     };
-    let total: f64 = schedule.iter().map(|(_, hold)| hold.as_secs_f64()).sum();
-    let mean = schedule.iter().map(|(rate, hold)| rate * (hold.as_secs_f64() / total)).sum::<f64>();
     let until = spec.until.as_secs_f64();
-    // A run shorter than the schedule may see only its busiest part.
-    let mean = if until < total { schedule.iter().map(|(rate, _)| *rate).fold(0.0, f64::max) } else { mean };
-    let share = bursts.map_or(1.0, |(on, off)| on.as_secs_f64() / (on.as_secs_f64() + off.as_secs_f64()));
-    mean * until * share
+    let round: f64 = schedule.iter().map(|(_, hold)| hold.as_secs_f64()).sum();
+    let rounds = libm::floor(until / round);
+    let mut rest = until - rounds * round;
+    let mut scheduled = 0.0;
+    let mut highest: f64 = 0.0;
+    for (rate, hold) in schedule {
+        let hold = hold.as_secs_f64();
+        scheduled += rate * (rounds * hold + hold.min(rest));
+        rest = (rest - hold).max(0.0);
+        highest = highest.max(*rate);
+    }
+    let on_for = bursts.map_or(until, |(on, off)| {
+        let (on, round) = (on.as_secs_f64(), on.as_secs_f64() + off.as_secs_f64());
+        let rounds = libm::floor(until / round);
+        rounds * on + (until - rounds * round).min(on)
+    });
+    scheduled.min(highest * on_for)
 }
 
 fn mix_law(mixer: &mut Mixer, law: &Distribution) {
@@ -361,4 +373,31 @@ fn digest(spec: &DemandSpec, seed: u64) -> u64 {
         mix_law(&mut mixer, &application.work);
     }
     mixer.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected(schedule: &[(f64, u64)], bursts: Option<(u64, u64)>, until: u64) -> f64 {
+        let seconds = Duration::from_secs;
+        let schedule = schedule.iter().map(|(rate, hold)| (*rate, seconds(*hold))).collect();
+        let bursts = bursts.map(|(on, off)| (seconds(on), seconds(off)));
+        expected_messages(&DemandSpec {
+            producers: 1,
+            arrivals: Arrivals::Law { law: ArrivalLaw::Poisson, schedule, bursts },
+            keys: None,
+            size: Distribution::Constant(1.0),
+            until: Time::ZERO + seconds(until),
+            applications: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn what_is_too_much_is_seen_wherever_it_lies_in_the_schedule() {
+        assert_eq!(expected(&[(10.0, 3_600)], None, 100), 1_000.0);
+        assert_eq!(expected(&[(10.0, 10), (100.0, 10)], None, 50), 2.0 * 1_100.0 + 100.0);
+        assert_eq!(expected(&[(10.0, 3_600)], Some((1, 4)), 100), 200.0);
+        assert_eq!(expected(&[(10.0, 3_600)], Some((100, 1_000_000)), 100), 1_000.0);
+    }
 }
