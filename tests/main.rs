@@ -3,3 +3,4 @@
 mod architecture;
 mod conformance;
 mod skeleton;
+mod theory;

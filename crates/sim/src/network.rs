@@ -104,6 +104,11 @@ impl Network {
         }
     }
 
+    /// Every message that is under way now.
+    pub fn under_way(&self) -> impl Iterator<Item = &Flight> {
+        self.flights.iter().flatten()
+    }
+
     /// The message at this place has arrived.
     #[inline]
     pub fn arrive(&mut self, place: u32) -> Flight {

@@ -306,6 +306,28 @@ impl Simulation {
                 client.census(self.now, observer);
             }
         }
+        let waiting = self.stopped.iter().flatten().flatten();
+        for flight in self.network.under_way().chain(waiting) {
+            self.census_of_flight(flight, observer);
+        }
+    }
+
+    /// A message on its way to a consumer that runs is still to be had, whether or not a store has it too.
+    fn census_of_flight(&self, flight: &Flight, observer: &mut impl Observer) {
+        let Address::Client(client) = flight.to else { return };
+        let ClientRole::Consumer(application) = self.roles[client.index()] else { return };
+        if !self.network.reaches(client, flight.incarnation) {
+            return;
+        }
+        let mut remains = |message| observer.observe(self.now, Event::Remaining { message, application });
+        match &flight.message {
+            Message::Deliver { envelope, .. } => remains(envelope.message),
+            Message::Fetched { partitions, .. } => {
+                let records = partitions.iter().flat_map(|partition| partition.records.iter().flatten());
+                records.for_each(|(_, envelope)| remains(envelope.message));
+            }
+            _ => {}
+        }
     }
 }
 
