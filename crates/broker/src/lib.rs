@@ -1,4 +1,54 @@
-//! The broker engine.
+//! The broker engine: nodes and clients as state machines without I/O.
+//!
+//! A machine is told something, with the time as an argument, and leaves what it wants done in an [`Outbox`] that
+//! the driver owns; what happened goes to an observer. It has no clock, no threads, no randomness that it was not
+//! given, and no way to reach anybody but through the outbox. So one engine runs in virtual time, live, and
+//! under a test that plays network and disk by hand:
+//!
+//! ```
+//! use brokerlab_broker::config::*;
+//! use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
+//! use brokerlab_event::{ClientId, EventLog, KeyId, MessageId, Model, NodeId, StoreId, Time};
+//!
+//! let queue = StoreId::new(0);
+//! let deployment = Deployment {
+//!     model: Model::Queue,
+//!     nodes: 1,
+//!     routing_keys: vec!["work".into()],
+//!     exchanges: vec![ExchangeConfig { name: "".into(), kind: ExchangeKind::Direct }],
+//!     queues: vec![QueueConfig { store: queue, node: NodeId::new(0), name: RoutingKey(0), durable: true }],
+//!     bindings: vec![],
+//!     topics: vec![],
+//!     groups: vec![],
+//!     fetch: FetchLimits::default(),
+//!     producers: vec![],
+//!     consumers: vec![],
+//! };
+//! let mut node: Node<&str> = Node::new(NodeId::new(0), &deployment);
+//! let (mut out, mut log) = (Outbox::default(), EventLog::default());
+//! let client = ClientId::new(0);
+//! let envelope = Envelope {
+//!     message: MessageId::new(0),
+//!     key: KeyId::NONE,
+//!     size: 5,
+//!     timestamp: Time::ZERO,
+//!     sender: client,
+//!     payload: "hello",
+//! };
+//! let (channel, exchange, routing_key) = (1, ExchangeId::DEFAULT, RoutingKey(0));
+//! let publish = Message::Publish { channel, exchange, routing_key, mandatory: false, envelope };
+//! node.handle_message(Time::ZERO, Address::Client(client), publish, &mut out, &mut log);
+//!
+//! // A durable queue wants its disk to flush before it confirms.
+//! assert!(matches!(out.pop(), Some(Effect::Flush { .. })));
+//! assert_eq!(log.records()[0].event.name(), "Stored");
+//! ```
+//!
+//! - [`message`]: what travels, and what machines ask of their driver. [`config`]: what they are built from.
+//! - [`node`]: composes the components into a broker node. [`client`]: producers and consumers.
+//! - Queue side: [`router`], [`queue`], [`dispatch`], [`channel`].
+//! - Log side: [`partition`], [`partitioner`], [`group`], [`assignor`], [`deadlines`].
+//! - [`log`]: the one store underneath both, with its watermarks and what a crash leaves of it.
 
 pub mod assignor;
 pub mod channel;

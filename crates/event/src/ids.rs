@@ -1,4 +1,4 @@
-//! The ids that events carry. Each is as wide as DESIGN allows and no wider, stored as bytes so that an event
+//! The ids that events carry. Each is as wide as a run can need and no wider, stored as bytes so that an event
 //! packs without padding. Names stand once in the [`RunHeader`](crate::RunHeader).
 
 use core::fmt;
