@@ -174,7 +174,7 @@ macro_rules! events {
             pub const NAMES: &[&str] = &[$(stringify!($name)),*];
 
             /// The number of this kind of event; fixed for ever.
-            #[inline]
+            #[inline(always)]
             pub fn number(&self) -> u8 {
                 match self { $(Event::$name { .. } => $number),* }
             }
@@ -185,19 +185,20 @@ macro_rules! events {
             }
 
             /// Who can know of it.
-            #[inline]
+            #[inline(always)]
             pub fn scope(&self) -> Scope {
                 match self { $(Event::$name { .. } => Scope::$scope),* }
             }
 
-            /// The packed form: the number, then the fields in order, 192 bits at most. It is the same on every
-            /// platform and is what [`Fingerprint`](crate::Fingerprint) digests.
-            #[inline]
+            /// The packed form: the number, then the fields in order; a field that does not fit into what is left
+            /// of a word begins the next. It is the same on every platform and is what
+            /// [`Fingerprint`](crate::Fingerprint) digests.
+            #[inline(always)]
             pub fn words(&self) -> [u64; 3] {
                 match *self {
                     $(Event::$name { $($field),* } => {
                         #[allow(unused_mut)]
-                        let mut packer = Packer { words: [$number, 0, 0], at: 8 };
+                        let mut packer = Packer { words: [$number, 0, 0], word: 0, used: 8 };
                         $(packer.push($field);)*
                         packer.words
                     }),*
@@ -207,21 +208,21 @@ macro_rules! events {
     };
 }
 
-/// Lays fields end to end. With constant widths the compiler reduces it to shifts.
+/// Lays fields side by side. Widths are constants, so where the kind of event is known nothing but shifts is left.
 struct Packer {
     words: [u64; 3],
-    at: u32,
+    word: usize,
+    used: u32,
 }
 
 impl Packer {
     #[inline(always)]
     fn push<F: Field>(&mut self, field: F) {
-        let (word, shift) = ((self.at / 64) as usize, self.at % 64);
-        self.words[word] |= field.bits() << shift;
-        if shift + F::BITS > 64 {
-            self.words[word + 1] |= field.bits() >> (64 - shift);
+        if self.used + F::BITS > 64 {
+            (self.word, self.used) = (self.word + 1, 0);
         }
-        self.at += F::BITS;
+        self.words[self.word] |= field.bits() << self.used;
+        self.used += F::BITS;
     }
 }
 
@@ -571,8 +572,8 @@ mod tests {
             cause: Removal::RetentionSize,
         };
         let [a, b, c] = event.words();
-        assert_eq!(a, 22 | 0x12_3456_789a << 8 | 0xcdef << 48);
-        assert_eq!(b, 0xab | 0xfe_dcba_9876 << 8 | (0x0bad_cafe << 48));
-        assert_eq!(c, 0x0bad_cafe >> 16 | 4 << 16);
+        assert_eq!(a, 22 | 0x12_3456_789a << 8);
+        assert_eq!(b, 0xab_cdef | 0xfe_dcba_9876 << 24);
+        assert_eq!(c, 0x0bad_cafe | 4 << 32);
     }
 }
