@@ -3,4 +3,5 @@
 mod architecture;
 mod conformance;
 mod skeleton;
+mod swarm;
 mod theory;

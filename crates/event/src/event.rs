@@ -462,7 +462,8 @@ events! {
         /// The first offset of the new segment.
         offset: Offset,
     }
-    /// A broadcast found nobody of this application connected.
+    /// A broadcast found nobody of this application connected, or the one that it was sent to was gone when it
+    /// arrived.
     26 Broker Missed {
         /// The message.
         message: MessageId,

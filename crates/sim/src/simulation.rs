@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use brokerlab_broker::partitioner::placement;
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
-use brokerlab_event::{Bytes, ClientId, ClientRole, Event, NodeId, Observer, RunHeader, Time};
+use brokerlab_event::{Bytes, ClientId, ClientRole, Event, NodeId, Observer, RunHeader, StoreId, Time};
 use brokerlab_scenario::{Arrival, Demand, FaultPlan, Plan};
 
 use crate::agenda::{Agenda, Slot};
@@ -190,7 +190,7 @@ impl Simulation {
         match to {
             Address::Client(client) => {
                 if !self.network.reaches(client, incarnation) {
-                    return; // the process that it was meant for is gone
+                    return self.undeliverable(client, &message, observer);
                 }
                 let index = client.index();
                 if let Some(waiting) = &mut self.stopped[index] {
@@ -208,6 +208,16 @@ impl Simulation {
                 self.reschedule(self.clients.len() + node.index());
             }
             Address::Demand | Address::Disk => unreachable!("nobody writes to the demand or a disk"),
+        }
+    }
+
+    /// The process that a message was meant for is gone. A queue or a log still has what it sent, or has settled
+    /// it; a broadcast has nothing more.
+    #[cold]
+    fn undeliverable(&mut self, client: ClientId, message: &Message<()>, observer: &mut impl Observer) {
+        let ClientRole::Consumer(application) = self.roles[client.index()] else { return };
+        if let Message::Deliver { store: StoreId::MAX, envelope, .. } = message {
+            observer.observe(self.now, Event::Missed { message: envelope.message, application });
         }
     }
 
