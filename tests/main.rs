@@ -2,6 +2,7 @@
 
 mod architecture;
 mod conformance;
+mod library;
 mod skeleton;
 mod swarm;
 mod theory;

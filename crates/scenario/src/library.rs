@@ -1,7 +1,34 @@
 //! The scenarios that come with the program, and the recordings that they use.
 
-/// Every bundled scenario: its name and its text.
-pub const SCENARIOS: &[(&str, &str)] = &[("consumer-dies", include_str!("../../../scenarios/consumer-dies.toml"))];
+/// A scenario of the folder `scenarios`, by its name.
+macro_rules! bundled {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../../scenarios/", $name, ".toml")))
+    };
+}
+
+/// Every bundled scenario: its name and its text. The first is the one that runs unasked; the others stand in the
+/// order in which a reader may want to meet them.
+pub const SCENARIOS: &[(&str, &str)] = &[
+    bundled!("consumer-dies"),
+    bundled!("one-receiver-or-many"),
+    bundled!("late-receiver"),
+    bundled!("request-reply"),
+    bundled!("architecture"),
+    bundled!("scaling"),
+    bundled!("retention"),
+    bundled!("multiple-consumers"),
+    bundled!("ordering"),
+    bundled!("slow-consumer"),
+    bundled!("burst"),
+    bundled!("catch-up"),
+    bundled!("fleet-tracking"),
+    bundled!("acknowledge-early"),
+    bundled!("commit-interval"),
+    bundled!("long-pause"),
+    bundled!("hot-key"),
+    bundled!("retention-overtakes"),
+];
 
 /// Every bundled recording: its name, as a bundled scenario names it, and its bytes.
 pub const ASSETS: &[(&str, &[u8])] =
