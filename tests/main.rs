@@ -1,7 +1,9 @@
 //! The one integration binary.
 
 mod architecture;
+mod cli;
 mod conformance;
+mod determinism;
 mod library;
 mod skeleton;
 mod swarm;

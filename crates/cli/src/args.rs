@@ -60,7 +60,7 @@ pub enum Command {
     /// Write a commented scenario to start from
     #[command(after_help = "Example:\n  brokerlab new my.toml --template compare && brokerlab run my.toml")]
     New {
-        /// The file to write
+        /// The file to write (`-` for standard output)
         file: PathBuf,
         /// What to start from
         #[arg(long, value_name = "NAME", default_value = TEMPLATES[0].name, value_parser = templates())]

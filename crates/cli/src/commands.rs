@@ -114,6 +114,10 @@ pub fn verify_folder(folder: &Path) -> anyhow::Result<ExitCode> {
 /// `new`
 pub fn new(file: &Path, name: &str, force: bool) -> anyhow::Result<ExitCode> {
     let template = template(name).with_context(|| format!("there is no template \"{name}\""))?;
+    if file == Path::new("-") {
+        print(template.text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let scenario = file.file_name().with_context(|| format!("{} is no name of a file", file.display()))?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let mut files: Vec<File> = vec![(scenario.to_string_lossy().into_owned(), template.text.as_bytes().to_vec())];

@@ -80,7 +80,7 @@ impl Simulation {
         self.clients[client.index()].crash(self.now, observer);
         let (from, to) = (Address::Client(client), Address::Node(NodeId::new(0)));
         self.out.send(from, to, Message::ConnectionLost);
-        self.gone(client, observer);
+        self.gone(client);
     }
 
     fn leave(&mut self, client: ClientId, observer: &mut impl Observer) {
@@ -88,15 +88,12 @@ impl Simulation {
             return;
         }
         self.clients[client.index()].leave(self.now, &mut self.out, observer);
-        self.gone(client, observer);
+        self.gone(client);
     }
 
-    /// The process is gone, and with it what had arrived while it stood still.
-    fn gone(&mut self, client: ClientId, observer: &mut impl Observer) {
+    fn gone(&mut self, client: ClientId) {
         self.network.close(client);
-        for flight in self.stopped[client.index()].take().into_iter().flatten() {
-            self.undeliverable(client, &flight.message, observer);
-        }
+        self.stopped[client.index()] = None;
     }
 
     fn pause(&mut self, client: ClientId, observer: &mut impl Observer) {

@@ -1,0 +1,61 @@
+//! The program among others: closed pipes, full disks, signals.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use super::{Rig, SMALL, contents};
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_failure() {
+    let rig = Rig::new();
+    let calls = [&["run", "small.toml", "--no-plots", "--out", "out"][..], &["schema"], &["--help"], &["list"]];
+    for arguments in calls {
+        let mut command = rig.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("the program ends");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        assert!(!said.contains("error") && !said.contains("panic"), "{arguments:?}: {said}");
+    }
+    assert!(rig.path("out/small/summary.csv").exists(), "the work is done all the same");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_behind_standard_output_is_told() {
+    let rig = Rig::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let output = rig.command(&["schema"]).stdout(full).output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.starts_with("error: cannot write to standard output: "), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_run_leaves_nothing_behind() {
+    let rig = Rig::new();
+    let mut command = rig.command(&["run", "-", "--out", "out"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    let endless = SMALL.replace("4s", "40000s").replace("50/s", "20000/s").replace("\"60ms\"", "\"50us\"");
+    // Longer than any pipe is deep: once it is written, the program is reading, and has set up its handler before.
+    let padding = format!("#{}\n", " ".repeat(100)).repeat(20_000);
+    let mut input = child.stdin.take().expect("it is piped");
+    input.write_all((padding + &endless).as_bytes()).expect("the program reads");
+    drop(input);
+    let interrupt = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupt.expect("every Unix has kill").success());
+    assert_eq!(child.wait().expect("the program ends").code(), Some(130));
+    assert_eq!(contents(rig.folder.path()).into_keys().collect::<Vec<_>>(), ["small.toml"]);
+}
+
+#[test]
+fn colours_can_be_declined() {
+    let rig = Rig::new();
+    let output = rig.command(&["run", "small.toml", "--no-plots"]).env("NO_COLOR", "1").output();
+    let output = output.expect("the program starts");
+    assert!(output.status.success());
+    assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b));
+}
