@@ -80,7 +80,7 @@ impl Simulation {
         self.clients[client.index()].crash(self.now, observer);
         let (from, to) = (Address::Client(client), Address::Node(NodeId::new(0)));
         self.out.send(from, to, Message::ConnectionLost);
-        self.gone(client);
+        self.gone(client, observer);
     }
 
     fn leave(&mut self, client: ClientId, observer: &mut impl Observer) {
@@ -88,12 +88,15 @@ impl Simulation {
             return;
         }
         self.clients[client.index()].leave(self.now, &mut self.out, observer);
-        self.gone(client);
+        self.gone(client, observer);
     }
 
-    fn gone(&mut self, client: ClientId) {
+    /// The process is gone, and with it what had arrived while it stood still.
+    fn gone(&mut self, client: ClientId, observer: &mut impl Observer) {
         self.network.close(client);
-        self.stopped[client.index()] = None;
+        for flight in self.stopped[client.index()].take().into_iter().flatten() {
+            self.undeliverable(client, &flight.message, observer);
+        }
     }
 
     fn pause(&mut self, client: ClientId, observer: &mut impl Observer) {
