@@ -136,6 +136,7 @@ pub(crate) fn draw(
         scene.rect(x - half, y - 20.0, 2.0 * half, 30.0, palette.panel);
         scene.text(x, y, chart.empty.clone(), style);
     }
+    span_labels(scene, palette, chart, frame);
     if labels {
         end_labels(scene, palette, chart, frame);
     }
@@ -155,12 +156,20 @@ fn spans(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame) {
     for span in &chart.spans {
         scene.rect(frame.x(span.from), area.y, 1.5, area.height, palette.muted);
     }
+}
+
+/// What the shaded stretches are, above the curves so that none runs through the words.
+fn span_labels(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame) {
+    let area = frame.area;
     let mut rows: Vec<f64> = Vec::new();
     for span in &chart.spans {
-        let width = lettering::width(&span.label, TICK, Weight::Regular) + 12.0;
         let from = frame.x(span.from);
-        // Labels that would run out of the panel or into an earlier one move left or one row down.
-        let x = if from + width > area.right() { (area.right() - width).max(area.x) } else { from };
+        // A label that would run out of the panel moves left, but not far: then it is cut.
+        let room = (area.right() - from).max(area.width * 0.45) - 14.0;
+        let label = lettering::fitted(&span.label, TICK, Weight::Regular, room);
+        let width = lettering::width(&label, TICK, Weight::Regular) + 12.0;
+        let x = from.min(area.right() - width).max(area.x);
+        // One that would run into an earlier one moves a row down.
         let row = rows.iter().position(|end| *end <= x).unwrap_or(rows.len());
         if row == rows.len() {
             rows.push(0.0);
@@ -168,7 +177,8 @@ fn spans(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame) {
         rows[row] = x + width + 8.0;
         let y = area.y + 18.0 + 19.0 * row as f64;
         if y < area.bottom() - 10.0 {
-            scene.text(x + 7.0, y, span.label.clone(), Style::new(TICK, palette.muted));
+            scene.rect(x + 3.0, y - 14.0, width - 4.0, 18.0, palette.panel);
+            scene.text(x + 7.0, y, label, Style::new(TICK, palette.muted));
         }
     }
 }

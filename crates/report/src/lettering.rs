@@ -50,6 +50,21 @@ pub fn width(text: &str, size: f64, weight: Weight) -> f64 {
     f64::from(placed(&font(weight), size, text).1)
 }
 
+/// The text, or as much of its beginning as fits into this many pixels, with an ellipsis.
+pub fn fitted(text: &str, size: f64, weight: Weight, room: f64) -> String {
+    if width(text, size, weight) <= room {
+        return text.to_owned();
+    }
+    let mut shorter = text.to_owned();
+    while shorter.pop().is_some() {
+        let cut = format!("{}…", shorter.trim_end());
+        if width(&cut, size, weight) <= room {
+            return cut;
+        }
+    }
+    String::new()
+}
+
 #[cfg(test)]
 /// True where the embedded font can draw this letter.
 pub fn has(letter: char) -> bool {
@@ -73,6 +88,14 @@ pub fn rasterise(text: &str, size: f64, weight: Weight, mut draw: impl FnMut(i32
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_does_not_fit_ends_in_an_ellipsis() {
+        let fit = |room| fitted("crash the consumer", 14.0, Weight::Regular, room);
+        assert_eq!(fit(500.0), "crash the consumer");
+        assert_eq!(fit(60.0), "crash t…");
+        assert_eq!(fit(2.0), "");
+    }
 
     #[test]
     fn digits_are_tabular_so_that_columns_line_up() {

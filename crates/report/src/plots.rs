@@ -195,12 +195,14 @@ impl Report {
             let inset = (panels.len() <= 4).then(|| self.percentiles(application));
             latency_chart(heading, series, inset)
         });
+        let mut charts: Vec<Chart> = charts.collect();
+        share_scale(&mut charts);
         let slow = self.compared(|row| row.latency_ms_p99, |latency| human_millis(latency.0));
         PlotSpec {
             name: "latency".into(),
             title: slow.map_or("Latency".into(), |slow| format!("99% are processed within {slow}")),
             subtitle: "How long does it take from the intended send time until the work on a message is done?".into(),
-            body: Body::Charts(charts.collect()),
+            body: Body::Charts(charts),
             note: NOTE.into(),
         }
     }
@@ -327,14 +329,21 @@ fn pooled<'a>(
     points.collect()
 }
 
+/// Panels that are compared have one scale: a logarithmic one where any of their latencies differ a hundredfold.
+fn share_scale(charts: &mut [Chart]) {
+    let points = charts.iter().flat_map(|chart| &chart.series).flat_map(|series| &series.points);
+    let values = points.map(|point| point.0).filter(|ms| *ms > 0.0);
+    let (least, most) = values.fold((f64::INFINITY, 0.0), |(low, high), ms| (ms.min(low), ms.max(high)));
+    if most > 100.0 * least {
+        charts.iter_mut().for_each(|chart| chart.x.scale = Scale::Log);
+    }
+}
+
 fn latency_chart(heading: &str, series: Vec<Series>, inset: Option<Inset>) -> Chart {
-    let values = || series.iter().flat_map(|series| &series.points).map(|point| point.0).filter(|ms| *ms > 0.0);
-    let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
-    let scale = if most > 100.0 * least { Scale::Log } else { Scale::Linear };
     let guides = [(50.0, "p50"), (90.0, "p90"), (99.0, "p99")];
     Chart {
         heading: heading.to_owned(),
-        x: Axis { label: "latency".into(), unit: "ms".into(), scale, range: None },
+        x: linear("latency", "ms"),
         y: Axis {
             label: "share of messages".into(),
             unit: "%".into(),
