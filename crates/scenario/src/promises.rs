@@ -86,8 +86,7 @@ impl Case<'_> {
                 if options.member.reset == OffsetReset::Latest {
                     reasons.push("a group without a committed position starts after the latest record");
                 }
-                let aged = options.retention_time.is_some_and(|time| time < self.scenario.duration);
-                if aged || options.retention_bytes.is_some() {
+                if self.forgets(options) {
                     reasons.push("retention removes records whether or not they were read");
                 }
             }
@@ -100,14 +99,21 @@ impl Case<'_> {
                 }
             }
             // Each key has one producer and one partition, and a partition one owner at a time. An owner that was
-            // thought dead repeats only what the next owner does as well, unless its records counted as done.
+            // thought dead repeats only what the next owner does as well, unless its records counted as done or
+            // are no longer there for the next owner.
             Guarantee::KeyOrder => {
-                if before_work && self.moves(options) {
+                if (before_work || self.forgets(options)) && self.moves(options) {
                     reasons.push("a former owner may finish old work after the next owner of the partition went on");
                 }
             }
         }
         reasons
+    }
+
+    /// Whether retention may remove records within the run.
+    fn forgets(&self, options: &LogOptions) -> bool {
+        let aged = options.retention_time.is_some_and(|time| time < self.scenario.duration);
+        aged || options.retention_bytes.is_some()
     }
 
     /// Whether partitions may move from one consumer to another.
