@@ -156,12 +156,16 @@ impl Run<'_> {
         places
     }
 
-    /// The group of the application committed beyond the place, or was set beyond it, in this part of the run.
+    /// The group of the application committed beyond the place, or was set beyond it, in this part of the run, or
+    /// would go on beyond it.
     fn passed(&self, store: StoreId, offset: u64, before: usize) -> bool {
         self.events().take(before).any(|event| match *event {
             Event::Committed { consumer, store: s, offset: to }
             | Event::Assigned { consumer, store: s, offset: to, .. } => {
                 s == store && to.get() > offset && self.is_own(consumer)
+            }
+            Event::RemainingRange { store: s, application, from, .. } => {
+                s == store && from.get() > offset && application == self.application
             }
             _ => false,
         })

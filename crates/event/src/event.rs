@@ -513,7 +513,8 @@ events! {
         application: ApplicationId,
     }
     /// At the end of the run the partition still holds these records, and the application's group has not read
-    /// them: `from` is its committed offset (or where it would start), `until` is the end of the log.
+    /// them: `from` is its committed offset (or where it would start), `until` is the end of the log. What lies
+    /// before `from` it will never read. Told of every group and partition, also where nothing is left.
     32 Client RemainingRange {
         /// The partition.
         store: StoreId,

@@ -47,7 +47,10 @@ impl Analysis {
                 self.ledger.mark(message, application.index(), state::REMAINS);
             }
             Event::RemainingRange { store, application, from, until } => {
-                if let Some(partition) = &self.stores[store.index()].partition {
+                if let Some(partition) = &mut self.stores[store.index()].partition {
+                    // Where the group would go on: what lies before it will never be read.
+                    let group = &mut partition.groups[application.index()];
+                    group.passed = group.passed.max(from.get());
                     for record in partition.range(from.get(), until.get()) {
                         self.ledger.mark(record.message, application.index(), state::REMAINS);
                     }

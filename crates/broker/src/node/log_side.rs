@@ -178,7 +178,7 @@ impl<P: Clone> LogSide<P> {
         for place in &self.partitions {
             let log = place.log.log();
             for (application, from) in self.groups.remaining(place.store, &place.log) {
-                if place.is_led() && from < log.end() {
+                if place.is_led() {
                     let (store, until) = (place.store, log.end());
                     context.observe(Event::RemainingRange { store, application, from, until });
                 }
