@@ -1,8 +1,8 @@
 //! What a configuration promises. A guarantee that a configuration cannot give is not broken when it fails:
 //! the reasons stand here, derived from the options and the faults.
 
-use brokerlab_broker::config::{Acks, CommitPolicy, OffsetReset};
-use brokerlab_event::{ApplicationId, ClientId, Duration, Guarantee, Promise};
+use brokerlab_broker::config::{CommitPolicy, OffsetReset};
+use brokerlab_event::{ApplicationId, Duration, Guarantee, Promise};
 
 use crate::scenario::{Application, Contender, FaultAction, LogOptions, ModelOptions, QueueOptions, Scenario, Target};
 
@@ -16,7 +16,7 @@ pub(crate) fn promises(scenario: &Scenario, contender: &Contender) -> Vec<Promis
             let allowed = match &contender.options {
                 ModelOptions::Queue { each, options } => case.queue(guarantee, options, !each),
                 ModelOptions::Fanout(options) => case.queue(guarantee, options, false),
-                ModelOptions::Broadcast(options) => case.broadcast(guarantee, options.confirms),
+                ModelOptions::Broadcast(_) => case.broadcast(guarantee),
                 ModelOptions::Log(options) => case.log(guarantee, options),
             };
             let allowed = allowed.into_iter().map(str::to_string).collect();
@@ -32,8 +32,6 @@ struct Case<'a> {
     application: ApplicationId,
     spec: &'a Application,
 }
-
-const RESENT: &str = "a producer that comes back sends again what was not confirmed";
 
 impl Case<'_> {
     fn queue(&self, guarantee: Guarantee, options: &QueueOptions, shared: bool) -> Vec<&'static str> {
@@ -53,12 +51,9 @@ impl Case<'_> {
                 {
                     reasons.push("work that was not acknowledged is done again");
                 }
-                if options.publish.confirms && self.producers_crash() {
-                    reasons.push(RESENT);
-                }
             }
             Guarantee::KeyOrder => {
-                if self.spec.consumers > 1 {
+                if self.spec.consumers > 1 || shared && self.scenario.demand.applications.len() > 1 {
                     reasons.push("competing consumers overtake each other");
                 }
             }
@@ -66,10 +61,9 @@ impl Case<'_> {
         reasons
     }
 
-    fn broadcast(&self, guarantee: Guarantee, confirms: bool) -> Vec<&'static str> {
+    fn broadcast(&self, guarantee: Guarantee) -> Vec<&'static str> {
         match guarantee {
             Guarantee::Delivery => vec!["a broadcast stores nothing: who is not connected misses it"],
-            Guarantee::NoDuplicates if confirms && self.producers_crash() => vec![RESENT],
             Guarantee::KeyOrder if self.spec.consumers > 1 => vec!["competing consumers overtake each other"],
             _ => Vec::new(),
         }
@@ -93,9 +87,6 @@ impl Case<'_> {
             Guarantee::NoDuplicates => {
                 if !before_work && self.moves(options) {
                     reasons.push("work after the last commit is done again by the next owner of the partition");
-                }
-                if options.acks != Acks::None && self.producers_crash() {
-                    reasons.push(RESENT);
                 }
             }
             // Each key has one producer and one partition, and a partition one owner at a time. An owner that was
@@ -132,15 +123,6 @@ impl Case<'_> {
             Target::Client(client) => own.contains(&client.get()),
             Target::Application(application) | Target::Role { application, .. } => application == self.application,
             Target::Producers => false,
-        })
-    }
-
-    fn producers_crash(&self) -> bool {
-        let producer = |client: ClientId| client.get() < self.scenario.demand.producers;
-        self.scenario.faults.iter().any(|fault| match fault.target {
-            Target::Client(client) => producer(client),
-            Target::Producers => true,
-            _ => false,
         })
     }
 }
