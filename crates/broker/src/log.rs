@@ -168,6 +168,12 @@ impl<E: Entry> Log<E> {
         Offset::new(self.flushed)
     }
 
+    /// True where everything is on stable storage.
+    #[inline]
+    pub fn is_flushed(&self) -> bool {
+        self.flushed == self.end_number()
+    }
+
     /// How many entries can be read.
     pub fn len(&self) -> u64 {
         self.end_number() - self.start
@@ -253,6 +259,10 @@ impl<E: Entry> Log<E> {
         if offset < self.start {
             return None;
         }
+        let active = self.active();
+        if active.base <= offset {
+            return active.entries.get((offset - active.base) as usize);
+        }
         let segment = &self.segments[self.segment_index(offset)?];
         segment.entries.get((offset - segment.base) as usize)
     }
@@ -283,6 +293,7 @@ impl<E: Entry> Log<E> {
 
     /// Moves the start up to this offset. Segments that lie wholly below it are deleted, except the active one,
     /// which is emptied in place once everything in it lies below. Their memory serves the next segments.
+    #[inline]
     pub fn trim(&mut self, until: Offset) {
         let until = until.get().min(self.end_number());
         self.start = self.start.max(until);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use brokerlab_event::{Offset, Time};
+use brokerlab_event::{MessageId, Offset, Time};
 
 use crate::log::{Crash, DurableLog, Entry, Log};
 use crate::message::Envelope;
@@ -84,6 +84,7 @@ impl<P> ClassicQueue<P> {
     }
 
     /// The log underneath.
+    #[inline]
     pub fn log(&self) -> &Log<QueueEntry<P>> {
         &self.log
     }
@@ -105,21 +106,23 @@ impl<P> ClassicQueue<P> {
             return None;
         }
         self.ready -= 1;
-        let offset = match self.returned.pop_first() {
-            Some(returned) => returned,
-            None => self.next_fresh(),
-        };
+        if self.returned.is_empty() {
+            return Some(self.deliver_fresh());
+        }
+        let offset = self.returned.pop_first()?;
         self.entry_mut(offset).state = State::Delivered;
         Some(offset)
     }
 
-    /// The oldest ready message that was never delivered. Settled ones stand between after a recovery.
+    /// Takes the oldest ready message that was never delivered. Settled ones stand between after a recovery.
     #[inline]
-    fn next_fresh(&mut self) -> Offset {
+    fn deliver_fresh(&mut self) -> Offset {
         loop {
             let offset = self.fresh;
             self.fresh = offset.next();
-            if self.log.entry(offset).is_some_and(|entry| entry.state == State::Ready) {
+            let entry = self.entry_mut(offset);
+            if entry.state == State::Ready {
+                entry.state = State::Delivered;
                 return offset;
             }
         }
@@ -131,35 +134,40 @@ impl<P> ClassicQueue<P> {
         self.log.entry(offset).filter(|entry| entry.state != State::Settled)
     }
 
+    #[inline]
     fn entry_mut(&mut self, offset: Offset) -> &mut QueueEntry<P> {
         self.log.entry_mut(offset).expect("a message that is not settled is in the log")
     }
 
-    /// Puts a delivered message back to its original position and marks it as redelivered.
+    /// Puts a delivered message back to its original position and marks it as redelivered. Tells which it is.
     ///
     /// # Panics
     /// Panics where the message is not out for delivery.
-    pub fn requeue(&mut self, offset: Offset) {
+    pub fn requeue(&mut self, offset: Offset) -> MessageId {
         let entry = self.entry_mut(offset);
         assert!(entry.state == State::Delivered, "only a delivered message can come back");
         entry.state = State::Ready;
         entry.redelivered = true;
+        let message = entry.envelope.message;
         self.returned.insert(offset);
         self.ready += 1;
+        message
     }
 
-    /// Deletes a delivered message.
+    /// Deletes a delivered message. Tells which it was, and its size in bytes.
     ///
     /// # Panics
     /// Panics where the message is not out for delivery.
     #[inline]
-    pub fn settle(&mut self, offset: Offset) {
+    pub fn settle(&mut self, offset: Offset) -> (MessageId, u32) {
         let entry = self.entry_mut(offset);
         assert!(entry.state == State::Delivered, "only a delivered message can be settled");
         entry.state = State::Settled;
+        let (message, size) = (entry.envelope.message, entry.envelope.size);
         if offset == self.log.start() {
-            self.trim();
+            self.trim(offset.next());
         }
+        (message, size)
     }
 
     /// Deletes everything that is ready, in order of position, and tells of each message.
@@ -170,14 +178,14 @@ impl<P> ClassicQueue<P> {
             entry.state = State::Settled;
             gone(offset, &entry.envelope);
         }
-        self.trim();
+        self.trim(self.log.start());
         count
     }
 
-    /// Moves the start of the log past settled messages.
-    fn trim(&mut self) {
-        let (mut start, end) = (self.log.start(), self.log.end());
-        while start < end && self.log.entry(start).is_some_and(|entry| entry.state == State::Settled) {
+    /// Moves the start of the log past settled messages. Those before `start` are settled all.
+    #[inline]
+    fn trim(&mut self, mut start: Offset) {
+        while self.log.entry(start).is_some_and(|entry| entry.state == State::Settled) {
             start = start.next();
         }
         self.log.trim(start);
@@ -224,7 +232,7 @@ impl<P> ClassicQueue<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use brokerlab_event::{ClientId, KeyId, MessageId};
+    use brokerlab_event::{ClientId, KeyId};
 
     fn queue(messages: u64) -> ClassicQueue<()> {
         let mut queue = ClassicQueue::default();

@@ -102,8 +102,13 @@ impl Duration {
 
     /// This duration times `parts` per million, rounded down; the way speeds are applied without floats.
     pub const fn per_million(self, parts: u64) -> Duration {
-        let product = self.0 as u128 * parts as u128 / 1_000_000;
-        Duration(if product > u64::MAX as u128 { u64::MAX } else { product as u64 })
+        match self.0.checked_mul(parts) {
+            Some(product) => Duration(product / 1_000_000),
+            None => {
+                let product = self.0 as u128 * parts as u128 / 1_000_000;
+                Duration(if product > u64::MAX as u128 { u64::MAX } else { product as u64 })
+            }
+        }
     }
 }
 

@@ -93,7 +93,7 @@ impl Client {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn handle_message<O: Observer>(
         &mut self,
         now: Time,

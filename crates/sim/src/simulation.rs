@@ -160,7 +160,15 @@ impl Simulation {
     pub(crate) fn drain(&mut self, observer: &mut impl Observer) {
         while let Some(effect) = self.out.pop() {
             match effect {
-                Effect::Send { from, to, message } => self.carry(from, to, message, observer),
+                Effect::Send { from, to, message } => {
+                    let incarnation = self.network.incarnation(from, to);
+                    if self.network.is_instant() {
+                        self.hand_over(from, to, incarnation, message, observer);
+                    } else {
+                        let place = self.network.depart(Flight { from, to, message, incarnation });
+                        self.agenda.push(self.network.arrival(self.now), self.scheduled.len() as u32 + 2 + place);
+                    }
+                }
                 Effect::Write { node, store, until } => {
                     self.report(node, Message::Written { store, until }, observer);
                 }
@@ -171,22 +179,22 @@ impl Simulation {
         }
     }
 
-    #[inline]
-    fn carry(&mut self, from: Address, to: Address, message: Message<()>, observer: &mut impl Observer) {
-        let incarnation = self.network.incarnation(from, to);
-        let flight = Flight { from, to, message, incarnation };
-        if self.network.is_instant() {
-            self.deliver(flight, observer);
-        } else {
-            let arrival = self.network.arrival(self.now);
-            let place = self.network.depart(flight);
-            self.agenda.push(arrival, self.scheduled.len() as u32 + 2 + place);
-        }
-    }
-
-    #[inline]
+    #[inline(never)]
     pub(crate) fn deliver(&mut self, flight: Flight, observer: &mut impl Observer) {
         let Flight { from, to, message, incarnation } = flight;
+        self.hand_over(from, to, incarnation, message, observer);
+    }
+
+    /// Messages are large beside what is done about them, so this is inlined where they come from and saves copies.
+    #[inline(always)]
+    fn hand_over(
+        &mut self,
+        from: Address,
+        to: Address,
+        incarnation: u32,
+        message: Message<()>,
+        observer: &mut impl Observer,
+    ) {
         match to {
             Address::Client(client) => {
                 if !self.network.reaches(client, incarnation) {
@@ -198,14 +206,15 @@ impl Simulation {
                     return;
                 }
                 self.clients[index].handle_message(self.now, message, &mut self.out, observer);
-                self.reschedule(index);
+                self.schedule(index, self.clients[index].next_timeout());
             }
             Address::Node(node) => {
                 if let (Address::Client(client), Message::Connect) = (from, &message) {
                     self.network.connected(client, incarnation);
                 }
-                self.nodes[node.index()].handle_message(self.now, from, message, &mut self.out, observer);
-                self.reschedule(self.clients.len() + node.index());
+                let index = node.index();
+                self.nodes[index].handle_message(self.now, from, message, &mut self.out, observer);
+                self.schedule(self.clients.len() + index, self.nodes[index].next_timeout());
             }
             Address::Demand | Address::Disk => unreachable!("nobody writes to the demand or a disk"),
         }
@@ -222,28 +231,35 @@ impl Simulation {
     }
 
     /// A disk has done what its node asked for. Disks take no time yet.
-    #[inline]
+    #[inline(always)]
     fn report(&mut self, node: NodeId, message: Message<()>, observer: &mut impl Observer) {
-        self.nodes[node.index()].handle_message(self.now, Address::Disk, message, &mut self.out, observer);
-        self.reschedule(self.clients.len() + node.index());
+        let index = node.index();
+        self.nodes[index].handle_message(self.now, Address::Disk, message, &mut self.out, observer);
+        self.schedule(self.clients.len() + index, self.nodes[index].next_timeout());
     }
 
     #[inline]
-    fn next_timeout(&self, machine: usize) -> Time {
-        let next = match machine.checked_sub(self.clients.len()) {
+    fn next_timeout(&self, machine: usize) -> Option<Time> {
+        match machine.checked_sub(self.clients.len()) {
             None if self.stopped[machine].is_some() => None,
             None => self.clients[machine].next_timeout(),
             Some(node) => self.nodes[node].next_timeout(),
-        };
-        next.unwrap_or(Time::MAX)
+        }
+    }
+
+    /// Schedules a machine anew after something has happened to it.
+    #[inline]
+    pub(crate) fn reschedule(&mut self, machine: usize) {
+        self.schedule(machine, self.next_timeout(machine));
     }
 
     /// Makes sure that the agenda has an entry no later than the machine's next timeout. An entry that turns out
     /// to be too early costs one look.
     #[inline]
-    pub(crate) fn reschedule(&mut self, machine: usize) {
-        let next = self.next_timeout(machine);
-        if next < self.scheduled[machine] {
+    fn schedule(&mut self, machine: usize, timeout: Option<Time>) {
+        if let Some(next) = timeout
+            && next < self.scheduled[machine]
+        {
             self.scheduled[machine] = next;
             self.agenda.push(next.max(self.now), machine as Slot);
         }
@@ -255,7 +271,7 @@ impl Simulation {
             return; // an earlier entry has served this machine already
         }
         self.scheduled[machine] = Time::MAX;
-        if self.next_timeout(machine) <= self.now {
+        if self.next_timeout(machine).is_some_and(|due| due <= self.now) {
             match machine.checked_sub(self.clients.len()) {
                 None => self.clients[machine].handle_timeout(self.now, &mut self.out, observer),
                 Some(node) => self.nodes[node].handle_timeout(self.now, &mut self.out, observer),
@@ -280,8 +296,8 @@ impl Simulation {
         self.schedule_arrival();
         let envelope = Envelope { message, key, size, timestamp: time, sender: producer, payload: () };
         let incarnation = self.network.incarnation(Address::Client(producer), Address::Demand);
-        let (from, to, message) = (Address::Demand, Address::Client(producer), Message::Offer(envelope));
-        self.deliver(Flight { from, to, message, incarnation }, observer);
+        let (from, to) = (Address::Demand, Address::Client(producer));
+        self.hand_over(from, to, incarnation, Message::Offer(envelope), observer);
     }
 
     fn schedule_turn(&mut self) {

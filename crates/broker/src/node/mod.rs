@@ -45,6 +45,8 @@ pub struct Node<P> {
     id: NodeId,
     queue_side: QueueSide<P>,
     log_side: LogSide<P>,
+    /// When the log side has something to do next. Queues have no timers, so it is looked up after log requests only.
+    due: Option<Time>,
 }
 
 /// What is left of a node that has gone down. Only [`Node::recover`] makes a node of it again.
@@ -58,11 +60,16 @@ pub struct Durable<P> {
 impl<P: Clone> Node<P> {
     /// A node that hosts its part of the deployment.
     pub fn new(id: NodeId, deployment: &Deployment) -> Node<P> {
-        Node { id, queue_side: QueueSide::new(id, deployment), log_side: LogSide::new(id, deployment) }
+        Node::of(id, QueueSide::new(id, deployment), LogSide::new(id, deployment))
+    }
+
+    fn of(id: NodeId, queue_side: QueueSide<P>, log_side: LogSide<P>) -> Node<P> {
+        let due = log_side.next_timeout();
+        Node { id, queue_side, log_side, due }
     }
 
     /// Handles one message.
-    #[inline]
+    #[inline(always)]
     pub fn handle_message<O: Observer>(
         &mut self,
         now: Time,
@@ -83,9 +90,13 @@ impl<P: Clone> Node<P> {
             | Message::FindPositions { .. }
             | Message::ReplicaFetch { .. }
             | Message::ReplicaFetched { .. }
-            | Message::Written { .. } => self.log_side.handle(from, message, &mut context),
+            | Message::Written { .. } => {
+                self.log_side.handle(from, message, &mut context);
+                self.due = self.log_side.next_timeout();
+            }
             Message::Disconnect | Message::ConnectionLost => {
                 self.log_side.handle(from, message.clone(), &mut context);
+                self.due = self.log_side.next_timeout();
                 self.queue_side.handle(from, message, &mut context);
             }
             _ => self.queue_side.handle(from, message, &mut context),
@@ -95,12 +106,13 @@ impl<P: Clone> Node<P> {
     /// Does what is due.
     pub fn handle_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         self.log_side.handle_timeout(&mut Context { now, node: self.id, out, observer });
+        self.due = self.log_side.next_timeout();
     }
 
     /// When something is due next.
     #[inline]
     pub fn next_timeout(&self) -> Option<Time> {
-        self.log_side.next_timeout()
+        self.due
     }
 
     /// At the end of a run: tells which messages this node still has for somebody.
@@ -119,7 +131,6 @@ impl<P: Clone> Node<P> {
     /// The node comes back now with what its disk kept.
     pub fn recover(now: Time, durable: Durable<P>, deployment: &Deployment) -> Node<P> {
         let Durable { id, queues, logs } = durable;
-        let queue_side = QueueSide::recover(id, deployment, queues);
-        Node { id, queue_side, log_side: LogSide::recover(id, deployment, now, logs) }
+        Node::of(id, QueueSide::recover(id, deployment, queues), LogSide::recover(id, deployment, now, logs))
     }
 }

@@ -97,14 +97,16 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// Handles a request of a client, a report of the disk, or the end of a connection.
+    #[inline]
     pub fn handle<O: Observer>(&mut self, from: Address, message: Message<P>, context: &mut Context<'_, P, O>) {
-        match (from, message) {
-            (Address::Client(client), message) => self.handle_client(client, message, context),
-            (Address::Disk, Message::Flushed { store, until }) => self.flushed(store, until, context),
-            (from, _) => unreachable!("{from:?} sends no such message to the queues of a node"),
+        match from {
+            Address::Client(client) => self.handle_client(client, message, context),
+            Address::Disk if let Message::Flushed { store, until } = message => self.flushed(store, until, context),
+            from => unreachable!("{from:?} sends no such message to the queues of a node"),
         }
     }
 
+    #[inline]
     fn handle_client<O: Observer>(&mut self, client: ClientId, message: Message<P>, context: &mut Context<'_, P, O>) {
         match message {
             Message::Publish { channel, exchange, routing_key, mandatory, envelope } => {
@@ -282,6 +284,13 @@ impl<P: Clone> QueueSide<P> {
     /// Hands out messages while there is one and somebody who can take it.
     #[inline]
     fn dispatch<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
+        if self.queues[index].queue.ready() > 0 {
+            self.hand_out(index, context);
+        }
+    }
+
+    #[inline(never)]
+    fn hand_out<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
         let hosted = &mut self.queues[index];
         let store = hosted.config.store;
         while hosted.queue.ready() > 0 {
@@ -363,21 +372,19 @@ impl<P: Clone> QueueSide<P> {
         let Unsettled { store, offset, consumer } = delivery;
         let index = self.hosted(store).expect("deliveries come from queues of this node");
         let hosted = &mut self.queues[index];
-        let entry = hosted.queue.entry(offset).expect("a delivery that is not settled is in its queue");
-        let (message, size) = (entry.envelope.message, Bytes::new(entry.envelope.size));
-        let removed = |cause| Event::Removed { message, store, offset, size, cause };
-        match outcome {
-            Outcome::Requeue => {
-                hosted.queue.requeue(offset);
+        let cause = match outcome {
+            Outcome::Requeue => None,
+            Outcome::Ack | Outcome::Automatic => Some(Removal::Acked),
+            Outcome::Reject => Some(Removal::Rejected),
+        };
+        match cause {
+            Some(cause) => {
+                let (message, size) = hosted.queue.settle(offset);
+                context.observe(Event::Removed { message, store, offset, size: Bytes::new(size), cause });
+            }
+            None => {
+                let message = hosted.queue.requeue(offset);
                 context.observe(Event::Requeued { message, store, offset });
-            }
-            Outcome::Ack | Outcome::Automatic => {
-                hosted.queue.settle(offset);
-                context.observe(removed(Removal::Acked));
-            }
-            Outcome::Reject => {
-                hosted.queue.settle(offset);
-                context.observe(removed(Removal::Rejected));
             }
         }
         if let Some(place) = consumer {
@@ -600,10 +607,10 @@ impl<P> HostedQueue<P> {
     /// Asks for everything to be flushed, unless a flush is under way: what arrives meanwhile shares the next.
     #[inline]
     fn flush<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
-        let (end, flushed) = (self.queue.log().end(), self.queue.log().flushed());
-        if !self.flushing && flushed < end {
+        if !self.flushing && !self.queue.log().is_flushed() {
             self.flushing = true;
-            context.out.push(Effect::Flush { node: context.node, store: self.config.store, until: end });
+            let until = self.queue.log().end();
+            context.out.push(Effect::Flush { node: context.node, store: self.config.store, until });
         }
     }
 }
