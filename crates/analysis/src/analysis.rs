@@ -101,10 +101,13 @@ pub struct Analysis {
 impl Observer for Analysis {
     #[inline(always)]
     fn observe(&mut self, time: Time, event: Event) {
-        self.prepare(time, &event);
+        if time >= self.series.next {
+            self.close_bins(time);
+        }
+        self.events += 1;
         match event {
-            Event::Offered { message, key, .. } => self.offered(time, message, key),
-            Event::Sent { message, .. } => self.sent(message),
+            Event::Offered { message, key, size, .. } => self.offered(time, message, key, size),
+            Event::Sent { message, .. } => self.sent(time, message),
             Event::Confirmed { message, .. } => self.confirmed(time, message),
             Event::Delivered { message, consumer, store, offset, redelivered } => {
                 self.delivered(time, message, consumer, (store, offset), redelivered);
@@ -118,7 +121,7 @@ impl Observer for Analysis {
             Event::Stored { message, store, offset, size } => self.stored(time, message, (store, offset), size),
             Event::Removed { message, store, size, cause, .. } => self.removed(time, message, store, size, cause),
             Event::Committed { consumer, store, offset } => self.committed(consumer, store, offset),
-            Event::Started { .. } | Event::Polled { .. } | Event::Requeued { .. } => {}
+            Event::Started { .. } | Event::Polled { .. } | Event::Requeued { .. } | Event::Flushed { .. } => {}
             rare => self.observe_rare(time, rare),
         }
     }
@@ -159,32 +162,29 @@ impl Analysis {
         }
     }
 
-    /// What every event has in common.
-    #[inline(always)]
-    fn prepare(&mut self, time: Time, event: &Event) {
-        if time >= self.series.next {
-            self.close_bins(time);
-        }
-        self.events += 1;
-        if let Some(table) = &mut self.table {
-            table.observe(time, *event);
-        }
-    }
-
     #[inline(never)]
-    fn offered(&mut self, time: Time, message: MessageId, key: KeyId) {
+    fn offered(&mut self, time: Time, message: MessageId, key: KeyId, size: Bytes) {
+        if let Some(table) = &mut self.table {
+            table.offered(time, message, key, size);
+        }
         self.series.open.offered += 1;
         self.ledger.offered(message, time, key);
     }
 
     #[inline(never)]
-    fn sent(&mut self, message: MessageId) {
+    fn sent(&mut self, time: Time, message: MessageId) {
+        if let Some(table) = &mut self.table {
+            table.sent(time, message);
+        }
         self.series.open.sent += 1;
         self.sent += u64::from(self.ledger.sent(message));
     }
 
     #[inline(never)]
     fn confirmed(&mut self, time: Time, message: MessageId) {
+        if let Some(table) = &mut self.table {
+            table.confirmed(time, message);
+        }
         let Some(intended) = self.ledger.confirmed(message) else { return };
         self.confirmed += 1;
         self.series.open.confirmed += 1;
@@ -205,6 +205,9 @@ impl Analysis {
         redelivered: bool,
     ) {
         let Some(application) = self.application_of(consumer) else { return };
+        if let Some(table) = &mut self.table {
+            table.delivered(time, message, consumer);
+        }
         let tally = &mut self.tallies[application];
         tally.deliveries += 1;
         tally.redeliveries += u64::from(redelivered);
@@ -231,16 +234,19 @@ impl Analysis {
     #[inline(never)]
     fn processed(&mut self, time: Time, message: MessageId, consumer: ClientId, (store, offset): (StoreId, Offset)) {
         let Some(application) = self.application_of(consumer) else { return };
+        if let Some(table) = &mut self.table {
+            table.processed(time, message, consumer);
+        }
         let tally = &mut self.tallies[application];
         let bin = &mut self.series.open_applications[application];
-        let processing = self.ledger.processed(message, application);
-        if let Processing::First { intended, key } = processing {
+        let (processing, intended, key) = self.ledger.processed(message, application);
+        if processing == Processing::First {
             tally.order.processed(time, key, message);
             if intended >= self.warm_up {
                 tally.to_process.record(time.saturating_since(intended));
             }
         }
-        if matches!(processing, Processing::Again) {
+        if processing == Processing::Again {
             tally.duplicates += 1;
             bin.duplicates += 1;
         } else {

@@ -47,9 +47,10 @@ struct Entry {
 const _: () = assert!(size_of::<Entry>() <= 24, "an entry of the ledger stays small");
 
 /// What processing a message meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Processing {
     /// The first time for this application.
-    First { intended: Time, key: KeyId },
+    First,
     /// The first time, but so late that its send time and key are forgotten.
     Late,
     /// A duplicate.
@@ -73,7 +74,8 @@ pub(crate) struct Ledger {
     /// Entries of the ring that are final and wait for the front.
     finals: u64,
     stragglers: BTreeMap<u64, (Entry, Box<[u8]>)>,
-    confirms_seen: bool,
+    /// What must be known of a message before it can be final; a confirm only once there are any.
+    needed: u16,
     offered: u64,
     /// Retired messages that every application had processed; nearly all are. Below zero where a few of those
     /// counted one by one came back.
@@ -98,7 +100,7 @@ impl Ledger {
             end: 0,
             finals: 0,
             stragglers: BTreeMap::new(),
-            confirms_seen: false,
+            needed: flag::OFFERED,
             offered: 0,
             retired_by_all: 0,
             retired: vec![FateCounts::default(); applications],
@@ -146,18 +148,16 @@ impl Ledger {
 
     #[inline]
     fn raise(&mut self, message: MessageId, flag: u16) -> bool {
-        let first = self.touch(message, |entry, _| {
-            let first = entry.flags & flag == 0;
-            entry.flags |= flag;
-            first
-        });
-        first.unwrap_or(false)
+        let Some((entry, _)) = self.find(message) else { return false };
+        let first = entry.flags & flag == 0;
+        entry.flags |= flag;
+        first
     }
 
     /// For the first confirm of a message: `Some`, with the intended send time unless that is forgotten.
     #[inline]
     pub fn confirmed(&mut self, message: MessageId) -> Option<Option<Time>> {
-        self.confirms_seen = true;
+        self.needed |= flag::CONFIRMED;
         let found = self.touch(message, |entry, _| {
             let first = entry.flags & flag::CONFIRMED == 0;
             entry.flags |= flag::CONFIRMED;
@@ -172,31 +172,42 @@ impl Ledger {
     /// The intended send time where this is the first delivery to the application.
     #[inline]
     pub fn delivered(&mut self, message: MessageId, application: usize) -> Option<Time> {
-        let first = self.touch(message, |entry, states| {
-            let first = states[application] & state::DELIVERED == 0;
-            if is_closed_as_missed(states[application]) {
-                entry.open += 1;
-            }
-            states[application] |= state::DELIVERED;
-            first.then_some(Time::from_nanos(entry.intended))
-        });
-        first.flatten()
+        let (entry, states) = self.find(message)?;
+        let own = &mut states[application];
+        if is_closed_as_missed(*own) {
+            return self.delivered_after_all(message, application);
+        }
+        let first = *own & state::DELIVERED == 0;
+        *own |= state::DELIVERED;
+        first.then_some(Time::from_nanos(entry.intended))
     }
 
+    /// A broadcast had missed the application, and a repeated attempt reaches it: it may process the message now.
+    #[cold]
+    fn delivered_after_all(&mut self, message: MessageId, application: usize) -> Option<Time> {
+        self.touch(message, |entry, states| {
+            entry.open += 1;
+            states[application] |= state::DELIVERED;
+            Time::from_nanos(entry.intended)
+        })
+    }
+
+    /// What this processing means; where it is the first, also the intended send time and the key.
     #[inline]
-    pub fn processed(&mut self, message: MessageId, application: usize) -> Processing {
+    pub fn processed(&mut self, message: MessageId, application: usize) -> (Processing, Time, KeyId) {
         let found = self.touch(message, |entry, states| {
             let own = &mut states[application];
+            let facts = (Time::from_nanos(entry.intended), entry.key);
             if *own & state::PROCESSED != 0 {
-                return Processing::Again;
+                return (Processing::Again, facts.0, facts.1);
             }
             if !is_closed_as_missed(*own) {
                 entry.open -= 1;
             }
             *own |= state::PROCESSED;
-            Processing::First { intended: Time::from_nanos(entry.intended), key: entry.key }
+            (Processing::First, facts.0, facts.1)
         });
-        found.unwrap_or_else(|| self.processed_after_retirement(message, application))
+        found.unwrap_or_else(|| (self.processed_after_retirement(message, application), Time::ZERO, KeyId::NONE))
     }
 
     /// Nearly always a duplicate. Only where a broadcast missed the application, and a repeated attempt reached
@@ -226,7 +237,9 @@ impl Ledger {
     /// Marks a message for an application.
     #[inline]
     pub fn mark(&mut self, message: MessageId, application: usize, bits: u8) {
-        self.touch(message, |_, states| states[application] |= bits);
+        if let Some((_, states)) = self.find(message) {
+            states[application] |= bits;
+        }
     }
 
     /// A copy came into a queue; true where it is the only one.
@@ -284,6 +297,21 @@ impl Ledger {
         self.raise(message, flag::LOGGED)
     }
 
+    /// Finds what is known of a message, to note what cannot make it final. Nothing for retired messages.
+    #[inline(always)]
+    fn find(&mut self, message: MessageId) -> Option<(&mut Entry, &mut [u8])> {
+        let id = message.get();
+        if id >= self.end {
+            self.extend_to(id);
+        }
+        if id < self.base {
+            return self.stragglers.get_mut(&id).map(|(entry, states)| (entry, &mut **states));
+        }
+        let index = id as usize & (self.entries.len() - 1);
+        let states = &mut self.states[index * self.applications..][..self.applications];
+        Some((&mut self.entries[index], states))
+    }
+
     /// Finds the entry of a message, changes it and looks whether it became final. Nothing for retired messages.
     #[inline(always)]
     fn touch<R>(&mut self, message: MessageId, change: impl FnOnce(&mut Entry, &mut [u8]) -> R) -> Option<R> {
@@ -298,23 +326,31 @@ impl Ledger {
         let states = &mut self.states[index * self.applications..][..self.applications];
         let entry = &mut self.entries[index];
         let result = change(entry, states);
-        let is_final = is_final(entry, self.confirms_seen);
+        let is_final = is_final(entry, self.needed);
         let was_final = entry.flags & flag::FINAL != 0;
+        if is_final || was_final {
+            self.turned(id, index, is_final, was_final);
+        }
+        Some(result)
+    }
+
+    /// An entry is final, or was.
+    #[inline(never)]
+    fn turned(&mut self, id: u64, index: usize, is_final: bool, was_final: bool) {
         if is_final != was_final {
-            entry.flags ^= flag::FINAL;
+            self.entries[index].flags ^= flag::FINAL;
             self.finals = if is_final { self.finals + 1 } else { self.finals - 1 };
         }
         if is_final && (!was_final || id == self.base) {
             self.retire_front();
         }
-        Some(result)
     }
 
     #[cold]
     fn touch_straggler<R>(&mut self, id: u64, change: impl FnOnce(&mut Entry, &mut [u8]) -> R) -> Option<R> {
         let (entry, states) = self.stragglers.get_mut(&id)?;
         let result = change(entry, states);
-        if is_final(entry, self.confirms_seen) {
+        if is_final(entry, self.needed) {
             let (entry, states) = self.stragglers.remove(&id).expect("it was found just now");
             self.retire(id, &entry, &states);
         }
@@ -323,7 +359,7 @@ impl Ledger {
 
     /// Makes room up to this message. The numbers between come in a moment or never; they hold no fate until
     /// they are offered.
-    #[inline]
+    #[inline(never)]
     fn extend_to(&mut self, id: u64) {
         while self.end <= id {
             if self.end - self.base == self.entries.len() as u64 {
@@ -331,7 +367,10 @@ impl Ledger {
             }
             let index = self.end as usize & (self.entries.len() - 1);
             self.entries[index] = Entry { key: KeyId::NONE, open: self.applications as u16, ..Entry::default() };
-            self.states[index * self.applications..][..self.applications].fill(0);
+            match &mut self.states[index * self.applications..][..self.applications] {
+                [single] => *single = 0, // not worth a call
+                several => several.fill(0),
+            }
             self.end += 1;
         }
     }
@@ -352,14 +391,14 @@ impl Ledger {
 
     #[inline]
     fn retire_front(&mut self) {
-        if !self.confirms_seen && self.end - self.base < self.window {
+        if self.needed & flag::CONFIRMED == 0 && self.end - self.base < self.window {
             return;
         }
         while self.base < self.end {
             let index = self.base as usize & (self.entries.len() - 1);
             let entry = self.entries[index];
             // Not the flag: what was final before the first confirm of the run is not any more.
-            if !is_final(&entry, self.confirms_seen) {
+            if !is_final(&entry, self.needed) {
                 break;
             }
             self.retire_from_ring(index, &entry);
@@ -388,7 +427,7 @@ impl Ledger {
         for _ in 0..count {
             let index = self.base as usize & (self.entries.len() - 1);
             let entry = self.entries[index];
-            if is_final(&entry, self.confirms_seen) {
+            if is_final(&entry, self.needed) {
                 self.retire_from_ring(index, &entry);
             } else {
                 if entry.flags & flag::FINAL != 0 {
@@ -456,9 +495,8 @@ impl Ledger {
 
 /// True where no event that may still come can change a fate or a count.
 #[inline(always)]
-fn is_final(entry: &Entry, confirms_seen: bool) -> bool {
-    let confirmed = entry.flags & flag::CONFIRMED != 0 || !confirms_seen;
-    entry.open == 0 && entry.copies == 0 && confirmed && entry.flags & flag::OFFERED != 0
+fn is_final(entry: &Entry, needed: u16) -> bool {
+    entry.open | entry.copies == 0 && entry.flags & needed == needed
 }
 
 /// An application that was missed has nothing in hand to process, unless a repeated attempt reached it.
@@ -559,8 +597,8 @@ mod tests {
         assert!(ledger.entries.len() <= 4096);
         assert!(ledger.stragglers.len() >= 29);
         let late = ledger.processed(MessageId::new(10_000), 0);
-        assert!(matches!(late, Processing::First { .. }));
-        assert!(matches!(ledger.processed(MessageId::new(10_001), 0), Processing::Again), "a duplicate long after");
+        assert_eq!(late.0, Processing::First);
+        assert_eq!(ledger.processed(MessageId::new(10_001), 0).0, Processing::Again, "a duplicate long after");
         let (fates, _) = ledger.finish(true);
         assert_eq!((fates[0][Fate::Processed], fates[0][Fate::Unconfirmed]), (299_971, 29));
     }

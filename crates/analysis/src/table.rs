@@ -1,6 +1,6 @@
 //! One row per message and application. Costs memory for every message, so it is kept only when asked for.
 
-use brokerlab_event::{ClientId, Event, MessageId, Time};
+use brokerlab_event::{ApplicationId, Bytes, ClientId, KeyId, MessageId, Time};
 
 use crate::{Fate, MessageRow};
 
@@ -19,50 +19,59 @@ impl MessageTable {
     }
 
     #[cold]
-    pub fn observe(&mut self, time: Time, event: Event) {
-        match event {
-            Event::Offered { message, key, size, .. } => {
-                let first = message.index() * self.applications;
-                if self.rows.len() < first + self.applications {
-                    self.rows.resize(first + self.applications, None);
-                }
-                for application in 0..self.applications {
-                    self.rows[first + application] = Some(MessageRow {
-                        message,
-                        application: brokerlab_event::ApplicationId::new(application as u16),
-                        key,
-                        size: size.get(),
-                        intended: time,
-                        sent: None,
-                        confirmed: None,
-                        delivered: None,
-                        processed: None,
-                        deliveries: 0,
-                        processings: 0,
-                        consumer: None,
-                        fate: Fate::NotSent,
-                    });
-                }
-            }
-            Event::Sent { message, .. } => self.of_message(message, |row| row.sent = row.sent.or(Some(time))),
-            Event::Confirmed { message, .. } => {
-                self.of_message(message, |row| row.confirmed = row.confirmed.or(Some(time)));
-            }
-            Event::Delivered { message, consumer, .. } => self.of_consumer(message, consumer, |row| {
-                row.deliveries += 1;
-                row.delivered = row.delivered.or(Some(time));
-                if row.processed.is_none() {
-                    row.consumer = Some(consumer);
-                }
-            }),
-            Event::Processed { message, consumer, .. } => self.of_consumer(message, consumer, |row| {
-                row.processings += 1;
-                if row.processed.is_none() {
-                    (row.processed, row.consumer) = (Some(time), Some(consumer));
-                }
-            }),
-            _ => {}
+    pub fn offered(&mut self, time: Time, message: MessageId, key: KeyId, size: Bytes) {
+        let first = message.index() * self.applications;
+        if self.rows.len() < first + self.applications {
+            self.rows.resize(first + self.applications, None);
         }
+        for application in 0..self.applications {
+            self.rows[first + application] = Some(MessageRow {
+                message,
+                application: ApplicationId::new(application as u16),
+                key,
+                size: size.get(),
+                intended: time,
+                sent: None,
+                confirmed: None,
+                delivered: None,
+                processed: None,
+                deliveries: 0,
+                processings: 0,
+                consumer: None,
+                fate: Fate::NotSent,
+            });
+        }
+    }
+
+    #[cold]
+    pub fn sent(&mut self, time: Time, message: MessageId) {
+        self.of_message(message, |row| row.sent = row.sent.or(Some(time)));
+    }
+
+    #[cold]
+    pub fn confirmed(&mut self, time: Time, message: MessageId) {
+        self.of_message(message, |row| row.confirmed = row.confirmed.or(Some(time)));
+    }
+
+    #[cold]
+    pub fn delivered(&mut self, time: Time, message: MessageId, consumer: ClientId) {
+        self.of_consumer(message, consumer, |row| {
+            row.deliveries += 1;
+            row.delivered = row.delivered.or(Some(time));
+            if row.processed.is_none() {
+                row.consumer = Some(consumer);
+            }
+        });
+    }
+
+    #[cold]
+    pub fn processed(&mut self, time: Time, message: MessageId, consumer: ClientId) {
+        self.of_consumer(message, consumer, |row| {
+            row.processings += 1;
+            if row.processed.is_none() {
+                (row.processed, row.consumer) = (Some(time), Some(consumer));
+            }
+        });
     }
 
     fn of_message(&mut self, message: MessageId, change: impl Fn(&mut MessageRow)) {

@@ -79,23 +79,33 @@ impl ConsumerRing {
         self.count -= 1;
     }
 
-    /// Takes the consumer whose turn it is out of the ring. [`ConsumerRing::delivered`] puts it back.
+    /// The consumer whose turn it is. [`ConsumerRing::delivered`] or [`ConsumerRing::skip`] goes on to the next.
     #[inline]
-    pub fn take_turn(&mut self) -> Option<(Place, Subscription)> {
-        let place = self.ring.pop_front()?;
-        let subscription =
-            self.subscriptions[place as usize].as_mut().expect("the ring holds only consumers that are there");
-        subscription.waiting = false;
-        Some((Place(place), *subscription))
+    pub fn turn(&self) -> Option<(Place, Subscription)> {
+        let place = *self.ring.front()?;
+        let subscription = self.subscriptions[place as usize].expect("the ring holds only consumers that are there");
+        Some((Place(place), subscription))
     }
 
-    /// The consumer that was taken out got a message.
+    /// The consumer whose turn it is cannot take a message now: it leaves the ring.
+    pub fn skip(&mut self) {
+        let place = self.ring.pop_front().expect("it is somebody's turn");
+        if let Some(subscription) = &mut self.subscriptions[place as usize] {
+            subscription.waiting = false;
+        }
+    }
+
+    /// The consumer whose turn it is got a message: it goes to the end of the ring, or leaves it where it has all it
+    /// may hold.
     #[inline]
     pub fn delivered(&mut self, place: Place) {
-        if let Some(subscription) = &mut self.subscriptions[place.0 as usize] {
-            subscription.unsettled += u32::from(!subscription.auto_ack);
+        let subscription = self.subscriptions[place.0 as usize].as_mut().expect("its turn has just come");
+        subscription.unsettled += u32::from(!subscription.auto_ack);
+        if !subscription.has_credit() {
+            self.skip();
+        } else if self.ring.len() > 1 {
+            self.ring.rotate_left(1);
         }
-        self.unblock(place);
     }
 
     /// A delivery of this consumer was settled or returned. It may have gone meanwhile.
@@ -133,7 +143,7 @@ mod tests {
     }
 
     fn deliver(ring: &mut ConsumerRing) -> Option<u32> {
-        let (place, subscription) = ring.take_turn()?;
+        let (place, subscription) = ring.turn()?;
         ring.delivered(place);
         Some(subscription.client.get())
     }

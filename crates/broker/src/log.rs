@@ -236,7 +236,7 @@ impl<E: Entry> Log<E> {
     }
 
     /// The segment that holds this offset.
-    #[inline]
+    #[inline(never)]
     fn segment_index(&self, offset: u64) -> Option<usize> {
         let last = self.segments.len() - 1;
         if self.segments[last].base <= offset {
@@ -274,7 +274,8 @@ impl<E: Entry> Log<E> {
         if offset < self.start {
             return None;
         }
-        let index = self.segment_index(offset)?;
+        let last = self.segments.len() - 1;
+        let index = if self.active().base <= offset { last } else { self.segment_index(offset)? };
         let segment = &mut self.segments[index];
         segment.entries.get_mut((offset - segment.base) as usize)
     }

@@ -102,28 +102,30 @@ impl<P> ClassicQueue<P> {
     /// Takes the message at the head for delivery: the oldest that is ready.
     #[inline]
     pub fn deliver(&mut self) -> Option<Offset> {
+        self.deliver_with(|_| ()).map(|(offset, ())| offset)
+    }
+
+    /// Takes the message at the head for delivery and reads what is wanted of it.
+    #[inline]
+    pub fn deliver_with<R>(&mut self, read: impl Fn(&QueueEntry<P>) -> R) -> Option<(Offset, R)> {
         if self.ready == 0 {
             return None;
         }
         self.ready -= 1;
-        if self.returned.is_empty() {
-            return Some(self.deliver_fresh());
+        if !self.returned.is_empty() {
+            let offset = self.returned.pop_first()?;
+            let entry = self.entry_mut(offset);
+            entry.state = State::Delivered;
+            return Some((offset, read(entry)));
         }
-        let offset = self.returned.pop_first()?;
-        self.entry_mut(offset).state = State::Delivered;
-        Some(offset)
-    }
-
-    /// Takes the oldest ready message that was never delivered. Settled ones stand between after a recovery.
-    #[inline]
-    fn deliver_fresh(&mut self) -> Offset {
+        // Settled ones stand between those that were never delivered after a recovery.
         loop {
             let offset = self.fresh;
             self.fresh = offset.next();
             let entry = self.entry_mut(offset);
             if entry.state == State::Ready {
                 entry.state = State::Delivered;
-                return offset;
+                return Some((offset, read(entry)));
             }
         }
     }

@@ -71,8 +71,11 @@ impl Duration {
 
     /// This many seconds, rounded to the nearest nanosecond and clamped to what a duration can hold.
     /// A negative or undefined value becomes zero.
+    #[inline]
     pub fn from_secs_f64(secs: f64) -> Duration {
-        Duration(libm::round(secs * 1e9) as u64)
+        let nanos = secs * 1e9;
+        let whole = nanos as u64;
+        Duration(whole.saturating_add(u64::from(nanos - whole as f64 >= 0.5)))
     }
 
     /// Nanoseconds.

@@ -93,29 +93,57 @@ impl Client {
         }
     }
 
-    #[inline(always)]
+    /// Handles one message and tells when the client has something to do next.
+    #[inline]
     pub fn handle_message<O: Observer>(
         &mut self,
         now: Time,
         message: Message<()>,
         out: &mut Outbox<()>,
         observer: &mut O,
-    ) {
+    ) -> Option<Time> {
         match self {
-            Client::Publisher(client) => client.handle_message(now, message, out, observer),
-            Client::Batcher(client) => client.handle_message(now, message, out, observer),
-            Client::Subscriber(client) => client.handle_message(now, message, observer),
-            Client::Member(client) => client.handle_message(now, message, out, observer),
+            Client::Publisher(client) => {
+                client.handle_message(now, message, out, observer);
+                None
+            }
+            Client::Batcher(client) => {
+                client.handle_message(now, message, out, observer);
+                client.next_timeout()
+            }
+            Client::Subscriber(client) => {
+                client.handle_message(now, message, observer);
+                client.next_timeout()
+            }
+            Client::Member(client) => {
+                client.handle_message(now, message, out, observer);
+                client.next_timeout()
+            }
         }
     }
 
-    #[inline]
-    pub fn handle_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<()>, observer: &mut O) {
+    /// Does what is due, if anything is, and tells when the client has something to do next.
+    #[inline(always)]
+    pub fn handle_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<()>, observer: &mut O) -> Option<Time> {
+        let due = |at: Option<Time>| at.is_some_and(|at| at <= now);
         match self {
-            Client::Publisher(_) => {}
-            Client::Batcher(client) => client.handle_timeout(now, out, observer),
-            Client::Subscriber(client) => client.handle_timeout(now, out, observer),
-            Client::Member(client) => client.handle_timeout(now, out, observer),
+            Client::Publisher(_) => None,
+            Client::Batcher(client) => {
+                if due(client.next_timeout()) {
+                    client.handle_timeout(now, out, observer);
+                }
+                client.next_timeout()
+            }
+            Client::Subscriber(client) => {
+                client.handle_timeout(now, out, observer);
+                client.next_timeout()
+            }
+            Client::Member(client) => {
+                if due(client.next_timeout()) {
+                    client.handle_timeout(now, out, observer);
+                }
+                client.next_timeout()
+            }
         }
     }
 

@@ -102,6 +102,7 @@ impl Simulation {
     fn pause(&mut self, client: ClientId, observer: &mut impl Observer) {
         if self.network.is_up(client) && self.stopped[client.index()].is_none() {
             self.stopped[client.index()] = Some(Default::default());
+            self.network.stand_still(client);
             self.clients[client.index()].pause(self.now, observer);
         }
     }
@@ -109,6 +110,7 @@ impl Simulation {
     /// The process goes on with what has arrived meanwhile.
     fn resume(&mut self, client: ClientId, observer: &mut impl Observer) {
         let Some(waiting) = self.stopped[client.index()].take() else { return };
+        self.network.go_on(client);
         self.clients[client.index()].resume(self.now, observer);
         self.reschedule(client.index());
         for flight in waiting {

@@ -19,6 +19,8 @@ struct Connection {
     /// The process that runs now, or ran last; 0 before the first.
     incarnation: u32,
     up: bool,
+    /// It is up and does not stand still.
+    listens: bool,
     /// The process that the broker believes to be talking to.
     seen_by_broker: u32,
 }
@@ -58,12 +60,24 @@ impl Network {
     pub fn open(&mut self, client: ClientId) {
         let connection = &mut self.connections[client.index()];
         connection.up = true;
+        connection.listens = true;
         connection.incarnation += 1;
+    }
+
+    /// The process of this client stands still.
+    pub fn stand_still(&mut self, client: ClientId) {
+        self.connections[client.index()].listens = false;
+    }
+
+    /// The process of this client goes on.
+    pub fn go_on(&mut self, client: ClientId) {
+        self.connections[client.index()].listens = true;
     }
 
     /// The process of this client ends.
     pub fn close(&mut self, client: ClientId) {
-        self.connections[client.index()].up = false;
+        let connection = &mut self.connections[client.index()];
+        (connection.up, connection.listens) = (false, false);
     }
 
     /// The incarnation that a message on this connection belongs to, when it is sent now.
@@ -81,6 +95,13 @@ impl Network {
     pub fn reaches(&self, client: ClientId, incarnation: u32) -> bool {
         let connection = &self.connections[client.index()];
         connection.up && connection.incarnation == incarnation
+    }
+
+    /// True where, besides, it does not stand still: nearly always.
+    #[inline]
+    pub fn takes(&self, client: ClientId, incarnation: u32) -> bool {
+        let connection = &self.connections[client.index()];
+        connection.listens && connection.incarnation == incarnation
     }
 
     /// The broker learns of a new process by its first message.

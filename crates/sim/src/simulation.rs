@@ -169,11 +169,14 @@ impl Simulation {
                         self.agenda.push(self.network.arrival(self.now), self.scheduled.len() as u32 + 2 + place);
                     }
                 }
+                // Disks take no time yet.
                 Effect::Write { node, store, until } => {
-                    self.report(node, Message::Written { store, until }, observer);
+                    let index = node.index();
+                    self.nodes[index].handle_written(self.now, store, until, &mut self.out, observer);
+                    self.schedule(self.clients.len() + index, self.nodes[index].next_timeout());
                 }
                 Effect::Flush { node, store, until } => {
-                    self.report(node, Message::Flushed { store, until }, observer);
+                    self.nodes[node.index()].handle_flushed(self.now, store, until, &mut self.out, observer);
                 }
             }
         }
@@ -197,16 +200,12 @@ impl Simulation {
     ) {
         match to {
             Address::Client(client) => {
-                if !self.network.reaches(client, incarnation) {
-                    return self.undeliverable(client, &message, observer);
+                if !self.network.takes(client, incarnation) {
+                    return self.hold(client, Flight { from, to, message, incarnation }, observer);
                 }
                 let index = client.index();
-                if let Some(waiting) = &mut self.stopped[index] {
-                    waiting.push_back(Flight { from, to, message, incarnation });
-                    return;
-                }
-                self.clients[index].handle_message(self.now, message, &mut self.out, observer);
-                self.schedule(index, self.clients[index].next_timeout());
+                let next = self.clients[index].handle_message(self.now, message, &mut self.out, observer);
+                self.schedule(index, next);
             }
             Address::Node(node) => {
                 if let (Address::Client(client), Message::Connect) = (from, &message) {
@@ -220,6 +219,17 @@ impl Simulation {
         }
     }
 
+    /// Keeps a message for a client that stands still, unless the process that it was meant for is gone.
+    #[cold]
+    fn hold(&mut self, client: ClientId, flight: Flight, observer: &mut impl Observer) {
+        if !self.network.reaches(client, flight.incarnation) {
+            return self.undeliverable(client, &flight.message, observer);
+        }
+        let waiting =
+            self.stopped[client.index()].as_mut().expect("a client that is up and takes nothing stands still");
+        waiting.push_back(flight);
+    }
+
     /// The process that a message was meant for is gone. A queue or a log still has what it sent, or has settled
     /// it; a broadcast has nothing more.
     #[cold]
@@ -228,14 +238,6 @@ impl Simulation {
         if let Message::Deliver { store: StoreId::MAX, envelope, .. } = message {
             observer.observe(self.now, Event::Missed { message: envelope.message, application });
         }
-    }
-
-    /// A disk has done what its node asked for. Disks take no time yet.
-    #[inline(always)]
-    fn report(&mut self, node: NodeId, message: Message<()>, observer: &mut impl Observer) {
-        let index = node.index();
-        self.nodes[index].handle_message(self.now, Address::Disk, message, &mut self.out, observer);
-        self.schedule(self.clients.len() + index, self.nodes[index].next_timeout());
     }
 
     #[inline]
@@ -271,13 +273,17 @@ impl Simulation {
             return; // an earlier entry has served this machine already
         }
         self.scheduled[machine] = Time::MAX;
-        if self.next_timeout(machine).is_some_and(|due| due <= self.now) {
-            match machine.checked_sub(self.clients.len()) {
-                None => self.clients[machine].handle_timeout(self.now, &mut self.out, observer),
-                Some(node) => self.nodes[node].handle_timeout(self.now, &mut self.out, observer),
+        let next = match machine.checked_sub(self.clients.len()) {
+            None if self.stopped[machine].is_some() => None,
+            None => self.clients[machine].handle_timeout(self.now, &mut self.out, observer),
+            Some(node) => {
+                if self.nodes[node].next_timeout().is_some_and(|due| due <= self.now) {
+                    self.nodes[node].handle_timeout(self.now, &mut self.out, observer);
+                }
+                self.nodes[node].next_timeout()
             }
-        }
-        self.reschedule(machine);
+        };
+        self.schedule(machine, next);
     }
 
     fn schedule_arrival(&mut self) {

@@ -102,16 +102,13 @@ impl<P: Clone> Publisher<P> {
             Message::Confirm { sequence, result, .. } => {
                 let producer = self.client;
                 if let Some(message) = self.confirmed(sequence) {
-                    let event = match result {
-                        Ok(()) => Event::Confirmed { message, producer },
-                        Err(reason) => Event::Refused { message, producer, reason },
-                    };
-                    observer.observe(now, event);
+                    match result {
+                        Ok(()) => observer.observe(now, Event::Confirmed { message, producer }),
+                        Err(reason) => observer.observe(now, Event::Refused { message, producer, reason }),
+                    }
                 }
-                while self.outstanding < self.config.max_unconfirmed
-                    && let Some(envelope) = self.held_back.pop_front()
-                {
-                    self.publish(now, envelope, out, observer);
+                if !self.held_back.is_empty() {
+                    self.publish_held_back(now, out, observer);
                 }
             }
             Message::Return { envelope, .. } => {
@@ -124,7 +121,16 @@ impl<P: Clone> Publisher<P> {
         }
     }
 
-    #[inline]
+    #[inline(never)]
+    fn publish_held_back<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        while self.outstanding < self.config.max_unconfirmed
+            && let Some(envelope) = self.held_back.pop_front()
+        {
+            self.publish(now, envelope, out, observer);
+        }
+    }
+
+    #[inline(always)]
     fn publish<O: Observer>(&mut self, now: Time, envelope: Envelope<P>, out: &mut Outbox<P>, observer: &mut O) {
         let PublisherConfig { exchange, routing_key, mandatory, confirms, .. } = self.config;
         let message = envelope.message;

@@ -223,7 +223,7 @@ impl<P: Clone> LogSide<P> {
     /// The disk has taken records into the page cache, which is where real logs stop, too: the operating system
     /// flushes in its own time, and copies on other nodes are what makes a record safe.
     #[inline]
-    fn written<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
+    pub(super) fn written<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
         let Some(place) = self.place(store) else { return };
         self.partitions[place].log.mark_written(until);
         match self.partitions[place].role {

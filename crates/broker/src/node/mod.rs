@@ -4,7 +4,7 @@
 mod log_side;
 mod queue_side;
 
-use brokerlab_event::{Event, NodeId, Observer, RunHeader, Time};
+use brokerlab_event::{Event, NodeId, Observer, Offset, RunHeader, StoreId, Time};
 
 use crate::config::Deployment;
 use crate::log::Crash;
@@ -69,7 +69,7 @@ impl<P: Clone> Node<P> {
     }
 
     /// Handles one message.
-    #[inline(always)]
+    #[inline]
     pub fn handle_message<O: Observer>(
         &mut self,
         now: Time,
@@ -89,11 +89,12 @@ impl<P: Clone> Node<P> {
             | Message::CommitOffsets { .. }
             | Message::FindPositions { .. }
             | Message::ReplicaFetch { .. }
-            | Message::ReplicaFetched { .. }
-            | Message::Written { .. } => {
+            | Message::ReplicaFetched { .. } => {
                 self.log_side.handle(from, message, &mut context);
                 self.due = self.log_side.next_timeout();
             }
+            &Message::Written { store, until } => self.handle_written(now, store, until, out, observer),
+            &Message::Flushed { store, until } => self.handle_flushed(now, store, until, out, observer),
             Message::Disconnect | Message::ConnectionLost => {
                 self.log_side.handle(from, message.clone(), &mut context);
                 self.due = self.log_side.next_timeout();
@@ -101,6 +102,33 @@ impl<P: Clone> Node<P> {
             }
             _ => self.queue_side.handle(from, message, &mut context),
         }
+    }
+
+    /// The disk reports that everything in a partition below this place is in the page cache.
+    #[inline]
+    pub fn handle_written<O: Observer>(
+        &mut self,
+        now: Time,
+        store: StoreId,
+        until: Offset,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        self.log_side.written(store, until, &mut Context { now, node: self.id, out, observer });
+        self.due = self.log_side.next_timeout();
+    }
+
+    /// The disk reports that everything in a queue below this place is on stable storage.
+    #[inline]
+    pub fn handle_flushed<O: Observer>(
+        &mut self,
+        now: Time,
+        store: StoreId,
+        until: Offset,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        self.queue_side.flushed(store, until, &mut Context { now, node: self.id, out, observer });
     }
 
     /// Does what is due.

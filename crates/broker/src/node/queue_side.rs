@@ -96,12 +96,10 @@ impl<P: Clone> QueueSide<P> {
         }
     }
 
-    /// Handles a request of a client, a report of the disk, or the end of a connection.
-    #[inline]
+    /// Handles a request of a client or the end of a connection.
     pub fn handle<O: Observer>(&mut self, from: Address, message: Message<P>, context: &mut Context<'_, P, O>) {
         match from {
             Address::Client(client) => self.handle_client(client, message, context),
-            Address::Disk if let Message::Flushed { store, until } = message => self.flushed(store, until, context),
             from => unreachable!("{from:?} sends no such message to the queues of a node"),
         }
     }
@@ -193,13 +191,21 @@ impl<P: Clone> QueueSide<P> {
                 confirm.into_iter().for_each(|confirm| confirm.send(context));
             }
             [single] => self.enqueue(single, envelope, confirm.map(Waiting::Single), context),
-            ref several => {
-                let several = several.to_vec();
-                let shared = confirm.map(|confirm| Waiting::Shared(self.share(confirm, several.len() as u32)));
-                for store in several {
-                    self.enqueue(store, envelope.clone(), shared, context);
-                }
-            }
+            ref several => self.copy_to(several.to_vec(), envelope, confirm, context),
+        }
+    }
+
+    #[inline(never)]
+    fn copy_to<O: Observer>(
+        &mut self,
+        stores: Vec<StoreId>,
+        envelope: Envelope<P>,
+        confirm: Option<Confirm>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let shared = confirm.map(|confirm| Waiting::Shared(self.share(confirm, stores.len() as u32)));
+        for store in stores {
+            self.enqueue(store, envelope.clone(), shared, context);
         }
     }
 
@@ -225,7 +231,7 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// One queue has taken a publish.
-    #[inline]
+    #[inline(always)]
     fn taken<O: Observer>(&mut self, waiting: Waiting, context: &mut Context<'_, P, O>) {
         match waiting {
             Waiting::Single(confirm) => confirm.send(context),
@@ -240,7 +246,7 @@ impl<P: Clone> QueueSide<P> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn enqueue<O: Observer>(
         &mut self,
         store: StoreId,
@@ -266,7 +272,8 @@ impl<P: Clone> QueueSide<P> {
         }
     }
 
-    fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
+    /// The disk reports that everything in a queue below this place is durable.
+    pub fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
         let index = self.hosted(store).expect("the disk answers for queues of this node");
         let hosted = &mut self.queues[index];
         hosted.queue.mark_flushed(until);
@@ -294,16 +301,16 @@ impl<P: Clone> QueueSide<P> {
         let hosted = &mut self.queues[index];
         let store = hosted.config.store;
         while hosted.queue.ready() > 0 {
-            let Some((place, subscriber)) = hosted.consumers.take_turn() else { return };
+            let Some((place, subscriber)) = hosted.consumers.turn() else { return };
             let channels = &mut self.connections[subscriber.client.index()];
             let channel = channels.iter_mut().find(|channel| channel.number == subscriber.channel);
             let channel = channel.expect("a channel that ends takes its consumers with it");
             if channel.is_blocked() && !subscriber.auto_ack {
+                hosted.consumers.skip();
                 continue; // it enters the ring again when its channel settles something
             }
-            let offset = hosted.queue.deliver().expect("a message is ready");
-            let entry = hosted.queue.entry(offset).expect("it was just taken for delivery");
-            let (redelivered, envelope) = (entry.redelivered, entry.envelope.clone());
+            let taken = hosted.queue.deliver_with(|entry| (entry.redelivered, entry.envelope.clone()));
+            let (offset, (redelivered, envelope)) = taken.expect("a message is ready");
             let tag = if subscriber.auto_ack {
                 let size = Bytes::new(envelope.size);
                 hosted.queue.settle(offset);
@@ -362,7 +369,7 @@ impl<P: Clone> QueueSide<P> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn settle_one<O: Observer>(
         &mut self,
         delivery: Unsettled,
