@@ -162,7 +162,7 @@ impl Analysis {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn offered(&mut self, time: Time, message: MessageId, key: KeyId, size: Bytes) {
         if let Some(table) = &mut self.table {
             table.offered(time, message, key, size);

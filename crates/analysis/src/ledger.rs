@@ -414,6 +414,13 @@ impl Ledger {
         if entry.flags & flag::FINAL != 0 {
             self.finals -= 1;
         }
+        let states = &self.states[index * self.applications..][..self.applications];
+        // Nearly all: nothing is left to be noted of them.
+        if self.kept.is_none() && entry.flags & flag::CONFIRMED != 0 && all_processed(states) {
+            self.retired_by_all += 1;
+            self.base += 1;
+            return;
+        }
         // The states are lent out while the counts change.
         let states = core::mem::take(&mut self.states);
         self.retire(self.base, entry, &states[index * self.applications..][..self.applications]);
@@ -446,7 +453,7 @@ impl Ledger {
         if entry.flags & flag::CONFIRMED == 0 {
             self.retired_unconfirmed.insert(id);
         }
-        if self.kept.is_none() && states.iter().all(|own| own & state::PROCESSED != 0) {
+        if self.kept.is_none() && all_processed(states) {
             self.retired_by_all += 1;
             return;
         }
@@ -497,6 +504,11 @@ impl Ledger {
 #[inline(always)]
 fn is_final(entry: &Entry, needed: u16) -> bool {
     entry.open | entry.copies == 0 && entry.flags & needed == needed
+}
+
+#[inline]
+fn all_processed(states: &[u8]) -> bool {
+    states.iter().all(|own| own & state::PROCESSED != 0)
 }
 
 /// An application that was missed has nothing in hand to process, unless a repeated attempt reached it.

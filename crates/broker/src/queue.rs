@@ -90,7 +90,7 @@ impl<P> ClassicQueue<P> {
     }
 
     /// Adds a message at the tail and returns its position.
-    #[inline]
+    #[inline(always)]
     pub fn enqueue(&mut self, envelope: Envelope<P>, now: Time) -> Offset {
         if self.log.active().len() >= SEGMENT_ENTRIES {
             self.log.roll(now);
@@ -160,7 +160,7 @@ impl<P> ClassicQueue<P> {
     ///
     /// # Panics
     /// Panics where the message is not out for delivery.
-    #[inline]
+    #[inline(always)]
     pub fn settle(&mut self, offset: Offset) -> (MessageId, u32) {
         let entry = self.entry_mut(offset);
         assert!(entry.state == State::Delivered, "only a delivered message can be settled");
@@ -185,7 +185,7 @@ impl<P> ClassicQueue<P> {
     }
 
     /// Moves the start of the log past settled messages. Those before `start` are settled all.
-    #[inline]
+    #[inline(always)]
     fn trim(&mut self, mut start: Offset) {
         while self.log.entry(start).is_some_and(|entry| entry.state == State::Settled) {
             start = start.next();

@@ -142,19 +142,23 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// The channel, opened at first use.
-    #[inline]
+    #[inline(always)]
     fn channel(&mut self, client: ClientId, number: Channel) -> &mut ChannelState {
+        let channels = self.connections.get(client.index()).map_or(&[][..], Vec::as_slice);
+        match channels.iter().position(|channel| channel.number == number) {
+            Some(index) => &mut self.connections[client.index()][index],
+            None => self.open_channel(client, number),
+        }
+    }
+
+    #[cold]
+    fn open_channel(&mut self, client: ClientId, number: Channel) -> &mut ChannelState {
         if client.index() >= self.connections.len() {
             self.connections.resize_with(client.index() + 1, Vec::new);
         }
         let channels = &mut self.connections[client.index()];
-        match channels.iter().position(|channel| channel.number == number) {
-            Some(index) => &mut channels[index],
-            None => {
-                channels.push(ChannelState::new(number));
-                channels.last_mut().expect("it was just pushed")
-            }
-        }
+        channels.push(ChannelState::new(number));
+        channels.last_mut().expect("it was just pushed")
     }
 
     #[inline]
