@@ -1,34 +1,23 @@
 //! The part of a node that hosts exchanges and queues, and the connections of their clients.
 
+mod delivering;
+mod publishing;
+
 use std::collections::VecDeque;
 
 use brokerlab_event::{
     ApplicationId, Bytes, ClientId, Event, NodeId, Observer, Offset, Outcome, Removal, RunHeader, StoreId,
 };
 
+use self::publishing::{Confirm, Waiting};
 use super::Context;
 use crate::channel::{ChannelState, Unsettled};
-use crate::config::{ConsumerKind, Deployment, ExchangeId, ExchangeKind, QueueConfig, RoutingKey};
+use crate::config::{ConsumerKind, Deployment, ExchangeId, QueueConfig};
 use crate::dispatch::{ConsumerRing, Subscription};
 use crate::log::Crash;
-use crate::message::{Address, Channel, ConsumerTag, Effect, Envelope, Message, ReplyCode};
+use crate::message::{Address, Channel, ConsumerTag, Effect, Message, ReplyCode};
 use crate::queue::{ClassicQueue, DurableQueue};
 use crate::router::Router;
-
-/// A publish that some queue has still to take.
-#[derive(Clone, Copy, Debug)]
-struct Confirm {
-    client: ClientId,
-    channel: Channel,
-    sequence: u64,
-}
-
-/// Whom to tell when a queue has taken a publish: the publisher, or the count of a publish to several queues.
-#[derive(Clone, Copy, Debug)]
-enum Waiting {
-    Single(Confirm),
-    Shared(u32),
-}
 
 /// A queue with its consumers and the confirms that wait for its disk.
 #[derive(Clone, Debug)]
@@ -166,253 +155,6 @@ impl<P: Clone> QueueSide<P> {
         self.index.get(store.index()).copied().flatten().map(|index| index as usize)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn publish<O: Observer>(
-        &mut self,
-        client: ClientId,
-        channel: Channel,
-        exchange: ExchangeId,
-        key: RoutingKey,
-        mandatory: bool,
-        envelope: Envelope<P>,
-        context: &mut Context<'_, P, O>,
-    ) {
-        let Some(kind) = self.router.kind(exchange) else {
-            return self.fail_channel(client, channel, ReplyCode::NotFound, context);
-        };
-        let confirm = self.number_publish(client, channel);
-        if kind == ExchangeKind::Broadcast {
-            self.broadcast(exchange, &envelope, context);
-            return confirm.into_iter().for_each(|confirm| confirm.send(context));
-        }
-        match *self.router.route(exchange, key) {
-            [] => {
-                context.observe(Event::Unrouted { message: envelope.message });
-                if mandatory {
-                    let message = Message::Return { channel, code: ReplyCode::NoRoute, envelope };
-                    context.send(Address::Client(client), message);
-                }
-                confirm.into_iter().for_each(|confirm| confirm.send(context));
-            }
-            [single] => self.enqueue(single, envelope, confirm.map(Waiting::Single), context),
-            ref several => self.copy_to(several.to_vec(), envelope, confirm, context),
-        }
-    }
-
-    #[inline(never)]
-    fn copy_to<O: Observer>(
-        &mut self,
-        stores: Vec<StoreId>,
-        envelope: Envelope<P>,
-        confirm: Option<Confirm>,
-        context: &mut Context<'_, P, O>,
-    ) {
-        let shared = confirm.map(|confirm| Waiting::Shared(self.share(confirm, stores.len() as u32)));
-        for store in stores {
-            self.enqueue(store, envelope.clone(), shared, context);
-        }
-    }
-
-    /// The number of a publish, where the channel asked for confirms.
-    #[inline]
-    fn number_publish(&mut self, client: ClientId, channel: Channel) -> Option<Confirm> {
-        let published = self.channel(client, channel).published.as_mut()?;
-        *published += 1;
-        Some(Confirm { client, channel, sequence: *published })
-    }
-
-    fn share(&mut self, confirm: Confirm, targets: u32) -> u32 {
-        match self.free.pop() {
-            Some(place) => {
-                self.shared[place as usize] = (confirm, targets);
-                place
-            }
-            None => {
-                self.shared.push((confirm, targets));
-                self.shared.len() as u32 - 1
-            }
-        }
-    }
-
-    /// One queue has taken a publish.
-    #[inline(always)]
-    fn taken<O: Observer>(&mut self, waiting: Waiting, context: &mut Context<'_, P, O>) {
-        match waiting {
-            Waiting::Single(confirm) => confirm.send(context),
-            Waiting::Shared(place) => {
-                let (confirm, left) = &mut self.shared[place as usize];
-                *left -= 1;
-                if *left == 0 {
-                    confirm.send(context);
-                    self.free.push(place);
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn enqueue<O: Observer>(
-        &mut self,
-        store: StoreId,
-        envelope: Envelope<P>,
-        waiting: Option<Waiting>,
-        context: &mut Context<'_, P, O>,
-    ) {
-        let index = self.hosted(store).expect("the router knows only queues of this node");
-        let hosted = &mut self.queues[index];
-        let (message, size) = (envelope.message, Bytes::new(envelope.size));
-        let offset = hosted.queue.enqueue(envelope, context.now);
-        context.observe(Event::Stored { message, store, offset, size });
-        if hosted.config.durable {
-            if let Some(waiting) = waiting {
-                hosted.unflushed.push_back((offset, waiting));
-            }
-            hosted.flush(context);
-        }
-        let durable = hosted.config.durable;
-        self.dispatch(index, context);
-        if let (false, Some(waiting)) = (durable, waiting) {
-            self.taken(waiting, context);
-        }
-    }
-
-    /// The disk reports that everything in a queue below this place is durable.
-    pub fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
-        let index = self.hosted(store).expect("the disk answers for queues of this node");
-        let hosted = &mut self.queues[index];
-        hosted.queue.mark_flushed(until);
-        hosted.flushing = false;
-        hosted.flush(context);
-        context.observe(Event::Flushed { node: context.node, store, offset: until });
-        while let Some(&(offset, waiting)) = self.queues[index].unflushed.front()
-            && offset < until
-        {
-            self.queues[index].unflushed.pop_front();
-            self.taken(waiting, context);
-        }
-    }
-
-    /// Hands out messages while there is one and somebody who can take it.
-    #[inline]
-    fn dispatch<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
-        if self.queues[index].queue.ready() > 0 {
-            self.hand_out(index, context);
-        }
-    }
-
-    #[inline(never)]
-    fn hand_out<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
-        let hosted = &mut self.queues[index];
-        let store = hosted.config.store;
-        while hosted.queue.ready() > 0 {
-            let Some((place, subscriber)) = hosted.consumers.turn() else { return };
-            let channels = &mut self.connections[subscriber.client.index()];
-            let channel = channels.iter_mut().find(|channel| channel.number == subscriber.channel);
-            let channel = channel.expect("a channel that ends takes its consumers with it");
-            if channel.is_blocked() && !subscriber.auto_ack {
-                hosted.consumers.skip();
-                continue; // it enters the ring again when its channel settles something
-            }
-            let taken = hosted.queue.deliver_with(|entry| (entry.redelivered, entry.envelope.clone()));
-            let (offset, (redelivered, envelope)) = taken.expect("a message is ready");
-            let tag = if subscriber.auto_ack {
-                let size = Bytes::new(envelope.size);
-                hosted.queue.settle(offset);
-                let cause = Removal::AutoAcked;
-                context.observe(Event::Removed { message: envelope.message, store, offset, size, cause });
-                channel.deliver_settled()
-            } else {
-                channel.deliver(Unsettled { store, offset, consumer: Some(place) })
-            };
-            hosted.consumers.delivered(place);
-            let (channel, consumer) = (subscriber.channel, subscriber.tag);
-            let message = Message::Deliver { channel, consumer, tag, redelivered, store, offset, envelope };
-            context.send(Address::Client(subscriber.client), message);
-        }
-    }
-
-    fn settle<O: Observer>(
-        &mut self,
-        client: ClientId,
-        number: Channel,
-        tag: u64,
-        multiple: bool,
-        outcome: Outcome,
-        context: &mut Context<'_, P, O>,
-    ) {
-        let channel = self.channel(client, number);
-        let was_blocked = channel.is_blocked();
-        if multiple {
-            let Some(deliveries) = channel.settle_until(tag) else {
-                return self.fail_channel(client, number, ReplyCode::PreconditionFailed, context);
-            };
-            self.settle_all(deliveries, outcome, context);
-        } else {
-            let Some(delivery) = channel.settle(tag) else {
-                return self.fail_channel(client, number, ReplyCode::PreconditionFailed, context);
-            };
-            let index = self.settle_one(delivery, outcome, context);
-            self.dispatch(index, context);
-        }
-        if was_blocked {
-            self.unblock(client, number, context);
-        }
-    }
-
-    /// Settles deliveries in their order, then hands out what has become ready.
-    fn settle_all<O: Observer>(&mut self, all: Vec<Unsettled>, outcome: Outcome, context: &mut Context<'_, P, O>) {
-        let mut touched: Vec<usize> = Vec::new();
-        for delivery in all {
-            let index = self.settle_one(delivery, outcome, context);
-            if !touched.contains(&index) {
-                touched.push(index);
-            }
-        }
-        for index in touched {
-            self.dispatch(index, context);
-        }
-    }
-
-    #[inline(always)]
-    fn settle_one<O: Observer>(
-        &mut self,
-        delivery: Unsettled,
-        outcome: Outcome,
-        context: &mut Context<'_, P, O>,
-    ) -> usize {
-        let Unsettled { store, offset, consumer } = delivery;
-        let index = self.hosted(store).expect("deliveries come from queues of this node");
-        let hosted = &mut self.queues[index];
-        let cause = match outcome {
-            Outcome::Requeue => None,
-            Outcome::Ack | Outcome::Automatic => Some(Removal::Acked),
-            Outcome::Reject => Some(Removal::Rejected),
-        };
-        match cause {
-            Some(cause) => {
-                let (message, size) = hosted.queue.settle(offset);
-                context.observe(Event::Removed { message, store, offset, size: Bytes::new(size), cause });
-            }
-            None => {
-                let message = hosted.queue.requeue(offset);
-                context.observe(Event::Requeued { message, store, offset });
-            }
-        }
-        if let Some(place) = consumer {
-            hosted.consumers.settled(place);
-        }
-        index
-    }
-
-    /// The shared limit of a channel is no longer reached: its consumers can take messages again.
-    fn unblock<O: Observer>(&mut self, client: ClientId, channel: Channel, context: &mut Context<'_, P, O>) {
-        for (_, store, place) in self.channel(client, channel).consumers.clone() {
-            let index = self.hosted(store).expect("consumers are at queues of this node");
-            self.queues[index].consumers.unblock(place);
-            self.dispatch(index, context);
-        }
-    }
-
     fn get<O: Observer>(
         &mut self,
         client: ClientId,
@@ -536,39 +278,6 @@ impl<P: Clone> QueueSide<P> {
         }
     }
 
-    fn subscribe(&mut self, client: ClientId, exchange: ExchangeId, application: ApplicationId) {
-        let mut audiences = self.audiences.iter_mut();
-        let audience = audiences.find(|a| a.exchange == exchange && a.application == application);
-        let audience = audience.expect("an audience for each application of a broadcast");
-        audience.subscribers.push_back(client);
-    }
-
-    fn broadcast<O: Observer>(
-        &mut self,
-        exchange: ExchangeId,
-        envelope: &Envelope<P>,
-        context: &mut Context<'_, P, O>,
-    ) {
-        for audience in self.audiences.iter_mut().filter(|audience| audience.exchange == exchange) {
-            let Some(client) = audience.subscribers.pop_front() else {
-                let (message, application) = (envelope.message, audience.application);
-                context.observe(Event::Missed { message, application });
-                continue;
-            };
-            audience.subscribers.push_back(client);
-            let message = Message::Deliver {
-                channel: 0,
-                consumer: 0,
-                tag: 0,
-                redelivered: false,
-                store: StoreId::MAX,
-                offset: Offset::ZERO,
-                envelope: envelope.clone(),
-            };
-            context.send(Address::Client(client), message);
-        }
-    }
-
     /// Tells which messages are still to be had, and for whom.
     pub fn census<O: Observer>(&self, header: &RunHeader, context: &mut Context<'_, P, O>) {
         for hosted in &self.queues {
@@ -594,13 +303,6 @@ impl<P: Clone> QueueSide<P> {
             side.queues[index].queue = ClassicQueue::recover(queue);
         }
         side
-    }
-}
-
-impl Confirm {
-    fn send<P, O: Observer>(&self, context: &mut Context<'_, P, O>) {
-        let Confirm { client, channel, sequence } = *self;
-        context.send(Address::Client(client), Message::Confirm { channel, sequence, result: Ok(()) });
     }
 }
 

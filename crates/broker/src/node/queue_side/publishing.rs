@@ -1,0 +1,191 @@
+//! Publishing: routing, storing, and confirms once every queue has taken a message.
+
+use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, Observer, Offset, StoreId};
+
+use super::super::Context;
+use super::QueueSide;
+use crate::config::{ExchangeId, ExchangeKind, RoutingKey};
+use crate::message::{Address, Channel, Envelope, Message, ReplyCode};
+
+/// A publish that some queue has still to take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Confirm {
+    client: ClientId,
+    channel: Channel,
+    sequence: u64,
+}
+
+/// Whom to tell when a queue has taken a publish: the publisher, or the count of a publish to several queues.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Waiting {
+    Single(Confirm),
+    Shared(u32),
+}
+
+impl<P: Clone> QueueSide<P> {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn publish<O: Observer>(
+        &mut self,
+        client: ClientId,
+        channel: Channel,
+        exchange: ExchangeId,
+        key: RoutingKey,
+        mandatory: bool,
+        envelope: Envelope<P>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let Some(kind) = self.router.kind(exchange) else {
+            return self.fail_channel(client, channel, ReplyCode::NotFound, context);
+        };
+        let confirm = self.number_publish(client, channel);
+        if kind == ExchangeKind::Broadcast {
+            self.broadcast(exchange, &envelope, context);
+            return confirm.into_iter().for_each(|confirm| confirm.send(context));
+        }
+        match *self.router.route(exchange, key) {
+            [] => {
+                context.observe(Event::Unrouted { message: envelope.message });
+                if mandatory {
+                    let message = Message::Return { channel, code: ReplyCode::NoRoute, envelope };
+                    context.send(Address::Client(client), message);
+                }
+                confirm.into_iter().for_each(|confirm| confirm.send(context));
+            }
+            [single] => self.enqueue(single, envelope, confirm.map(Waiting::Single), context),
+            ref several => self.copy_to(several.to_vec(), envelope, confirm, context),
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn copy_to<O: Observer>(
+        &mut self,
+        stores: Vec<StoreId>,
+        envelope: Envelope<P>,
+        confirm: Option<Confirm>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let shared = confirm.map(|confirm| Waiting::Shared(self.share(confirm, stores.len() as u32)));
+        for store in stores {
+            self.enqueue(store, envelope.clone(), shared, context);
+        }
+    }
+
+    /// The number of a publish, where the channel asked for confirms.
+    #[inline]
+    pub(super) fn number_publish(&mut self, client: ClientId, channel: Channel) -> Option<Confirm> {
+        let published = self.channel(client, channel).published.as_mut()?;
+        *published += 1;
+        Some(Confirm { client, channel, sequence: *published })
+    }
+
+    pub(super) fn share(&mut self, confirm: Confirm, targets: u32) -> u32 {
+        match self.free.pop() {
+            Some(place) => {
+                self.shared[place as usize] = (confirm, targets);
+                place
+            }
+            None => {
+                self.shared.push((confirm, targets));
+                self.shared.len() as u32 - 1
+            }
+        }
+    }
+
+    /// One queue has taken a publish.
+    #[inline(always)]
+    pub(super) fn taken<O: Observer>(&mut self, waiting: Waiting, context: &mut Context<'_, P, O>) {
+        match waiting {
+            Waiting::Single(confirm) => confirm.send(context),
+            Waiting::Shared(place) => {
+                let (confirm, left) = &mut self.shared[place as usize];
+                *left -= 1;
+                if *left == 0 {
+                    confirm.send(context);
+                    self.free.push(place);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn enqueue<O: Observer>(
+        &mut self,
+        store: StoreId,
+        envelope: Envelope<P>,
+        waiting: Option<Waiting>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let index = self.hosted(store).expect("the router knows only queues of this node");
+        let hosted = &mut self.queues[index];
+        let (message, size) = (envelope.message, Bytes::new(envelope.size));
+        let offset = hosted.queue.enqueue(envelope, context.now);
+        context.observe(Event::Stored { message, store, offset, size });
+        if hosted.config.durable {
+            if let Some(waiting) = waiting {
+                hosted.unflushed.push_back((offset, waiting));
+            }
+            hosted.flush(context);
+        }
+        let durable = hosted.config.durable;
+        self.dispatch(index, context);
+        if let (false, Some(waiting)) = (durable, waiting) {
+            self.taken(waiting, context);
+        }
+    }
+
+    /// The disk reports that everything in a queue below this place is durable.
+    pub fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
+        let index = self.hosted(store).expect("the disk answers for queues of this node");
+        let hosted = &mut self.queues[index];
+        hosted.queue.mark_flushed(until);
+        hosted.flushing = false;
+        hosted.flush(context);
+        context.observe(Event::Flushed { node: context.node, store, offset: until });
+        while let Some(&(offset, waiting)) = self.queues[index].unflushed.front()
+            && offset < until
+        {
+            self.queues[index].unflushed.pop_front();
+            self.taken(waiting, context);
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, client: ClientId, exchange: ExchangeId, application: ApplicationId) {
+        let mut audiences = self.audiences.iter_mut();
+        let audience = audiences.find(|a| a.exchange == exchange && a.application == application);
+        let audience = audience.expect("an audience for each application of a broadcast");
+        audience.subscribers.push_back(client);
+    }
+
+    pub(super) fn broadcast<O: Observer>(
+        &mut self,
+        exchange: ExchangeId,
+        envelope: &Envelope<P>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        for audience in self.audiences.iter_mut().filter(|audience| audience.exchange == exchange) {
+            let Some(client) = audience.subscribers.pop_front() else {
+                let (message, application) = (envelope.message, audience.application);
+                context.observe(Event::Missed { message, application });
+                continue;
+            };
+            audience.subscribers.push_back(client);
+            let message = Message::Deliver {
+                channel: 0,
+                consumer: 0,
+                tag: 0,
+                redelivered: false,
+                store: StoreId::MAX,
+                offset: Offset::ZERO,
+                envelope: envelope.clone(),
+            };
+            context.send(Address::Client(client), message);
+        }
+    }
+}
+
+impl Confirm {
+    fn send<P, O: Observer>(&self, context: &mut Context<'_, P, O>) {
+        let Confirm { client, channel, sequence } = *self;
+        context.send(Address::Client(client), Message::Confirm { channel, sequence, result: Ok(()) });
+    }
+}
