@@ -27,6 +27,7 @@ pub(crate) fn report(experiment: &Experiment, runs: &[Run], findings: &[Finding]
         trace_digest: trace_digest(scenario),
         horizon: Decimal(scenario.duration.as_nanos()),
         warm_up: Decimal(scenario.warm_up.as_nanos()),
+        answering: answering(scenario),
         contenders: Vec::new(),
         expectations: findings.iter().map(|finding| expectation(scenario, finding)).collect(),
     });
@@ -34,6 +35,11 @@ pub(crate) fn report(experiment: &Experiment, runs: &[Run], findings: &[Finding]
         report.add(&run.header, &run.results, (run.fingerprint.client(), run.fingerprint.full()));
     }
     report
+}
+
+fn answering(scenario: &Scenario) -> Vec<String> {
+    let applications = scenario.demand.applications.iter();
+    applications.filter(|application| application.answer).map(|application| application.name.clone()).collect()
 }
 
 fn trace_digest(scenario: &Scenario) -> Option<u64> {

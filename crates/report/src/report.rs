@@ -40,6 +40,9 @@ pub struct Meta {
     /// What came earlier does not count in latency and throughput.
     #[serde(rename = "warm_up_s", with = "crate::json::seconds")]
     pub warm_up: Seconds,
+    /// The applications that are to answer the sender.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answering: Vec<String>,
     /// The contenders in order.
     pub contenders: Vec<ContenderMeta>,
     /// What the scenario expected, and how it came out.
@@ -134,6 +137,13 @@ impl Report {
             }
         }
         names
+    }
+
+    /// True where answers are worth a word: an application, or any one for [`ALL`], is to answer or did.
+    pub fn answers(&self, application: &str) -> bool {
+        let about = |name: &str| application == ALL || name == application;
+        self.meta.answering.iter().any(|name| about(name))
+            || self.summary.iter().any(|row| row.replied > 0 && about(&row.application))
     }
 
     /// The summary row of a contender and application with its index in the file.

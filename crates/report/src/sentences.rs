@@ -114,6 +114,16 @@ impl Report {
             figure(draft, fate.name(), summary.fate(*fate));
             draft.say(&phrase(*fate, summary.fate(*fate)));
         }
+        if self.answers(&summary.application) {
+            draft.say("; the sender got ");
+            match summary.replied {
+                0 => draft.say("no answer"),
+                count => {
+                    draft.cite::<SummaryRow>(row, "replied", grouped(count));
+                    draft.say(if count == 1 { " answer" } else { " answers" });
+                }
+            }
+        }
         self.tell_consequences(draft, row, summary);
         let harmless = [Fate::Processed, Fate::InBacklog, Fate::NotWanted, Fate::NotSent];
         if others.iter().all(|fate| harmless.contains(fate)) {
@@ -255,5 +265,13 @@ mod tests {
         (row.redeliveries, row.duplicates, row.key_order_violations) = (0, 1, 0);
         report.faults.clear();
         insta::assert_snapshot!("sentences_of_loss", told(&report));
+
+        assert!(!told(&report).contains("answer"), "no application answers");
+        report.meta.answering = vec!["billing".into()];
+        report.summary[0].replied = 3_999;
+        let told = told(&report);
+        let line = |contender: &str| told.lines().find(|line| line.starts_with(contender)).expect("a sentence");
+        assert!(line("queue").contains("; the sender got 3,999 answers;"), "{told}");
+        assert!(line("log").contains("; the sender got no answer;"), "{told}");
     }
 }

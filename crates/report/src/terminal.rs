@@ -64,6 +64,9 @@ impl Report {
             }
             lines.push(line);
         }
+        if self.answers(application) {
+            lines.push(line("answered", values(&|row| grouped(row.replied))));
+        }
         let latency = |value: Option<crate::table::Millis>| value.map_or("–".into(), |ms| human_millis(ms.0));
         let tenths = |thousandths: u64| (thousandths + 50) / 100;
         let rate = |thousandths| format!("{}.{}/s", grouped(tenths(thousandths) / 10), tenths(thousandths) % 10);
