@@ -1,10 +1,12 @@
 //! Lays out a chart: axes, shading, curves, marks, direct labels. Sizes are in logical pixels.
 
+use std::collections::BTreeMap;
+
 use crate::lettering::{self, Weight};
 use crate::number::{self, Tick};
-use crate::palette::Palette;
+use crate::palette::{Look, Palette, TONES};
 use crate::scene::{Anchor, Scene, Style};
-use crate::spec::{Chart, Draw, Inset, MAX_POINTS, Scale, Series};
+use crate::spec::{Chart, Draw, Inset, MAX_MARKS, Scale, Series};
 
 /// A rectangle on the page.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +22,7 @@ impl Area {
         self.x + self.width
     }
 
-    fn bottom(self) -> f64 {
+    pub fn bottom(self) -> f64 {
         self.y + self.height
     }
 }
@@ -65,56 +67,77 @@ pub(crate) fn shared_ranges(charts: &[Chart]) -> ((f64, f64), (f64, f64)) {
     let points = || charts.iter().flat_map(|chart| &chart.series).flat_map(|series| &series.points);
     let bands = || charts.iter().flat_map(|chart| &chart.series).flat_map(|series| &series.band);
     let x = number::range(&first.x, points().map(|p| p.0).chain(bands().map(|b| b.0)), 8);
-    // Marks of a scatter need a little air above; curves may touch the edge.
-    let air = |series: &Series| if series.draw == Draw::Points { 1.04 } else { 1.0 };
+    // Marks and curves keep a little distance from the upper edge, and more where the names of faults stand there.
+    let air = if charts.iter().any(|chart| !chart.spans.is_empty()) { 1.1 } else { 1.03 };
     let all = || charts.iter().flat_map(|chart| &chart.series);
-    let heights = all().flat_map(|series| series.points.iter().flat_map(move |p| [p.1, p.1 * air(series)]));
+    let heights = all().flat_map(|series| series.points.iter().flat_map(move |p| [p.1, p.1 * air]));
     let y = number::range(&first.y, heights.chain(bands().flat_map(|b| [b.1, b.2])), 6);
     (x, y)
 }
 
-/// Draws one panel. `labels` asks for names at the ends of the curves.
+/// How much room the letters of a panel take.
+const HEADING: f64 = 28.0;
+const ABOVE: f64 = 12.0;
+const EDGE: f64 = 18.0;
+
+/// The axes of a panel, below a strip of `top` pixels and with `ends` pixels to the right of them.
+fn framed(chart: &Chart, area: Area, ranges: ((f64, f64), (f64, f64)), (top, ends): (f64, f64)) -> Frame {
+    let left = widest(&y_ticks(chart, area, ranges)) + 12.0 + 26.0;
+    let height = area.height - top - 50.0;
+    let area = Area { x: area.x + left, y: area.y + top, width: area.width - left - ends, height };
+    Frame { area, x: (ranges.0, chart.x.scale), y: (ranges.1, chart.y.scale) }
+}
+
+fn y_ticks(chart: &Chart, area: Area, ranges: ((f64, f64), (f64, f64))) -> Vec<Tick> {
+    number::ticks(&chart.y, ranges.1, (area.height / 70.0).clamp(3.0, 6.0) as usize)
+}
+
+fn widest(ticks: &[Tick]) -> f64 {
+    ticks.iter().map(|tick| lettering::width(&tick.label, TICK, Weight::Regular)).fold(0.0, f64::max)
+}
+
+fn heading(chart: &Chart) -> f64 {
+    if chart.heading.is_empty() { 0.0 } else { HEADING }
+}
+
+/// True where the inset of a panel of this size would hide data in every corner and has to stand above the axes.
+pub(crate) fn inset_above(chart: &Chart, (width, height): (f64, f64), ranges: ((f64, f64), (f64, f64))) -> bool {
+    let area = Area { x: 0.0, y: 0.0, width, height };
+    let frame = framed(chart, area, ranges, (heading(chart), EDGE));
+    chart.inset.as_ref().is_some_and(|table| {
+        let size = inset_size(table, frame.area.width);
+        empty_corner(chart, frame, size).is_none()
+    })
+}
+
+/// Draws one panel. `labels` asks for names at the ends of the curves, `above` for the inset above the axes, where
+/// it stands in every panel if it does in one.
 pub(crate) fn draw(
     scene: &mut Scene,
     palette: &Palette,
     chart: &Chart,
     area: Area,
     ranges: ((f64, f64), (f64, f64)),
-    labels: bool,
+    (labels, above): (bool, bool),
 ) {
-    let heading = if chart.heading.is_empty() { 0.0 } else { 28.0 };
-    let y_ticks = number::ticks(&chart.y, ranges.1, (area.height / 70.0).clamp(3.0, 6.0) as usize);
-    let widest = |ticks: &[Tick]| {
-        ticks.iter().map(|tick| lettering::width(&tick.label, TICK, Weight::Regular)).fold(0.0, f64::max)
-    };
-    let left = widest(&y_ticks) + 12.0 + 26.0;
+    let y_ticks = y_ticks(chart, area, ranges);
     // An inset names the curves already, and there it can be done without crowding.
     let labels = labels && chart.inset.is_none();
-    let ends = if labels { end_label_width(chart) } else { 18.0 };
-    let framed = |top: f64| Frame {
-        area: Area {
-            x: area.x + left,
-            y: area.y + top,
-            width: area.width - left - ends,
-            height: area.height - top - 50.0,
-        },
-        x: (ranges.0, chart.x.scale),
-        y: (ranges.1, chart.y.scale),
-    };
-    // Where every corner of a small panel holds data, the inset stands above the axes instead.
-    let (frame, corner) = match &chart.inset {
-        None => (framed(heading), None),
-        Some(table) => match empty_corner(chart, framed(heading), inset_size(table)) {
-            Some(corner) => (framed(heading), Some(corner)),
-            None => {
-                let frame = framed(heading + inset_size(table).1 + 12.0);
-                (frame, Some((frame.area.x, area.y + heading)))
-            }
-        },
+    let ends = if labels { end_label_width(chart, area.width) } else { EDGE };
+    let frame = framed(chart, area, ranges, (heading(chart), ends));
+    let size = chart.inset.as_ref().map(|table| inset_size(table, frame.area.width));
+    let (frame, corner) = match size {
+        Some(size) if above => {
+            let frame = framed(chart, area, ranges, (heading(chart) + size.1 + ABOVE, ends));
+            (frame, Some((frame.area.x, area.y + heading(chart))))
+        }
+        Some(size) => (frame, empty_corner(chart, frame, size)),
+        None => (frame, None),
     };
     let inner = frame.area;
     if !chart.heading.is_empty() {
-        scene.text(inner.x, area.y + 16.0, chart.heading.clone(), Style::new(16.0, palette.text).bold());
+        let heading = lettering::fitted(&chart.heading, 16.0, Weight::Bold, inner.width);
+        scene.text(inner.x, area.y + 16.0, heading, Style::new(16.0, palette.text).bold());
     }
     scene.rect(inner.x, inner.y, inner.width, inner.height, palette.panel);
     spans(scene, palette, chart, frame);
@@ -138,10 +161,10 @@ pub(crate) fn draw(
     }
     span_labels(scene, palette, chart, frame);
     if labels {
-        end_labels(scene, palette, chart, frame);
+        end_labels(scene, palette, chart, frame, ends);
     }
     if let (Some(table), Some(corner)) = (&chart.inset, corner) {
-        inset(scene, palette, table, corner);
+        inset(scene, palette, table, corner, inner.width);
     }
 }
 
@@ -160,26 +183,41 @@ fn spans(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame) {
 
 /// What the shaded stretches are, above the curves so that none runs through the words.
 fn span_labels(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame) {
+    const ROW: f64 = 19.0;
     let area = frame.area;
     let mut rows: Vec<f64> = Vec::new();
     for span in &chart.spans {
         let from = frame.x(span.from);
-        // A label that would run out of the panel moves left, but not far: then it is cut.
+        // A label that would run out of the panel moves left, but not far: then it is broken, and cut at last.
         let room = (area.right() - from).max(area.width * 0.45) - 14.0;
-        let label = lettering::fitted(&span.label, TICK, Weight::Regular, room);
-        let width = lettering::width(&label, TICK, Weight::Regular) + 12.0;
+        let lines = broken(&span.label, room);
+        let widest = lines.iter().map(|line| lettering::width(line, TICK, Weight::Regular)).fold(0.0, f64::max);
+        let width = widest + 12.0;
         let x = from.min(area.right() - width).max(area.x);
-        // One that would run into an earlier one moves a row down.
-        let row = rows.iter().position(|end| *end <= x).unwrap_or(rows.len());
-        if row == rows.len() {
-            rows.push(0.0);
+        // One that would run into an earlier one moves down until all its lines are free.
+        let free = |row: usize| (row..row + lines.len()).all(|row| rows.get(row).is_none_or(|end| *end <= x));
+        let row = (0..).find(|row| free(*row)).expect("below all labels there is room");
+        rows.resize(rows.len().max(row + lines.len()), f64::NEG_INFINITY);
+        for (index, line) in lines.into_iter().enumerate() {
+            rows[row + index] = x + width + 8.0;
+            let y = area.y + 18.0 + ROW * (row + index) as f64;
+            if y < area.bottom() - 10.0 {
+                scene.rect(x + 3.0, y - 14.0, width - 4.0, 18.0, palette.panel);
+                scene.text(x + 7.0, y, line, Style::new(TICK, palette.muted));
+            }
         }
-        rows[row] = x + width + 8.0;
-        let y = area.y + 18.0 + 19.0 * row as f64;
-        if y < area.bottom() - 10.0 {
-            scene.rect(x + 3.0, y - 14.0, width - 4.0, 18.0, palette.panel);
-            scene.text(x + 7.0, y, label, Style::new(TICK, palette.muted));
+    }
+}
+
+/// A label on one line, or on two where it is too long for one.
+fn broken(label: &str, room: f64) -> Vec<String> {
+    let fits = |text: &str| lettering::width(text, TICK, Weight::Regular) <= room;
+    let spaces = label.char_indices().filter(|(_, letter)| *letter == ' ').map(|(at, _)| at);
+    match spaces.take_while(|at| fits(&label[..*at])).last() {
+        Some(at) if !fits(label) => {
+            vec![label[..at].to_owned(), lettering::fitted(&label[at + 1..], TICK, Weight::Regular, room)]
         }
+        _ => vec![lettering::fitted(label, TICK, Weight::Regular, room)],
     }
 }
 
@@ -206,8 +244,7 @@ fn axes(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame, y_tic
     let name = |label: &str, unit: &str| format!("{label} ({unit})");
     let label = Style::new(LABEL, palette.muted).anchored(Anchor::Middle);
     scene.text(area.x + area.width / 2.0, area.bottom() + 42.0, name(&chart.x.label, &chart.x.unit), label);
-    let widest = y_ticks.iter().map(|tick| lettering::width(&tick.label, TICK, Weight::Regular)).fold(0.0, f64::max);
-    let x = area.x - widest - 22.0;
+    let x = area.x - widest(y_ticks) - 22.0;
     scene.text(x, area.y + area.height / 2.0, name(&chart.y.label, &chart.y.unit), label.upwards());
 }
 
@@ -224,7 +261,7 @@ fn guides(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame) {
 fn placed(series: &Series, frame: Frame) -> Vec<(f64, f64)> {
     let (from, until) = frame.x.0;
     match series.draw {
-        Draw::Points => series.points.iter().take(MAX_POINTS).map(|point| frame.point(*point)).collect(),
+        Draw::Points => series.points.iter().map(|point| frame.point(*point)).collect(),
         _ => {
             let thin = series.thinned(from, until, frame.area.width as usize);
             thin.into_iter().map(|point| frame.point(point)).collect()
@@ -237,7 +274,7 @@ fn curve(scene: &mut Scene, palette: &Palette, series: &Series, frame: Frame, wi
     if !series.band.is_empty() {
         let upper = series.band.iter().map(|(x, _, high)| frame.point((*x, *high)));
         let lower = series.band.iter().rev().map(|(x, low, _)| frame.point((*x, *low)));
-        scene.polygon(upper.chain(lower).collect(), palette.panel.mixed(colour, 22));
+        scene.polygon(upper.chain(lower).collect(), palette.tone(series.look, 0));
     }
     let points = placed(series, frame);
     match series.draw {
@@ -257,6 +294,25 @@ fn curve(scene: &mut Scene, palette: &Palette, series: &Series, frame: Frame, wi
     }
 }
 
+/// A field of cells, each as strong as it has points, where thousands of marks would only cover each other.
+fn cells(scene: &mut Scene, palette: &Palette, look: Look, points: &[(f64, f64)], area: Area) {
+    const CELL: f64 = 9.0;
+    let mut counts: BTreeMap<(u32, u32), u32> = BTreeMap::new();
+    for (x, y) in points {
+        let cell = (((x - area.x) / CELL) as u32, ((area.bottom() - y) / CELL) as u32);
+        *counts.entry(cell).or_default() += 1;
+    }
+    let most = counts.values().copied().max().unwrap_or(1);
+    for ((column, row), count) in counts {
+        // By the logarithm, so that a single message stays visible beside a cell of a thousand.
+        let share = libm::log(f64::from(1 + count)) / libm::log(f64::from(1 + most));
+        let (x, y) = (area.x + f64::from(column) * CELL, area.bottom() - f64::from(row + 1) * CELL);
+        let (width, top) = (CELL.min(area.right() - x), y.max(area.y));
+        let step = (share * (TONES.len() - 1) as f64 + 0.5) as usize;
+        scene.rect(x, top, width, y + CELL - top, palette.tone(look, step));
+    }
+}
+
 /// Every point of a scatter; of a curve a few, at other places for each series so that equal curves do not hide
 /// each other's.
 fn marks(scene: &mut Scene, palette: &Palette, series: &Series, frame: Frame, (index, count): (usize, usize)) {
@@ -267,6 +323,7 @@ fn marks(scene: &mut Scene, palette: &Palette, series: &Series, frame: Frame, (i
     let mut next = frame.area.x + spacing * (index as f64 + 0.5) / count as f64;
     match series.draw {
         Draw::Theory => {}
+        Draw::Points if points.len() > MAX_MARKS => cells(scene, palette, series.look, &points, frame.area),
         Draw::Points => {
             let radius = match points.len() {
                 0..200 => 4.0,
@@ -288,14 +345,18 @@ fn marks(scene: &mut Scene, palette: &Palette, series: &Series, frame: Frame, (i
     }
 }
 
-fn end_label_width(chart: &Chart) -> f64 {
+/// Names at the ends of curves take at most this share of a panel, and are cut there.
+const END_SHARE: f64 = 0.24;
+
+fn end_label_width(chart: &Chart, width: f64) -> f64 {
     let names = chart.series.iter().filter(|series| series.draw != Draw::Points && !series.points.is_empty());
     // A tenth more than measured: readers of the SVG may have a wider font.
-    names.map(|series| lettering::width(&series.name, LABEL, Weight::Bold) * 1.1 + 30.0).fold(18.0, f64::max)
+    let widths = names.map(|series| lettering::width(&series.name, LABEL, Weight::Bold) * 1.1 + 30.0);
+    widths.fold(EDGE, f64::max).min(width * END_SHARE)
 }
 
 /// Names at the right ends of the curves, pushed apart where they would overlap.
-fn end_labels(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame) {
+fn end_labels(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame, width: f64) {
     const PITCH: f64 = 20.0;
     let mut labels: Vec<(f64, &Series)> = chart
         .series
@@ -315,7 +376,8 @@ fn end_labels(scene: &mut Scene, palette: &Palette, chart: &Chart, frame: Frame)
         } else {
             scene.mark(look.mark, (x, y), MARK, palette.of(look), look.variant.then_some(palette.background));
         }
-        scene.text(x + 11.0, y + 0.34 * LABEL, series.name.clone(), Style::new(LABEL, palette.text).bold());
+        let name = lettering::fitted(&series.name, LABEL, Weight::Bold, (width - 29.0) / 1.1);
+        scene.text(x + 11.0, y + 0.34 * LABEL, name, Style::new(LABEL, palette.text).bold());
     }
 }
 
@@ -342,22 +404,32 @@ fn spread(wanted: &[f64], pitch: f64, low: f64, high: f64) -> Vec<f64> {
 
 const INSET_ROW: f64 = 24.0;
 
-fn inset_columns(table: &Inset) -> Vec<f64> {
+/// Around the columns of an inset: its mark and margins.
+const INSET_EDGE: f64 = 40.0;
+
+/// The widths of an inset's columns; the names give way where the panel has no more room.
+fn inset_columns(table: &Inset, room: f64) -> Vec<f64> {
     let width = |text: &String| lettering::width(text, TICK, Weight::Bold) * 1.08;
     let column = |i: usize| {
         let cells = table.rows.iter().filter_map(|(_, cells)| cells.get(i));
         cells.chain(table.head.get(i)).map(width).fold(0.0, f64::max) + 22.0
     };
-    (0..table.head.len()).map(column).collect()
+    let mut widths: Vec<f64> = (0..table.head.len()).map(column).collect();
+    let figures: f64 = widths.iter().skip(1).sum();
+    if let Some(names) = widths.first_mut() {
+        *names = names.min((room - INSET_EDGE - figures).max(30.0));
+    }
+    widths
 }
 
-fn inset_size(table: &Inset) -> (f64, f64) {
-    (inset_columns(table).iter().sum::<f64>() + 40.0, INSET_ROW * (table.rows.len() + 1) as f64 + 14.0)
+fn inset_size(table: &Inset, room: f64) -> (f64, f64) {
+    let width = inset_columns(table, room).iter().sum::<f64>() + INSET_EDGE;
+    (width, INSET_ROW * (table.rows.len() + 1) as f64 + 14.0)
 }
 
-fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, (x, y): (f64, f64)) {
-    let widths = inset_columns(table);
-    let (width, height) = inset_size(table);
+fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, (x, y): (f64, f64), room: f64) {
+    let widths = inset_columns(table, room);
+    let (width, height) = inset_size(table, room);
     scene.rect(x - 1.0, y - 1.0, width + 2.0, height + 2.0, palette.grid);
     scene.rect(x, y, width, height, palette.panel);
     let mut line = |row: usize, cells: &[String], style: Style| {
@@ -366,7 +438,13 @@ fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, (x, y): (f64, f64)
         for (index, (cell, width)) in cells.iter().zip(&widths).enumerate() {
             right += width;
             let (x, anchor) = if index == 0 { (x + 28.0, Anchor::Start) } else { (right, Anchor::End) };
-            scene.text(x, baseline, cell.clone(), style.anchored(anchor));
+            // A name of which only a letter or two would fit is left to its mark.
+            let cell = match index {
+                0 if *width < 70.0 => String::new(),
+                0 => lettering::fitted(cell, TICK, style.weight, width - 12.0),
+                _ => cell.clone(),
+            };
+            scene.text(x, baseline, cell, style.anchored(anchor));
         }
     };
     line(0, &table.head, Style::new(TICK, palette.muted));
@@ -399,7 +477,8 @@ pub(crate) fn legend(scene: &mut Scene, palette: &Palette, series: &[&Series], a
     const ROW: f64 = 26.0;
     let (mut x, mut y) = at;
     for series in series {
-        let length = 44.0 + lettering::width(&series.name, 15.0, Weight::Regular) * 1.1 + 26.0;
+        let name = lettering::fitted(&series.name, 15.0, Weight::Regular, 260.0);
+        let length = 44.0 + lettering::width(&name, 15.0, Weight::Regular) * 1.1 + 26.0;
         if x + length > at.0 + width && x > at.0 {
             (x, y) = (at.0, y + ROW);
         }
@@ -414,7 +493,7 @@ pub(crate) fn legend(scene: &mut Scene, palette: &Palette, series: &[&Series], a
             let open = series.look.variant.then_some(palette.background);
             scene.mark(series.look.mark, (x + 17.0, middle), MARK, colour, open);
         }
-        scene.text(x + 44.0, middle + 5.0, series.name.clone(), Style::new(15.0, palette.text));
+        scene.text(x + 44.0, middle + 5.0, name, Style::new(15.0, palette.text));
         x += length;
     }
     y + ROW - at.1

@@ -69,4 +69,6 @@ pub use palette::{Look, Mark, Palette, Rgb, Theme, looks};
 pub use render::Options;
 pub use report::{ContenderMeta, Expectation, Meta, Report};
 pub use sentences::{Part, Sentence};
-pub use spec::{Axis, Body, Chart, Draw, Guide, Inset, MAX_POINTS, Matrix, MatrixRow, PlotSpec, Scale, Series, Span};
+pub use spec::{
+    Axis, Body, Chart, Draw, Guide, Inset, MAX_MARKS, MAX_POINTS, Matrix, MatrixRow, PlotSpec, Scale, Series, Span,
+};

@@ -8,6 +8,7 @@ use crate::render::Options;
 use crate::report::Report;
 use crate::scene::Scene;
 use crate::sentences::Part;
+use crate::spec::PlotSpec;
 use crate::table::{Cell, Row};
 
 /// Writing into a string does not fail; this spares an `expect` a line.
@@ -34,10 +35,13 @@ impl Report {
         put!(page, "<header>\n<p class=\"kicker\">brokerlab · {}</p>\n<h1>{title}</h1>\n", escape(&self.meta.name));
         put!(page, "<p class=\"question\">{}</p>\n</header>\n<main>\n", escape(&self.meta.question));
         self.what_happened(&mut page);
+        // The picture that decides stands where the eye still is; the others follow the figures.
+        let plots = self.plots();
+        pictures(&mut page, "The picture that decides", &plots[..1]);
         self.expectations(&mut page);
         self.explanation(&mut page);
         self.comparison_table(&mut page);
-        self.pictures(&mut page);
+        pictures(&mut page, "More pictures", &plots[1..]);
         self.fault_table(&mut page);
         self.verdict_table(&mut page);
         self.reproduction(&mut page);
@@ -120,13 +124,6 @@ impl Report {
         put!(page, "</table></div>\n");
     }
 
-    fn pictures(&self, page: &mut String) {
-        put!(page, "<h2>In pictures</h2>\n");
-        for plot in self.plots() {
-            put!(page, "<figure id=\"{}\">{}</figure>\n", plot.name, themed(&plot.svg(&Options::default())));
-        }
-    }
-
     fn fault_table(&self, page: &mut String) {
         if self.faults.is_empty() {
             return;
@@ -198,6 +195,13 @@ impl Report {
     }
 }
 
+fn pictures(page: &mut String, heading: &str, plots: &[PlotSpec]) {
+    put!(page, "<h2>{heading}</h2>\n");
+    for plot in plots {
+        put!(page, "<figure id=\"{}\">{}</figure>\n", plot.name, themed(&plot.svg(&Options::default())));
+    }
+}
+
 /// The style sheet's variables, for both themes.
 fn colours() -> String {
     let variables = |theme, bad| {
@@ -211,12 +215,14 @@ fn colours() -> String {
 
 /// A picture drawn in the light theme whose colours become variables, so that one picture serves both themes.
 fn themed(svg: &str) -> String {
-    let mut roles = Palette::new(Theme::Light, false).roles();
+    let palette = Palette::new(Theme::Light, false);
+    let mut roles = palette.roles();
     // Where two roles share a colour the first one serves; all others are replaced by themselves.
     roles.dedup_by_key(|role| role.1);
-    roles.into_iter().fold(svg.to_owned(), |svg, (name, colour)| {
-        svg.replace(&format!("\"{}\"", colour.hex()), &format!("\"var(--{name})\""))
-    })
+    let roles = roles.into_iter().map(|(name, colour)| (format!("var(--{name})"), colour));
+    roles
+        .chain(palette.tones())
+        .fold(svg.to_owned(), |svg, (css, colour)| svg.replace(&format!("\"{}\"", colour.hex()), &format!("\"{css}\"")))
 }
 
 /// A contender's mark as a small picture beside its name.

@@ -89,7 +89,10 @@ pub fn looks(models: &[Model]) -> Vec<Look> {
             1 => Look { hue, mark: MARKS[usize::from(hue)], variant: true },
             _ => {
                 // Past six hues they repeat as variants: more contenders than a plot can tell apart.
-                let free = (0..6).rev().find(|hue| !taken.contains(hue));
+                // Of the two hues that no model owns, brown is far from the queue's blue and indigo from the log's
+                // orange; the other one would look like the model's own second tone.
+                let order = if *model == Model::Log { [4, 5, 3, 2, 1, 0] } else { [5, 4, 3, 2, 1, 0] };
+                let free = order.into_iter().find(|hue| !taken.contains(hue));
                 let hue = free.unwrap_or((index % 6) as u8);
                 taken.push(hue);
                 Look { hue, mark: MARKS[usize::from(hue)], variant: free.is_none() }
@@ -99,6 +102,9 @@ pub fn looks(models: &[Model]) -> Vec<Look> {
     }
     result
 }
+
+/// How many per cent of a contender's colour its tones hold; the rest is the panel's.
+pub(crate) const TONES: [u32; 6] = [22, 38, 54, 70, 85, 100];
 
 /// Every colour of a plot by its role.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -138,6 +144,11 @@ const DARK: [Rgb; 6] = [
     Rgb(0xF0, 0xE8, 0x90),
 ];
 
+const LIGHT_GREYS: [u8; 6] = [0x00, 0x86, 0x50, 0x36, 0x6B, 0x1A];
+const LIGHT_VARIANT_GREYS: [u8; 6] = [0x43, 0x5D, 0x28, 0x78, 0x0D, 0x74];
+const DARK_GREYS: [u8; 6] = [0xFF, 0x7C, 0xB0, 0xCA, 0x96, 0xE4];
+const DARK_VARIANT_GREYS: [u8; 6] = [0xBD, 0xA3, 0xD7, 0x89, 0xF2, 0x90];
+
 impl Palette {
     /// The colours of a theme, or their greys.
     pub fn new(theme: Theme, greyscale: bool) -> Palette {
@@ -165,7 +176,7 @@ impl Palette {
                 variants: DARK.map(|hue| hue.mixed(Rgb(255, 255, 255), 45)),
             },
         };
-        if greyscale { palette.greyed() } else { palette }
+        if greyscale { palette.greyed(theme) } else { palette }
     }
 
     /// The colour of a look.
@@ -192,7 +203,31 @@ impl Palette {
         roles
     }
 
-    fn greyed(self) -> Palette {
+    /// A lighter tone of a look on the panel: the first of [`TONES`] for bands, all of them for cells.
+    pub(crate) fn tone(&self, look: Look, step: usize) -> Rgb {
+        self.panel.mixed(self.of(look), TONES[step])
+    }
+
+    /// Every tone with how a style sheet mixes it.
+    pub(crate) fn tones(&self) -> Vec<(String, Rgb)> {
+        let hues = (0..6).flat_map(|hue| [("hue", hue, self.hues[hue]), ("variant", hue, self.variants[hue])]);
+        let tones = hues.flat_map(|(name, hue, colour)| {
+            TONES.iter().filter(|share| **share < 100).map(move |share| {
+                let mix = format!("color-mix(in srgb,var(--{name}-{hue}) {share}%,var(--panel))");
+                (mix, self.panel.mixed(colour, *share))
+            })
+        });
+        tones.collect()
+    }
+
+    /// Grounds and text by their brightness; contenders by ramps of their own, because bright colours that differ in
+    /// hue, such as the queue's and the log's, have nearly the same grey.
+    fn greyed(self, theme: Theme) -> Palette {
+        let (hues, variants) = match theme {
+            Theme::Light => (LIGHT_GREYS, LIGHT_VARIANT_GREYS),
+            Theme::Dark => (DARK_GREYS, DARK_VARIANT_GREYS),
+        };
+        let grey = |value| Rgb(value, value, value);
         Palette {
             background: self.background.grey(),
             panel: self.panel.grey(),
@@ -201,8 +236,8 @@ impl Palette {
             grid: self.grid.grey(),
             span: self.span.grey(),
             theory: self.theory.grey(),
-            hues: self.hues.map(Rgb::grey),
-            variants: self.variants.map(Rgb::grey),
+            hues: hues.map(grey),
+            variants: variants.map(grey),
         }
     }
 }
@@ -257,8 +292,9 @@ mod tests {
 
     #[test]
     fn marks_and_text_stand_out_from_every_ground() {
-        for theme in [Theme::Light, Theme::Dark] {
-            let palette = Palette::new(theme, false);
+        let looks = [(Theme::Light, false), (Theme::Dark, false), (Theme::Light, true), (Theme::Dark, true)];
+        for (theme, greyscale) in looks {
+            let palette = Palette::new(theme, greyscale);
             for ground in [palette.background, palette.panel, palette.span] {
                 for colour in palette.hues.iter().chain(&palette.variants) {
                     assert!(contrast(*colour, ground) >= 3.0, "{theme:?} {} on {}", colour.hex(), ground.hex());
@@ -286,6 +322,18 @@ mod tests {
     }
 
     #[test]
+    fn models_differ_in_grey_too() {
+        for theme in [Theme::Light, Theme::Dark] {
+            let palette = Palette::new(theme, true);
+            for (i, a) in palette.hues.iter().enumerate() {
+                assert!(palette.hues[i + 1..].iter().all(|b| a.0.abs_diff(b.0) >= 24), "{theme:?}: {}", a.hex());
+                assert!(a.0.abs_diff(palette.variants[i].0) >= 12, "{theme:?}: {} and its variant", a.hex());
+            }
+            assert!(palette.hues[0].0.abs_diff(palette.hues[1].0) >= 120, "queue and log are told apart at a glance");
+        }
+    }
+
+    #[test]
     fn two_variants_of_a_model_share_a_hue_and_a_third_takes_a_free_one() {
         let looks = looks(&[Model::Queue, Model::Log, Model::Queue, Model::Queue]);
         assert_eq!((looks[0].hue, looks[2].hue), (0, 0));
@@ -294,5 +342,17 @@ mod tests {
         assert!(![0, 1].contains(&looks[3].hue));
         let distinct: std::collections::BTreeSet<_> = looks.iter().map(|look| (look.hue, look.variant)).collect();
         assert_eq!(distinct.len(), 4);
+    }
+
+    #[test]
+    fn three_contenders_of_one_model_differ_for_every_kind_of_sight() {
+        for (model, theme) in Model::ALL.into_iter().flat_map(|model| [(model, Theme::Light), (model, Theme::Dark)]) {
+            let colours = looks(&[model; 3]).into_iter().map(|look| Palette::new(theme, false).of(look));
+            let colours: Vec<Rgb> = colours.collect();
+            for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+                let apart = distance(colours[a], colours[b]);
+                assert!(apart >= 14.0, "{model:?} {theme:?}: {} and {}", colours[a].hex(), colours[b].hex());
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use crate::columns::{ALL, SummaryRow, TimeseriesRow};
 use crate::number::{decimal, grouped};
 use crate::palette::{Look, looks};
 use crate::report::Report;
-use crate::spec::{Axis, Body, Chart, Draw, Guide, Inset, Matrix, MatrixRow, PlotSpec, Scale, Series, Span};
+use crate::spec::{Axis, Body, Chart, Draw, Guide, Inset, MAX_MARKS, Matrix, MatrixRow, PlotSpec, Scale, Series, Span};
 use crate::table::Thousandths;
 use crate::words::{bytes, bytes_unit, human_millis, share_of};
 
@@ -83,7 +83,8 @@ impl Report {
             .collect()
     }
 
-    /// `most` of each contender in words, the largest first; from least to most where there are many.
+    /// A figure of each contender in words, the largest first, those that show the same together; from most to least
+    /// where there are many.
     fn compared<T: Ord + Copy>(
         &self,
         value: impl Fn(&SummaryRow) -> Option<T>,
@@ -92,24 +93,39 @@ impl Report {
         let totals = self.summary.iter().filter(|row| row.application == ALL);
         let mut found: Vec<(T, &str)> = totals.filter_map(|row| Some((value(row)?, row.contender.as_str()))).collect();
         found.sort_by_key(|(value, _)| core::cmp::Reverse(*value));
-        let part = |(value, name): &(T, &str)| format!("{} on {name}", show(*value));
-        match found.as_slice() {
+        let shown: Vec<(String, &str)> = found.into_iter().map(|(value, name)| (show(value), name)).collect();
+        let groups: Vec<&[(String, &str)]> = shown.chunk_by(|a, b| a.0 == b.0).collect();
+        let part = |group: &&[(String, &str)]| {
+            let names: Vec<&str> = group.iter().map(|(_, name)| *name).collect();
+            // Three on both would leave open whether it is three or six.
+            let each = names.len() > 1 && group[0].0.starts_with(|letter: char| letter.is_ascii_digit());
+            format!("{}{} on {}", group[0].0, if each { " each" } else { "" }, listed(&names))
+        };
+        match groups.as_slice() {
             [] => None,
-            [first, middle @ .., last] if found.len() > 3 => {
-                Some(format!("{}, {} ({} between)", part(first), part(last), middle.len()))
+            [all] if all.len() > 1 && all.len() == self.meta.contenders.len() => {
+                Some(format!("{} everywhere", all[0].0))
+            }
+            [first, .., last] if groups.len() > 3 || (groups.len() == 3 && shown.len() > 4) => {
+                let between = shown.len() - first.len() - last.len();
+                Some(format!("{}, {} ({between} between)", part(first), part(last)))
             }
             few => Some(few.iter().map(part).collect::<Vec<_>>().join(", ")),
         }
     }
 
     fn backlog(&self) -> PlotSpec {
+        // The title's figure belongs into the picture, though between two samples of the curve it may not show.
+        let each = self.summary.iter().filter(|row| row.application != ALL);
+        let range = Some(messages_range(each.map(|row| row.backlog_max).max().unwrap_or(0)));
         let charts = self.panels().into_iter().map(|(application, heading)| {
             let points = |name: &str| {
                 // A level stands at the end of its bin.
                 let row = |row: &TimeseriesRow| (row.time_s.value() + row.length_s.value(), row.backlog as f64);
                 self.rows(name, application).map(row).collect()
             };
-            self.time_chart(&heading, linear("backlog", "messages"), self.series(Draw::Line, points))
+            let y = Axis { range, ..linear("backlog", "messages") };
+            self.time_chart(&heading, y, self.series(Draw::Line, points))
         });
         let most = self.compared(|row| Some(row.backlog_max), grouped);
         PlotSpec {
@@ -180,6 +196,9 @@ impl Report {
 
     fn latency(&self) -> PlotSpec {
         let panels = self.panels();
+        let process = self.latency.iter().filter(|row| row.stage == Stage::Process.name());
+        let slowest = process.map(|row| row.latency_ms.0).max().unwrap_or(0);
+        let (unit, size) = if slowest >= 10_000_000_000 { ("s", 1_000.0) } else { ("ms", 1.0) };
         let charts = panels.iter().map(|(application, heading)| {
             let points = |name: &str| -> Vec<(f64, f64)> {
                 let rows = self.latency.iter().filter(|row| {
@@ -189,18 +208,18 @@ impl Report {
                         // The quickest per cent would stretch the axis and tells nothing.
                         && row.share.0 >= 10_000
                 });
-                rows.map(|row| (row.latency_ms.value(), row.share.value())).collect()
+                rows.map(|row| (row.latency_ms.value() / size, row.share.value())).collect()
             };
             let series = self.series(Draw::Line, points);
             let inset = (panels.len() <= 4).then(|| self.percentiles(application));
-            latency_chart(heading, series, inset)
+            latency_chart(heading, unit, series, inset)
         });
         let mut charts: Vec<Chart> = charts.collect();
         share_scale(&mut charts);
         let slow = self.compared(|row| row.latency_ms_p99, |latency| human_millis(latency.0));
         PlotSpec {
             name: "latency".into(),
-            title: slow.map_or("Latency".into(), |slow| format!("99% are processed within {slow}")),
+            title: slow.map_or("Latency".into(), |slow| format!("99% are processed{} within {slow}", self.scope())),
             subtitle: "How long does it take from the intended send time until the work on a message is done?".into(),
             body: Body::Charts(charts),
             note: NOTE.into(),
@@ -219,35 +238,50 @@ impl Report {
 
     fn ordering(&self) -> PlotSpec {
         let furthest = self.ordering.iter().map(|row| row.behind).max().unwrap_or(0);
-        let scale = if furthest > 100 { Scale::Log } else { Scale::Linear };
-        let charts = self.contenders().take(MAX_PANELS).map(|(name, look)| {
-            let rows = self.ordering.iter().filter(|row| row.contender == name);
-            let points = rows.map(|row| (row.time_s.value(), row.behind as f64)).collect();
-            let y = Axis { label: "behind by".into(), unit: "messages".into(), scale, range: None };
-            let series = Series { name: name.into(), look, draw: Draw::Points, points, band: Vec::new() };
-            let count = self.summary_of(name, ALL).map_or(0, |(_, row)| row.key_order_violations);
-            let heading = match count {
-                0 => format!("{name}: none"),
-                _ => format!("{name}: {}", share_of(count, self.summary_of(name, ALL).map_or(0, |r| r.1.processed))),
-            };
-            let mut chart = self.time_chart(&heading, y, vec![series]);
-            chart.empty = "nothing was overtaken within its key".into();
-            chart
+        let (scale, range) =
+            if furthest > 100 { (Scale::Log, None) } else { (Scale::Linear, Some(messages_range(furthest))) };
+        let (mut most, mut cut) = (0, false);
+        let charts: Vec<Chart> = self
+            .contenders()
+            .take(MAX_PANELS)
+            .map(|(name, look)| {
+                let rows = self.ordering.iter().filter(|row| row.contender == name);
+                let points: Vec<(f64, f64)> = rows.map(|row| (row.time_s.value(), row.behind as f64)).collect();
+                let (count, processed) =
+                    self.summary_of(name, ALL).map_or((0, 0), |(_, row)| (row.key_order_violations, row.processed));
+                let drawn = points.len() as u64;
+                most = most.max(points.len());
+                cut |= drawn < count;
+                let heading = match count {
+                    0 => format!("{name}: none"),
+                    _ if drawn < count => format!("{name}: {} ({} drawn)", grouped(count), grouped(drawn)),
+                    _ => format!("{name}: {}", share_of(count, processed)),
+                };
+                let y = Axis { label: "behind by".into(), unit: "messages".into(), scale, range };
+                let series = Series { name: name.into(), look, draw: Draw::Points, points, band: Vec::new() };
+                let mut chart = self.time_chart(&heading, y, vec![series]);
+                chart.empty = "nothing was overtaken within its key".into();
+                chart
+            })
+            .collect();
+        let count = self.compared(|row| Some(row.key_order_violations), |count| grouped_or(count, "none"));
+        let any = self.summary.iter().any(|row| row.key_order_violations > 0);
+        let mut subtitle = String::from(if most > MAX_MARKS {
+            "The stronger a cell, the more messages were processed after a later one of their key; how far behind?"
+        } else {
+            "Each mark is a message that was processed after a later one of its key; how far behind did it come?"
         });
-        let count = self.compared(
-            |row| Some(row.key_order_violations),
-            |count| match count {
-                0 => "none".to_owned(),
-                _ => grouped(count),
-            },
-        );
+        if cut {
+            subtitle.push_str(" Only the first of each application are kept and drawn.");
+        }
         PlotSpec {
             name: "ordering".into(),
-            title: count.map_or("Order".into(), |count| format!("Out of order within their key: {count}")),
-            subtitle: "Each mark is a message that was processed after a later one of its key; how far behind did it \
-                       come?"
-                .into(),
-            body: Body::Charts(charts.collect()),
+            title: match count {
+                Some(count) if any => format!("Out of order within their key: {count}"),
+                _ => "Nothing was overtaken within its key".into(),
+            },
+            subtitle,
+            body: Body::Charts(charts),
             note: NOTE.into(),
         }
     }
@@ -264,10 +298,13 @@ impl Report {
             .into_iter()
             .filter(|fate| *fate == Fate::Processed || rows.iter().any(|(row, _)| row.fate(*fate) > 0))
             .collect();
+        // Answers stand beside the fates where an application gives any.
+        let answers = self.answers(ALL);
+        let attributes = ["redelivered", "repeated"].into_iter().chain(answers.then_some("answered"));
         let matrix = Matrix {
             columns: fates.iter().map(|fate| fate.name().replace('_', " ")).collect(),
             total: "= offered".into(),
-            attributes: ["redelivered", "repeated"].map(String::from).into(),
+            attributes: attributes.map(String::from).collect(),
             rows: rows
                 .iter()
                 .map(|(row, look)| MatrixRow {
@@ -276,19 +313,16 @@ impl Report {
                     detail: row.application.clone(),
                     counts: fates.iter().map(|fate| row.fate(*fate)).collect(),
                     total: row.offered,
-                    attributes: vec![row.redeliveries, row.duplicates],
+                    attributes: [row.redeliveries, row.duplicates]
+                        .into_iter()
+                        .chain(answers.then_some(row.replied))
+                        .collect(),
                 })
                 .collect(),
         };
-        let processed = self.compared(
-            |row| Some((row.processed, row.offered)),
-            |(part, whole)| {
-                if part == whole { format!("all {}", grouped(whole)) } else { share_of(part, whole) }
-            },
-        );
         PlotSpec {
             name: "delivery".into(),
-            title: processed.map_or("The fate of every message".into(), |p| format!("Processed{}: {p}", self.scope())),
+            title: self.delivery_title(),
             subtitle: "What became of every message, for each application? The fates of a row sum to what was \
                        offered."
                 .into(),
@@ -296,6 +330,97 @@ impl Report {
             note: NOTE.into(),
         }
     }
+
+    /// What differs between the contenders: how much was processed, or where that is much the same what happened to
+    /// the few others; then repeats and answers.
+    fn delivery_title(&self) -> String {
+        let totals: Vec<&SummaryRow> = self.summary.iter().filter(|row| row.application == ALL).collect();
+        let differs = |value: &dyn Fn(&SummaryRow) -> u64| totals.windows(2).any(|p| value(p[0]) != value(p[1]));
+        let mut clauses: Vec<String> = Vec::new();
+        if differs(&|row| row.processed) {
+            let others = Fate::ALL.into_iter().filter(|fate| *fate != Fate::Processed);
+            let others: Vec<Fate> = others.filter(|fate| totals.iter().any(|row| row.fate(*fate) > 0)).collect();
+            let nearly_all = totals.iter().all(|row| row.processed * 100 >= row.offered * 95);
+            match others.as_slice() {
+                [only] if nearly_all => {
+                    clauses.extend(self.told(&fate_name(*only), |row| row.fate(*only), grouped_count))
+                }
+                _ => clauses.extend(self.told("Processed", |row| row.processed, all_or_share)),
+            }
+        }
+        let attributes: [(&str, Count, Shown); 3] = [
+            ("Repeated", |row| row.duplicates, grouped_count),
+            ("Answered", |row| row.replied, all_or_share),
+            ("Redelivered", |row| row.redeliveries, grouped_count),
+        ];
+        for (name, value, show) in attributes.into_iter().filter(|(_, value, _)| differs(value)) {
+            match clauses.first_mut() {
+                None => clauses.extend(self.told(name, value, show)),
+                // Further differences are added as long as the title stays readable, and only where there are any.
+                Some(_) if name == "Redelivered" => {}
+                Some(first) => {
+                    let few = totals.iter().filter(|row| value(row) > 0);
+                    let few: Vec<String> =
+                        few.map(|row| format!("{} on {}", grouped(value(row)), row.contender)).collect();
+                    let more = format!("; {}: {}", name.to_lowercase(), few.join(", "));
+                    if first.chars().count() + more.chars().count() <= 110 {
+                        first.push_str(&more);
+                    }
+                }
+            }
+        }
+        let same = || self.told("Processed", |row| row.processed, all_or_share);
+        clauses.into_iter().next().or_else(same).unwrap_or("The fate of every message".into())
+    }
+
+    fn told(&self, what: &str, value: impl Fn(&SummaryRow) -> u64, show: Shown) -> Option<String> {
+        let compared = self.compared(|row| Some((value(row), row.offered)), |(count, offered)| show(count, offered));
+        Some(format!("{what}{}: {}", self.scope(), compared?))
+    }
+}
+
+/// A count of a summary.
+type Count = fn(&SummaryRow) -> u64;
+/// A count in words, and what it is a part of.
+type Shown = fn(u64, u64) -> String;
+
+fn grouped_or(count: u64, none: &str) -> String {
+    if count == 0 { none.to_owned() } else { grouped(count) }
+}
+
+fn grouped_count(count: u64, _: u64) -> String {
+    grouped_or(count, "none")
+}
+
+fn all_or_share(part: u64, whole: u64) -> String {
+    match part {
+        0 => "none".to_owned(),
+        _ if part == whole => format!("all {}", grouped(whole)),
+        _ => share_of(part, whole),
+    }
+}
+
+/// `Dropped by policy`.
+fn fate_name(fate: Fate) -> String {
+    let name = fate.name().replace('_', " ");
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// `queue`, `queue and log`, `queue, fanout and log`, `queue and 3 others`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [first, rest @ ..] if rest.len() > 2 => format!("{first} and {} others", rest.len()),
+        [init @ .., last] if !init.is_empty() => format!("{} and {last}", init.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+/// The range of an axis of messages: there are no halves of them, so it never has fewer than four steps; and a
+/// little air above the largest.
+fn messages_range(most: u64) -> (f64, f64) {
+    let axis = linear("", "messages");
+    crate::number::range(&axis, [0.0, (most as f64 * 1.05).max(4.0)].into_iter(), 6)
 }
 
 fn linear(label: &str, unit: &str) -> Axis {
@@ -332,18 +457,18 @@ fn pooled<'a>(
 /// Panels that are compared have one scale: a logarithmic one where any of their latencies differ a hundredfold.
 fn share_scale(charts: &mut [Chart]) {
     let points = charts.iter().flat_map(|chart| &chart.series).flat_map(|series| &series.points);
-    let values = points.map(|point| point.0).filter(|ms| *ms > 0.0);
-    let (least, most) = values.fold((f64::INFINITY, 0.0), |(low, high), ms| (ms.min(low), ms.max(high)));
+    let values = points.map(|point| point.0).filter(|latency| *latency > 0.0);
+    let (least, most) = values.fold((f64::INFINITY, 0.0), |(low, high), value| (value.min(low), value.max(high)));
     if most > 100.0 * least {
         charts.iter_mut().for_each(|chart| chart.x.scale = Scale::Log);
     }
 }
 
-fn latency_chart(heading: &str, series: Vec<Series>, inset: Option<Inset>) -> Chart {
+fn latency_chart(heading: &str, unit: &str, series: Vec<Series>, inset: Option<Inset>) -> Chart {
     let guides = [(50.0, "p50"), (90.0, "p90"), (99.0, "p99")];
     Chart {
         heading: heading.to_owned(),
-        x: linear("latency", "ms"),
+        x: linear("latency", unit),
         y: Axis {
             label: "share of messages".into(),
             unit: "%".into(),
@@ -355,5 +480,82 @@ fn latency_chart(heading: &str, series: Vec<Series>, inset: Option<Inset>) -> Ch
         guides: guides.map(|(at, label)| Guide { at, label: label.into() }).into(),
         inset,
         empty: "nothing was processed".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    fn titled(report: &Report, name: &str) -> PlotSpec {
+        report.plots().into_iter().find(|plot| plot.name == name).expect("a plot of that name")
+    }
+
+    /// Three contenders that processed everything once.
+    fn calm() -> Report {
+        let mut report = samples::report(&["billing"]);
+        for row in &mut report.summary {
+            (row.processed, row.in_backlog) = (row.offered, 0);
+            (row.duplicates, row.redeliveries, row.key_order_violations) = (0, 0, 0);
+        }
+        report
+    }
+
+    fn with(report: &Report, contender: &str, change: impl Fn(&mut SummaryRow)) -> Report {
+        let mut report = report.clone();
+        report.summary.iter_mut().filter(|row| row.contender == contender).for_each(change);
+        report
+    }
+
+    #[test]
+    fn the_title_of_the_fates_names_what_differs() {
+        let delivery = |report: &Report| titled(report, "delivery").title;
+        let calm = calm();
+        assert_eq!(delivery(&calm), "Processed: all 4,832 everywhere");
+        let repeated = with(&calm, "log", |row| row.duplicates = 181);
+        assert_eq!(delivery(&repeated), "Repeated: 181 on log, none on queue and fanout");
+        let skipped = with(&repeated, "queue", |row| (row.processed, row.skipped) = (4_824, 8));
+        assert_eq!(delivery(&skipped), "Skipped: 8 on queue, none on fanout and log; repeated: 181 on log");
+        let lost = with(&calm, "queue", |row| (row.processed, row.lost) = (1_208, 3_624));
+        assert_eq!(delivery(&lost), "Processed: all 4,832 on fanout and log, 1,208 of 4,832 (25%) on queue");
+        let answered = with(&calm, "fanout", |row| row.replied = 4_832);
+        assert_eq!(delivery(&answered), "Answered: all 4,832 on fanout, none on queue and log");
+    }
+
+    #[test]
+    fn answers_have_a_column_where_there_are_any() {
+        let columns = |report: &Report| match titled(report, "delivery").body {
+            Body::Matrix(matrix) => matrix.attributes,
+            Body::Charts(_) => Vec::new(),
+        };
+        assert_eq!(columns(&calm()), ["redelivered", "repeated"]);
+        let mut asked = calm();
+        asked.meta.answering = vec!["billing".into()];
+        assert_eq!(columns(&asked), ["redelivered", "repeated", "answered"]);
+    }
+
+    #[test]
+    fn equal_figures_are_told_once_and_each() {
+        let report = with(&calm(), "log", |row| row.backlog_max = 700);
+        let report = with(&report, "queue", |row| row.backlog_max = 40);
+        let report = with(&report, "fanout", |row| row.backlog_max = 40);
+        assert_eq!(titled(&report, "backlog").title, "Most messages waiting: 700 on log, 40 each on queue and fanout");
+        assert_eq!(titled(&report, "ordering").title, "Nothing was overtaken within its key");
+    }
+
+    #[test]
+    fn a_crowd_out_of_order_becomes_cells_and_says_how_many_are_drawn() {
+        let mut report = samples::report(&["billing"]);
+        let row = report.ordering[0].clone();
+        report.ordering.extend(core::iter::repeat_n(row, 2 * MAX_MARKS));
+        let report = with(&report, "queue", |row| row.key_order_violations = 4_000);
+        let plot = titled(&report, "ordering");
+        assert!(plot.subtitle.starts_with("The stronger a cell"), "{}", plot.subtitle);
+        assert!(plot.subtitle.ends_with("Only the first of each application are kept and drawn."));
+        let svg = plot.svg(&crate::Options::default());
+        assert!(svg.contains("queue: 4,000 (3,300 drawn)"));
+        let marks = svg.matches("<circle").count();
+        assert!(marks < 10, "{marks} marks");
     }
 }

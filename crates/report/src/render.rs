@@ -52,10 +52,15 @@ impl PlotSpec {
         let (width, height) = (f64::from(width) / zoom, f64::from(height) / zoom);
         let mut scene = Scene { width, height, background: palette.background, shapes: Vec::new() };
         let area = Area { x: 40.0, y: 30.0, width: width - 80.0, height: height - 30.0 - 44.0 };
-        let top = area.y + 20.0;
-        fitted(&mut scene, (area.x, top), &self.title, area.width, Style::new(26.0, palette.text).bold());
-        fitted(&mut scene, (area.x, top + 28.0), &self.subtitle, area.width, Style::new(16.0, palette.muted));
-        let body = Area { y: top + 52.0, height: area.height - 72.0, ..area };
+        let (size, lines) = title_lines(&self.title, area.width, Weight::Bold);
+        let mut top = area.y + 20.0;
+        for line in &lines {
+            scene.text(area.x, top, line.clone(), Style::new(size, palette.text).bold());
+            top += 28.0;
+        }
+        let subtitle = lettering::fitted(&self.subtitle, 16.0, Weight::Regular, area.width / 1.1);
+        scene.text(area.x, top, subtitle, Style::new(16.0, palette.muted));
+        let body = Area { y: top + 24.0, height: area.bottom() - top - 24.0, ..area };
         match &self.body {
             Body::Charts(charts) => draw_charts(&mut scene, &palette, charts, body),
             Body::Matrix(table) => matrix::draw(&mut scene, &palette, table, body),
@@ -66,12 +71,26 @@ impl PlotSpec {
     }
 }
 
-/// A line of text, smaller where it would run off the page.
-fn fitted(scene: &mut Scene, (x, y): (f64, f64), text: &str, width: f64, style: Style) {
-    // Whoever reads the SVG without our font may have one that is this much wider.
-    let needed = lettering::width(text, style.size, style.weight) * 1.17;
-    let size = if needed > width { (style.size * width / needed).max(12.0) } else { style.size };
-    scene.text(x, y, text, Style { size, ..style });
+/// Whoever reads the SVG without our font may have one that is this much wider.
+const WIDER: f64 = 1.28;
+
+/// A title on one line, a little smaller where it is long, or on two lines where that would not do; and cut where two
+/// do not hold it.
+fn title_lines(text: &str, width: f64, weight: Weight) -> (f64, Vec<String>) {
+    const SIZES: [f64; 3] = [26.0, 24.0, 22.0];
+    let room = width / WIDER;
+    let fits = |text: &str, size: f64| lettering::width(text, size, weight) <= room;
+    if let Some(size) = SIZES.into_iter().find(|size| fits(text, *size)) {
+        return (size, vec![text.to_owned()]);
+    }
+    let size = SIZES[SIZES.len() - 1];
+    // Between two clauses if both lines hold, else as late as possible.
+    let spaces: Vec<usize> = text.match_indices(' ').map(|(at, _)| at).collect();
+    let clause = |at: &&usize| text[..**at].ends_with([',', ';', ':']) && fits(&text[**at + 1..], size);
+    let early: Vec<usize> = spaces.into_iter().take_while(|at| fits(&text[..*at], size)).collect();
+    let at = early.iter().rfind(clause).or(early.last()).copied().unwrap_or(0);
+    let (first, rest) = text.split_at(at);
+    (size, vec![first.to_owned(), lettering::fitted(rest.trim_start(), size, weight, room)])
 }
 
 fn draw_charts(scene: &mut Scene, palette: &Palette, charts: &[Chart], area: Area) {
@@ -101,16 +120,14 @@ fn draw_charts(scene: &mut Scene, palette: &Palette, charts: &[Chart], area: Are
     let width = (area.width - gap * (columns - 1) as f64) / columns as f64;
     let height = (area.height - gap * (rows - 1) as f64) / rows as f64;
     let ranges = chart::shared_ranges(charts);
-    let labels = charts.len() == 1 || width - widest_name(&named) > 360.0;
+    // Panels beside each other stay wide: the legend above serves them all.
+    let labels = charts.len() == 1;
+    let above = charts.iter().any(|panel| chart::inset_above(panel, (width, height), ranges));
     for (index, panel) in charts.iter().enumerate() {
         let x = area.x + (width + gap) * (index % columns) as f64;
         let y = area.y + (height + gap) * (index / columns) as f64;
-        chart::draw(scene, palette, panel, Area { x, y, width, height }, ranges, labels);
+        chart::draw(scene, palette, panel, Area { x, y, width, height }, ranges, (labels, above));
     }
-}
-
-fn widest_name(series: &[&Series]) -> f64 {
-    series.iter().map(|series| lettering::width(&series.name, 14.0, Weight::Bold)).fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -136,6 +153,18 @@ mod tests {
             assert!(colours.len() > 50, "{}: {} colours", plot.name, colours.len());
             assert_eq!(plot.png(&options), bytes, "{}", plot.name);
         }
+    }
+
+    #[test]
+    fn a_long_title_takes_two_lines_and_a_longer_one_is_cut() {
+        let lines = |text: &str| title_lines(text, 600.0, Weight::Bold).1;
+        assert_eq!(lines("Most messages waiting"), ["Most messages waiting"]);
+        let long = "Most messages waiting: 135 on log, 37 on fanout";
+        assert_eq!(lines(long).len(), 2);
+        assert_eq!(lines(long).join(" "), long, "nothing is lost");
+        let longer = lines(&long.repeat(4));
+        assert_eq!(longer.len(), 2);
+        assert!(longer[1].ends_with('…'), "{longer:?}");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use crate::palette::Look;
 
-/// Series are thinned to at most this many points before they are drawn.
+/// Curves are thinned to at most this many points before they are drawn.
 pub const MAX_POINTS: usize = 5_000;
+/// A scatter of more points than this is drawn as a field of cells, each as strong as it has points.
+pub const MAX_MARKS: usize = 1_500;
 
 /// One plot.
 #[derive(Clone, PartialEq, Debug)]
@@ -79,7 +81,7 @@ pub enum Draw {
     Line,
     /// Each value holds until the next, with a few marks.
     Steps,
-    /// A mark for each point.
+    /// A mark for each point; a field of cells where there are more than [`MAX_MARKS`].
     Points,
     /// A dashed line without marks, only for theory.
     Theory,
