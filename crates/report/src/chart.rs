@@ -440,8 +440,9 @@ fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, (x, y): (f64, f64)
             let (x, anchor) = if index == 0 { (x + 28.0, Anchor::Start) } else { (right, Anchor::End) };
             // A name of which only a letter or two would fit is left to its mark.
             let cell = match index {
-                0 if *width < 70.0 => String::new(),
-                0 => lettering::fitted(cell, TICK, style.weight, width - 12.0),
+                0 => Some(lettering::fitted(cell, TICK, style.weight, width - 12.0))
+                    .filter(|name| name == cell || *width >= 70.0)
+                    .unwrap_or_default(),
                 _ => cell.clone(),
             };
             scene.text(x, baseline, cell, style.anchored(anchor));
@@ -502,6 +503,30 @@ pub(crate) fn legend(scene: &mut Scene, palette: &Palette, series: &[&Series], a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_inset_names_its_rows_where_there_is_room_for_more_than_a_letter() {
+        let look = crate::palette::looks(&[brokerlab_event::Model::Queue])[0];
+        let texts = |name: &str, room: f64| -> Vec<String> {
+            let cells = [name, "51 ms", "1.2 s", "6.4 s"].map(String::from).into();
+            let table = Inset { head: ["", "p50", "p90", "p99"].map(String::from).into(), rows: vec![(look, cells)] };
+            let palette = Palette::new(crate::palette::Theme::Light, false);
+            let mut scene = Scene { width: 500.0, height: 300.0, background: palette.panel, shapes: Vec::new() };
+            inset(&mut scene, &palette, &table, (0.0, 0.0), room);
+            let texts = scene.shapes.into_iter().filter_map(|shape| match shape {
+                crate::scene::Shape::Text(text) => Some(text.text),
+                _ => None,
+            });
+            texts.collect()
+        };
+        assert!(texts("queue", 400.0).contains(&"queue".to_owned()), "short names stay");
+        let cut = texts("queue-with-a-very-long-name-that-does-not-fit", 330.0);
+        assert!(cut.iter().any(|text| text.starts_with("queue-") && text.ends_with('…')), "{cut:?}");
+        assert!(
+            !texts("queue-with-a-very-long-name", 240.0).iter().any(|text| text.starts_with('q')),
+            "left to its mark"
+        );
+    }
 
     #[test]
     fn labels_keep_their_distance_and_stay_inside() {
