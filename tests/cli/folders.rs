@@ -50,9 +50,9 @@ fn a_folder_can_be_run_alone() {
 fn a_flipped_run_verifies_too() {
     let rig = Rig::new();
     rig.exits(1, &["run", "small.toml", "--flip", "--no-plots", "--contender", "queue", "--out", "out"]);
-    let told = rig.exits(0, &["verify", "out/small"]);
+    let told = rig.exits(0, &["verify", "out/small--flip"]);
     assert_eq!(told.out.lines().count(), 1, "only what was run is run again: {}", told.out);
-    rig.exits(0, &["check", "out/small/scenario.toml"]);
+    rig.exits(0, &["check", "out/small--flip/scenario.toml"]);
 }
 
 #[test]

@@ -180,6 +180,11 @@ fn conclusion(experiment: &Experiment, outcome: &Outcome) -> String {
         0 => format!("All {all} hold."),
         _ => format!("{failing} of {all} fail."),
     };
+    let counted = match experiment.unjudged() {
+        0 => counted,
+        1 => format!("{counted} One more speaks of a contender that was left out."),
+        more => format!("{counted} {more} more speak of contenders that were left out."),
+    };
     let Some(flip) = &experiment.flip else { return counted };
     let name = experiment.scenario.expectations[flip.fails].name.as_deref().unwrap_or_default();
     match outcome.conclusion {

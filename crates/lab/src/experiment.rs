@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use brokerlab_report::Report;
-use brokerlab_scenario::{Flip, Scenario, Source, closest, library};
+use brokerlab_scenario::{Expectation, Flip, Scenario, Source, closest, library};
 
 use crate::error::LabError;
 use crate::expectation::{Finding, judge};
@@ -105,6 +105,16 @@ impl Experiment {
             }),
             None => Ok(()),
         }
+    }
+
+    /// How many expectations cannot be judged (whole), because they speak of a contender that is left out.
+    pub fn unjudged(&self) -> usize {
+        let is_left_out = |contender: usize| !self.contenders.contains(&contender);
+        let speaks_of_missing = |expectation: &&Expectation| {
+            let others = expectation.clauses.iter().filter_map(|clause| clause.comparison.other());
+            expectation.contender.into_iter().chain(others).any(is_left_out)
+        };
+        self.scenario.expectations.iter().filter(speaks_of_missing).count()
     }
 
     /// Whether anything differs from the scenario as its author wrote it.

@@ -44,9 +44,9 @@ impl Experiment {
         Ok(vec![(SCENARIO.into(), source.text().as_bytes().to_vec()), (copy, bytes)])
     }
 
-    /// The folder of this experiment below `out`.
+    /// The folder of this experiment below `out`. A flipped run has one of its own, beside the other.
     pub fn folder(&self, out: &Path) -> PathBuf {
-        out.join(&self.name)
+        out.join(if self.flip.is_some() { format!("{}--flip", self.name) } else { self.name.clone() })
     }
 }
 

@@ -11,8 +11,10 @@ pub enum Weight {
     Bold,
 }
 
-const REGULAR: &[u8] = include_bytes!("../assets/fonts/IBMPlexSans-Regular.ttf");
-const BOLD: &[u8] = include_bytes!("../assets/fonts/IBMPlexSans-SemiBold.ttf");
+/// The font file for [`Weight::Regular`].
+pub const REGULAR: &[u8] = include_bytes!("../assets/fonts/IBMPlexSans-Regular.ttf");
+/// The font file for [`Weight::Bold`].
+pub const BOLD: &[u8] = include_bytes!("../assets/fonts/IBMPlexSans-SemiBold.ttf");
 
 /// What SVG files ask for. Where the first is not installed the reader's own sans serif steps in, which is why
 /// layouts leave room for wider letters.

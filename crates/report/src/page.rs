@@ -2,6 +2,9 @@
 
 use core::fmt::Write;
 
+use base64::Engine;
+
+use crate::lettering;
 use crate::paint::escape;
 use crate::palette::{Look, Palette, Theme};
 use crate::render::Options;
@@ -28,7 +31,8 @@ impl Report {
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} · brokerlab</title>\n\
-             <style>\n{}{}</style>\n</head>\n<body>\n",
+             <style>\n{}{}{}</style>\n</head>\n<body>\n",
+            fonts(),
             colours(),
             include_str!("page.css")
         );
@@ -200,6 +204,18 @@ fn pictures(page: &mut String, heading: &str, plots: &[PlotSpec]) {
     for plot in plots {
         put!(page, "<figure id=\"{}\">{}</figure>\n", plot.name, themed(&plot.svg(&Options::default())));
     }
+}
+
+/// The fonts that the pictures were laid out with, inside the page: another one may be wider and run out of them.
+fn fonts() -> String {
+    let face = |(weight, bytes): (u16, &[u8])| {
+        let data = base64::engine::general_purpose::STANDARD.encode(bytes);
+        format!(
+            "@font-face{{font-family:\"IBM Plex Sans\";font-weight:{weight};\
+             src:url(data:font/ttf;base64,{data}) format(\"truetype\")}}\n"
+        )
+    };
+    [(400, lettering::REGULAR), (600, lettering::BOLD)].map(face).concat()
 }
 
 /// The style sheet's variables, for both themes.

@@ -45,7 +45,9 @@ fn parse(text: &str, units: &[(&str, f64)]) -> Result<f64, String> {
         Some((_, factor)) => Ok(number * factor),
         None if unit.is_empty() => Err(format!("it has no unit (units: {})", names.join(", "))),
         None => {
-            let hint = crate::suggest::closest(unit, names.iter().copied());
+            // A lone m is a minute in most people's minds, though a millisecond is as near in letters.
+            let minute = (unit == "m").then_some("min").filter(|minute| names.contains(minute));
+            let hint = minute.or_else(|| crate::suggest::closest(unit, names.iter().copied()));
             let hint = hint.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default();
             Err(format!("the unit \"{unit}\" is unknown (units: {}){hint}", names.join(", ")))
         }
