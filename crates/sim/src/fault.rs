@@ -2,13 +2,20 @@
 
 use brokerlab_broker::{Address, Message};
 use brokerlab_event::{ApplicationId, ClientId, ClientRole, Event, FaultId, Millionths, NodeId, Observer};
-use brokerlab_scenario::{FaultAction, Role, Target};
+use brokerlab_scenario::{FaultAction, FaultPlan, Role, Target};
 
 use crate::simulation::Simulation;
 
 impl Simulation {
-    pub(crate) fn start(&mut self, client: ClientId, observer: &mut impl Observer) {
-        if self.network.is_up(client) {
+    /// The client is to be up from now on, unless a fault keeps it down.
+    pub(crate) fn first_start(&mut self, client: ClientId, observer: &mut impl Observer) {
+        self.is_due[client.index()] = true;
+        self.start(client, observer);
+    }
+
+    fn start(&mut self, client: ClientId, observer: &mut impl Observer) {
+        let waits = !self.is_due[client.index()] || self.holds(client, keeps_down);
+        if waits || self.network.is_up(client) {
             return;
         }
         self.network.open(client);
@@ -36,13 +43,39 @@ impl Simulation {
         for client in self.hit[fault].clone() {
             match self.faults[fault].action {
                 FaultAction::Crash | FaultAction::Leave => self.start(client, observer),
+                FaultAction::Pause if self.holds(client, |action| action == FaultAction::Pause) => {}
                 FaultAction::Pause => self.resume(client, observer),
                 FaultAction::Slow(_) => {
-                    self.clients[client.index()].set_speed(self.now, Millionths::ONE, observer);
+                    let speed = self.speed(client);
+                    self.clients[client.index()].set_speed(self.now, speed, observer);
                 }
             }
             observer.observe(self.now, Event::FaultEnded { fault: FaultId::new(fault as u16), client });
         }
+    }
+
+    /// The faults that have hit a client and are not over. Faults may overlap, and one that ends must not end what
+    /// another still does.
+    fn holding(&self, client: ClientId) -> impl Iterator<Item = &FaultPlan> {
+        let hits = self.faults.iter().zip(&self.hit);
+        hits.filter(move |(fault, hit)| {
+            // Whoever is hit is hit in the order of numbers.
+            fault.until.is_none_or(|until| until > self.now) && hit.binary_search(&client).is_ok()
+        })
+        .map(|(fault, _)| fault)
+    }
+
+    fn holds(&self, client: ClientId, kind: impl Fn(FaultAction) -> bool) -> bool {
+        self.holding(client).any(|fault| kind(fault.action))
+    }
+
+    /// Of several faults that slow a client the one that began last counts.
+    fn speed(&self, client: ClientId) -> Millionths {
+        let slow = self.holding(client).filter_map(|fault| match fault.action {
+            FaultAction::Slow(factor) => Some((fault.at, factor)),
+            _ => None,
+        });
+        slow.max_by_key(|(at, _)| *at).map_or(Millionths::ONE, |(_, factor)| factor)
     }
 
     /// Whom a fault hits in this contender. A role is resolved at the moment the fault begins; ties go to the
@@ -117,4 +150,8 @@ impl Simulation {
             self.deliver(flight, observer);
         }
     }
+}
+
+fn keeps_down(action: FaultAction) -> bool {
+    matches!(action, FaultAction::Crash | FaultAction::Leave)
 }

@@ -37,6 +37,8 @@ pub struct Simulation {
     next_turn: usize,
     /// What each client does.
     pub(crate) roles: Vec<ClientRole>,
+    /// The clients that are to be up, unless a fault keeps them down: those whose time to connect has come.
+    pub(crate) is_due: Vec<bool>,
     /// Whom each fault hit, by fault.
     pub(crate) hit: Vec<Vec<ClientId>>,
 }
@@ -81,6 +83,7 @@ impl Simulation {
             demand: plan.demand.clone(),
             next_arrival: None,
             roles: plan.header.clients.iter().map(|client| client.role).collect(),
+            is_due: vec![false; plan.header.clients.len()],
             hit: vec![Vec::new(); plan.faults.len()],
             timetable: timetable(plan),
             faults: plan.faults.clone(),
@@ -316,7 +319,7 @@ impl Simulation {
         let turn = self.timetable[self.next_turn];
         self.next_turn += 1;
         match turn.deed {
-            Deed::Start(client) => self.start(client, observer),
+            Deed::Start(client) => self.first_start(client, observer),
             Deed::BeginFault(fault) => self.begin_fault(fault, observer),
             Deed::EndFault(fault) => self.end_fault(fault, observer),
         }
@@ -367,7 +370,8 @@ impl Simulation {
 /// of the scenario.
 fn timetable(plan: &Plan) -> Vec<Turn> {
     let ends = plan.faults.iter().enumerate().filter_map(|(n, f)| Some(Turn { at: f.until?, deed: Deed::EndFault(n) }));
-    let start_of = |client| plan.starts.iter().find(|(late, _)| *late == client).map_or(Time::ZERO, |(_, at)| *at);
+    let late = |client| plan.starts.binary_search_by_key(&client, |(late, _)| *late).ok();
+    let start_of = |client| late(client).map_or(Time::ZERO, |found| plan.starts[found].1);
     let clients = (0..plan.header.clients.len() as u32).map(ClientId::new);
     let starts = clients.map(|client| Turn { at: start_of(client), deed: Deed::Start(client) });
     let begins = plan.faults.iter().enumerate().map(|(n, f)| Turn { at: f.at, deed: Deed::BeginFault(n) });

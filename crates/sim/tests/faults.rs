@@ -1,0 +1,66 @@
+//! What faults do to a consumer when they overlap, and before it has ever connected.
+
+use brokerlab_event::{Event, EventLog};
+use brokerlab_scenario::{Scenario, Source, compile};
+use brokerlab_sim::Simulation;
+
+const SCENARIO: &str = r#"
+format = 1
+title = "faults"
+duration = "30s"
+network = { latency = "0s" }
+demand = { rate = "5/s", application = [{ name = "billing", work = "1ms", joins = "JOINS" }] }
+contender = [{ name = "queue", model = "queue" }, { name = "log", model = "log" }]
+"#;
+
+/// What the one consumer goes through under these faults, given as action, begin, length and what else there is to say.
+fn story(contender: usize, joins: &str, faults: &[(&str, &str, &str, &str)]) -> String {
+    let mut text = SCENARIO.replace("JOINS", joins);
+    for (action, at, lasts, more) in faults {
+        text += &format!("[[fault]]\n{action} = \"billing/1\"\nat = \"{at}\"\nfor = \"{lasts}\"\n{more}\n");
+    }
+    let scenario = Scenario::parse(&Source::new("faults", text), &[]).unwrap_or_else(|error| panic!("{error}"));
+    let plan = compile(&scenario, contender);
+    let mut log = EventLog::default();
+    Simulation::new(&plan).run_until(plan.header.horizon, &plan.header, &mut log);
+    let consumer = plan.deployment.consumers[0].client;
+    let told = log.records().iter().filter_map(|record| {
+        let (client, what) = match record.event {
+            Event::Connected { client } => (client, "up".to_string()),
+            Event::Disconnected { client, .. } => (client, "down".to_string()),
+            Event::Paused { client } => (client, "still".to_string()),
+            Event::Resumed { client } => (client, "on".to_string()),
+            Event::SpeedChanged { client, factor } => (client, format!("x{}", f64::from(factor.get()) / 1e6)),
+            _ => return None,
+        };
+        (client == consumer).then(|| format!("{} {what}", record.time.as_nanos() / 1_000_000_000))
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn check(joins: &str, faults: &[(&str, &str, &str, &str)], expected: &str) {
+    for contender in 0..2 {
+        assert_eq!(story(contender, joins, faults), expected, "{faults:?}");
+    }
+}
+
+#[test]
+fn a_fault_that_ends_leaves_the_work_of_another_alone() {
+    check("0s", &[("crash", "4s", "8s", ""), ("crash", "5s", "1s", "")], "0 up, 4 down, 12 up");
+    check("0s", &[("crash", "4s", "2s", ""), ("leave", "5s", "7s", "")], "0 up, 4 down, 12 up");
+    check("0s", &[("pause", "4s", "8s", ""), ("pause", "5s", "1s", "")], "0 up, 4 still, 12 on");
+    check(
+        "0s",
+        &[("slow", "2s", "10s", "factor = 5"), ("slow", "3s", "1s", "factor = 50")],
+        "0 up, 2 x5, 3 x50, 4 x5, 12 x1",
+    );
+    check("0s", &[("crash", "4s", "3s", ""), ("crash", "7s", "3s", "")], "0 up, 4 down, 7 up, 7 down, 10 up");
+    check("0s", &[("pause", "4s", "9s", ""), ("crash", "5s", "2s", "")], "0 up, 4 still, 5 down, 7 up");
+}
+
+#[test]
+fn nobody_connects_before_their_time_or_while_a_fault_keeps_them_down() {
+    check("10s", &[("crash", "2s", "2s", "")], "10 up");
+    check("3s", &[("leave", "2s", "8s", "")], "10 up");
+    check("10s", &[("crash", "2s", "8s", "")], "10 up");
+}
