@@ -2,7 +2,7 @@
 //! the reasons stand here, derived from the options and the faults.
 
 use brokerlab_broker::config::{CommitPolicy, OffsetReset};
-use brokerlab_event::{ApplicationId, Duration, Guarantee, Promise};
+use brokerlab_event::{ApplicationId, Distribution, Duration, Guarantee, Promise};
 
 use crate::scenario::{Application, Contender, FaultAction, LogOptions, ModelOptions, QueueOptions, Scenario, Target};
 
@@ -109,10 +109,16 @@ impl Case<'_> {
 
     /// Whether partitions may move from one consumer to another.
     fn moves(&self, options: &LogOptions) -> bool {
-        let batch = self.spec.work.mean() * f64::from(options.member.max_poll_records);
-        // Twice the mean allows for the spread of the work of a whole batch.
-        let slow = Duration::from_secs_f64(batch * 2.0) > options.member.max_poll_interval;
-        slow || self.hit(|_| true)
+        let records = options.member.max_poll_records;
+        // Between two polls lie the work of a whole batch and the commits that it waits for.
+        let commits = match options.member.commit {
+            CommitPolicy::Automatic { .. } => 0,
+            CommitPolicy::AfterBatch | CommitPolicy::BeforeBatch => 1,
+            CommitPolicy::AfterEach => records,
+        };
+        let waiting = 2.0 * self.scenario.network.latency.as_secs_f64() * f64::from(commits);
+        let away = longest(&self.spec.work, records) + waiting;
+        Duration::from_secs_f64(away) >= options.member.max_poll_interval || self.hit(|_| true)
     }
 
     /// Whether a fault of this kind may hit a consumer of the application.
@@ -125,4 +131,25 @@ impl Case<'_> {
             Target::Producers => false,
         })
     }
+}
+
+/// How long the work on this many messages may take, in seconds: longer only by a chance that no run meets. One of
+/// them may take as long as any of 10¹⁷ does, and the sum of the others stray nine standard deviations from its mean.
+fn longest(work: &Distribution, messages: u32) -> f64 {
+    let mean = work.mean();
+    let (longest, deviation) = match *work {
+        Distribution::Constant(work) => (work, 0.0),
+        // An Erlang law with as many phases varies less than this, never more.
+        Distribution::Exponential { .. } | Distribution::Erlang { .. } => (40.0 * mean, mean),
+        Distribution::Lognormal { sigma, .. } => {
+            let variance = libm::exp(sigma * sigma) - 1.0;
+            (mean * libm::exp(8.5 * sigma - sigma * sigma / 2.0), mean * libm::sqrt(variance))
+        }
+        Distribution::Bimodal { low, high, chance } => {
+            (low.max(high), (high - low).abs() * libm::sqrt(chance * (1.0 - chance)))
+        }
+        Distribution::Uniform { low, high } => (high, (high - low) / libm::sqrt(12.0)),
+    };
+    let others = f64::from(messages - 1);
+    longest + others * mean + 9.0 * libm::sqrt(others) * deviation
 }

@@ -69,6 +69,28 @@ fn promises_come_from_the_configuration() {
 }
 
 #[test]
+fn a_log_promises_no_single_processing_where_a_batch_can_outlast_the_poll_interval() {
+    let repeats = |work: &str, records: u32, more: &[&str]| {
+        let work = format!("demand.application.billing.work={work}");
+        let records = format!("contender.log.max_poll_records={records}");
+        let settings = [&[work.as_str(), records.as_str(), "contender.log.max_poll_interval=10s"], more].concat();
+        let mut scenario = one_dies(&settings);
+        scenario.faults.clear();
+        let plan = compile(&scenario, 2);
+        !allowed(&plan, Guarantee::NoDuplicates).is_empty()
+    };
+    assert!(!repeats("\"1s\"", 9, &[]) && repeats("\"1s\"", 10, &[]), "work that is always the same adds up");
+    // Half the interval on average, but one message in 20 000 takes ten times the mean.
+    assert!(repeats("{ mean = \"1s\", distribution = \"exponential\" }", 1, &[]));
+    assert!(!repeats("{ mean = \"100ms\", distribution = \"exponential\" }", 10, &[]));
+    assert!(repeats("{ mean = \"60ms\", distribution = \"lognormal\", sigma = 4.0 }", 1, &[]));
+    assert!(repeats("{ low = \"1ms\", high = \"11s\", chance = 0.001, distribution = \"bimodal\" }", 1, &[]));
+    let each = ["contender.log.commit=after-each", "network.latency=600ms"];
+    assert!(repeats("\"1ms\"", 10, &each), "waiting for commits takes time, too");
+    assert!(!repeats("\"1ms\"", 10, &each[1..]));
+}
+
+#[test]
 fn late_applications_start_late() {
     let plan = plan(&["demand.application.billing.joins=10s"], 0);
     let starts: Vec<(u32, Time)> = plan.starts.iter().map(|(client, time)| (client.get(), *time)).collect();
