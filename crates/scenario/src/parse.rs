@@ -6,13 +6,13 @@ use brokerlab_event::{Duration, Time};
 use toml_edit::{Document, DocumentMut, TableLike};
 
 use crate::edit;
-use crate::options::{MOST_CONSUMERS, MOST_MESSAGES, NETWORK, ROOT};
+use crate::options::{MOST_BATCHES, MOST_CONSUMERS, MOST_MESSAGES, NETWORK, ROOT};
 use crate::parse_contender::contender;
 use crate::parse_demand::demand;
 use crate::parse_rest::{Names, expectation, fault, flip};
 use crate::problem::{Excerpt, Place, Problem, Problems, ScenarioError};
 use crate::reader::{Reader, found};
-use crate::scenario::{Contender, DemandSpec, Network, Scenario};
+use crate::scenario::{Contender, DemandSpec, ModelOptions, Network, Scenario};
 use crate::source::Source;
 use crate::{demand::expected_messages, units};
 
@@ -110,7 +110,7 @@ fn read(table: &dyn TableLike, source: &Source, text: &str, problems: &Problems<
         None => (None, None),
     };
     if let (Some(demand), Some(reader)) = (&demand, &demand_reader) {
-        limits(demand, reader);
+        limits(demand, reader, contenders.iter().flatten());
     }
     let faults: Vec<_> =
         root.tables("fault").into_iter().map(|(table, span)| fault(table, span, problems, &names, duration)).collect();
@@ -204,7 +204,7 @@ fn names(root: &Reader<'_>) -> Names {
 }
 
 /// What is too much for a run.
-fn limits(demand: &DemandSpec, reader: &Reader<'_>) {
+fn limits<'a>(demand: &DemandSpec, reader: &Reader<'_>, contenders: impl Iterator<Item = &'a Contender>) {
     let messages = expected_messages(demand);
     if messages > MOST_MESSAGES {
         let option = if reader.has("rate") { "rate" } else { "schedule" };
@@ -216,6 +216,18 @@ fn limits(demand: &DemandSpec, reader: &Reader<'_>) {
         let message =
             format!("all applications together have {consumers} consumers; a run has at most {MOST_CONSUMERS}");
         reader.complain("application", message);
+    }
+    for contender in contenders {
+        let ModelOptions::Log(options) = &contender.options else { continue };
+        let (producers, partitions) = (demand.producers, options.partitions);
+        if u64::from(producers) * u64::from(partitions) > MOST_BATCHES {
+            let message = format!(
+                "{producers} producers with a batch for each of the {partitions} partitions of \"{}\" are too many; \
+                 together they may have {MOST_BATCHES} batches",
+                contender.name
+            );
+            reader.complain("producers", message);
+        }
     }
 }
 
