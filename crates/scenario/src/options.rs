@@ -46,6 +46,8 @@ pub(crate) enum Kind {
         zero: bool,
     },
     DurationOrNone,
+    /// How often something is done: not so often that a run is busy with nothing else.
+    Interval,
     Rate,
     Schedule,
     Size {
@@ -155,8 +157,8 @@ pub(crate) static DEMAND: Spec = Spec {
 pub(crate) static BURSTS: Spec = Spec {
     title: "arrivals",
     options: &[
-        required("on", POSITIVE, "How long messages are sent, at the rate."),
-        required("off", POSITIVE, "How long nothing is sent."),
+        required("on", Kind::Interval, "How long messages are sent, at the rate."),
+        required("off", Kind::Interval, "How long nothing is sent."),
         default("gaps", Kind::Choice(&["poisson", "constant"]), "\"poisson\"", "The law of the gaps in a burst."),
     ],
 };
@@ -345,7 +347,7 @@ const LOG: &[Opt] = &[
         "\"45s\"",
         "A silent consumer is removed after this long (session.timeout.ms).",
     ),
-    default("heartbeat_interval", POSITIVE, "\"3s\"", "How often a consumer shows life (heartbeat.interval.ms)."),
+    default("heartbeat_interval", Kind::Interval, "\"3s\"", "How often a consumer shows life (heartbeat.interval.ms)."),
     default(
         "max_poll_records",
         Kind::Whole { least: 1, most: 1_000_000 },
@@ -382,7 +384,7 @@ const LOG: &[Opt] = &[
     default("retention_bytes", Kind::SizeOrNone, "\"none\"", "Partitions are cut back to this (retention.bytes)."),
     default(
         "retention_check_interval",
-        POSITIVE,
+        Kind::Interval,
         "\"5min\"",
         "How often retention is looked at (log.retention.check.interval.ms).",
     ),
@@ -392,7 +394,7 @@ const LOG: &[Opt] = &[
         "\"1B\"",
         "A fetch waits for this (fetch.min.bytes).",
     ),
-    default("fetch_max_wait", FROM_ZERO, "\"500ms\"", "A fetch waits no longer (fetch.max.wait.ms)."),
+    default("fetch_max_wait", Kind::Interval, "\"500ms\"", "A fetch waits no longer (fetch.max.wait.ms)."),
     default(
         "max_partition_fetch_bytes",
         Kind::Size { least: 1, most: 1 << 30 },
@@ -403,7 +405,7 @@ const LOG: &[Opt] = &[
 
 pub(crate) static COMMIT: Spec = Spec {
     title: "commit",
-    options: &[required("every", POSITIVE, "The interval of automatic commits (auto.commit.interval.ms).")],
+    options: &[required("every", Kind::Interval, "The interval of automatic commits (auto.commit.interval.ms).")],
 };
 
 /// What a fault may do.

@@ -137,7 +137,7 @@ fn commit(reader: &Reader<'_>) -> Option<CommitPolicy> {
     if !reader.has("commit") {
         return reader.read("commit", |value, _| {
             let every = value.as_inline_table().and_then(|table| table.get("every")).ok_or(Wrong::Kind)?;
-            Ok(CommitPolicy::Automatic { every: duration(every, &Kind::Duration { zero: false })? })
+            Ok(CommitPolicy::Automatic { every: duration(every, &Kind::Interval)? })
         });
     }
     reader.choice("commit").map(|commit| match commit {

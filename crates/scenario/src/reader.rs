@@ -284,11 +284,17 @@ pub(crate) fn choice(value: &Value, names: &'static [&'static str]) -> Result<&'
     })
 }
 
+/// What is done more often keeps a run busy with nothing else; without a pause, in one moment for ever.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(1);
+
 pub(crate) fn duration(value: &Value, kind: &Kind) -> Result<Duration, Wrong> {
     let duration = units::duration(value.as_str().ok_or(Wrong::Kind)?).map_err(Wrong::Because)?;
     let zero = !matches!(kind, Kind::Duration { zero: false } | Kind::DurationOrNone);
     if duration.is_zero() && !zero {
         return Err(Wrong::Because("it must be more than zero".to_string()));
+    }
+    if matches!(kind, Kind::Interval) && duration < SHORTEST_INTERVAL {
+        return Err(Wrong::Because(format!("it must be at least {SHORTEST_INTERVAL}")));
     }
     Ok(duration)
 }
@@ -346,7 +352,7 @@ impl Kind {
             Kind::Whole { least, most } => format!("a whole number from {least} to {most}"),
             Kind::Number { least, from: true, most } => format!("a number from {least} to {most}"),
             Kind::Number { least, from: false, most } => format!("a number above {least}, at most {most}"),
-            Kind::Duration { .. } => units::DURATION.to_string(),
+            Kind::Duration { .. } | Kind::Interval => units::DURATION.to_string(),
             Kind::DurationOrNone => format!("{}, or \"none\"", units::DURATION),
             Kind::Rate => units::RATE.to_string(),
             Kind::Schedule => {

@@ -70,7 +70,7 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Number { least, from: false, most } => {
             json!({ "type": "number", "exclusiveMinimum": least, "maximum": most })
         }
-        Kind::Duration { .. } => duration(),
+        Kind::Duration { .. } | Kind::Interval => duration(),
         Kind::DurationOrNone => json!({ "anyOf": [{ "const": "none" }, duration()] }),
         Kind::Rate => rate(),
         Kind::Schedule => json!({
