@@ -43,6 +43,8 @@ fn the_exit_code_tells_whether_expectations_hold() {
     );
     let told = rig.exits(0, &["run", "unflipped.toml", "--no-plots", "--flip"]);
     assert!(told.out.contains("The flip should break \"nothing is skipped\", but it holds."), "{}", told.out);
+    let told = rig.exits(1, &["run", "unflipped.toml", "--no-plots", "--flip", "--set", "expect.0.lost=7"]);
+    assert!(told.out.contains("but it holds."), "another expectation fails all the same: {}", told.out);
 }
 
 #[test]

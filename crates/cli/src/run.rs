@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use brokerlab_lab::reporting::Options;
-use brokerlab_lab::{Conclusion, Experiment, Keep, LabError, Outcome, Request, write};
+use brokerlab_lab::{Experiment, Keep, LabError, Outcome, Request, write};
 
 use crate::args::{Output, RunArgs};
 use crate::commands::open;
@@ -33,14 +33,15 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     for (index, experiment) in experiments.iter().enumerate() {
         let separator = if index > 0 && args.format == Output::Table { "\n\n" } else { "" };
         print(separator)?;
-        if matches!(run_one(experiment, args)?, Conclusion::Fails | Conclusion::Flipped) {
+        if !run_one(experiment, args)? {
             code = ExitCode::from(crate::FAILED);
         }
     }
     Ok(code)
 }
 
-fn run_one(experiment: &Experiment, args: &RunArgs) -> anyhow::Result<Conclusion> {
+/// Says whether every expectation holds.
+fn run_one(experiment: &Experiment, args: &RunArgs) -> anyhow::Result<bool> {
     let bars = Bars::new(experiment, args.quiet);
     let outcome = experiment.run(Keep { messages: args.messages, events: false }, &bars);
     bars.clear();
@@ -58,7 +59,7 @@ fn run_one(experiment: &Experiment, args: &RunArgs) -> anyhow::Result<Conclusion
         Output::Json if !args.quiet => say(&files),
         Output::Json => {}
     }
-    Ok(outcome.conclusion)
+    Ok(outcome.findings.iter().all(|finding| finding.holds))
 }
 
 fn write_outcome(experiment: &Experiment, outcome: &Outcome, folder: &Path, plots: bool) -> Result<(), LabError> {
