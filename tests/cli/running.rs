@@ -109,3 +109,15 @@ fn a_scenario_may_come_from_standard_input() {
     assert!(output.status.success());
     assert!(output.stdout.starts_with(b"stdin: valid, 2 contenders, 1 application, 1 fault, 2 expectations"));
 }
+
+#[test]
+fn a_fault_that_finds_nobody_is_told_of() {
+    let rig = Rig::new();
+    let faults = "[[fault]]\nat = \"1s\"\nleave = \"billing\"\n\n[[fault]]\nat = \"2s\"\n\
+                  crash = { role = \"most-unsettled\", of = \"billing\" }\n";
+    rig.put("deserted.toml", &format!("{}\n{faults}", SMALL.split("[[fault]]").next().expect("there is a head")));
+    let told = rig.exits(0, &["run", "deserted.toml", "--no-plots", "--out", "out"]);
+    assert!(told.out.contains("nobody everywhere"), "{}", told.out);
+    let rows = rig.text("out/deserted/faults.csv");
+    assert!(rows.lines().any(|row| row.contains(",nobody,")), "{rows}");
+}

@@ -17,7 +17,7 @@ table! { SummaryRow, "summary.csv",
     offered: u64, "messages", "Messages that the demand asked to be sent; in a row of all applications, times their number. The fates sum to it.";
     sent: u64, "messages", "Messages that were handed to the network at least once.";
     confirmed: u64, "messages", "Messages whose producer received a confirm.";
-    replied: u64, "messages", "Messages whose producer received an answer from a consumer.";
+    replied: u64, "messages", "Answers that reached producers; a message that several applications answer has several.";
     processed: u64, "messages", "Fate: the application finished the work on it, once or more often.";
     dead_lettered: u64, "messages", "Fate: moved to a dead-letter queue.";
     dropped_by_policy: u64, "messages", "Fate: removed by retention, purge or a missing binding before it was processed.";
@@ -97,7 +97,7 @@ table! { FaultRow, "faults.csv",
     "One row for each contender and fault that began.";
     contender: String, "", "Name of the contender.";
     fault: String, "", "The fault as the scenario names it.";
-    target: String, "", "Whom it hit in this contender.";
+    target: String, "", "Whom it hit in this contender; `nobody` where its target was not there.";
     from_s: Seconds, "s", "When it began, in virtual time.";
     until_s: Option<Seconds>, "s", "When it ended; empty where it lasted until the end of the run.";
 }

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{ALL, FaultRow, LatencyRow, MessageRow, OrderingRow, SummaryRow, TimeseriesRow, VerdictRow};
 use crate::table::{Decimal, Millis, Seconds, Thousandths};
 
+/// The target of a fault that found nobody to hit.
+pub const NOBODY: &str = "nobody";
+
 /// What is known of a run beside its figures.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -334,14 +337,24 @@ impl Source<'_> {
         })
     }
 
+    /// Whom each fault hit; one that found nobody has a row that says so.
     fn faults(&self) -> impl Iterator<Item = FaultRow> {
-        self.results.faults.iter().map(|hit| FaultRow {
+        let hits = self.results.faults.iter().map(|hit| FaultRow {
             contender: self.contender(),
             fault: self.header.faults[hit.fault.index()].name.clone(),
             target: self.client(hit.client),
             from_s: moment(hit.started),
             until_s: hit.ended.map(moment),
-        })
+        });
+        let idle = |index: usize| !self.results.faults.iter().any(|hit| hit.fault.index() == index);
+        let missed = self.header.faults.iter().enumerate().filter(move |(index, _)| idle(*index));
+        hits.chain(missed.map(|(_, fault)| FaultRow {
+            contender: self.contender(),
+            fault: fault.name.clone(),
+            target: NOBODY.to_owned(),
+            from_s: moment(fault.start),
+            until_s: fault.end.map(moment),
+        }))
     }
 
     fn verdicts(&self) -> impl Iterator<Item = VerdictRow> {

@@ -33,7 +33,7 @@ pub const METRICS: &[Metric] = &[
     metric("offered", Quantity::Count, "messages that the demand asked to be sent"),
     metric("sent", Quantity::Count, "messages handed to the network"),
     metric("confirmed", Quantity::Count, "messages that a confirm came for"),
-    metric("replied", Quantity::Count, "messages whose sender got an answer"),
+    metric("replied", Quantity::Count, "answers that reached senders, of any application"),
     metric("processed", Quantity::Count, "messages that the application finished"),
     metric("dead_lettered", Quantity::Count, "messages moved to a dead-letter queue"),
     metric("dropped_by_policy", Quantity::Count, "messages that a policy removed before they were processed"),

@@ -58,18 +58,6 @@ impl Agenda {
         self.root_is_hole = true;
         Some((time, entry as u32 & ((1 << SLOT_BITS) - 1)))
     }
-
-    /// When the next entry is due.
-    pub fn next_time(&self) -> Option<Time> {
-        let first = if self.root_is_hole {
-            // The root is gone already; the earliest of the others is at the top of a copy without it. This is
-            // asked between steps by a human's player, never in the loop.
-            self.heap.iter().filter(|entry| Some(*entry) != self.heap.peek()).max()
-        } else {
-            self.heap.peek()
-        };
-        first.map(|Reverse(entry)| Time::from_nanos((entry >> 64) as u64))
-    }
 }
 
 #[cfg(test)]
@@ -91,7 +79,6 @@ mod tests {
                 expected.push((time, number, slot));
                 number += 1;
             }
-            assert_eq!(agenda.next_time().map(Time::as_nanos), expected.iter().min().map(|first| first.0));
             if generator.below(2) == 0 {
                 expected.sort_unstable();
                 let first = expected.first().copied().filter(|first| first.0 <= round + 5);

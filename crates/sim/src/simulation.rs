@@ -102,19 +102,9 @@ impl Simulation {
         self.now
     }
 
-    /// When the next thing is due; nothing once only the end of the run is left.
-    pub fn next_due(&self) -> Option<Time> {
-        self.agenda.next_time().filter(|time| *time <= self.horizon)
-    }
-
     /// True once the census has been taken.
     pub fn is_finished(&self) -> bool {
         self.finished
-    }
-
-    /// Whom each fault of the scenario has hit so far.
-    pub fn fault_targets(&self) -> &[Vec<ClientId>] {
-        &self.hit
     }
 
     /// Does the next thing that is due, with everything that follows from it in the same instant. False once the

@@ -115,7 +115,10 @@ impl<P: Clone> QueueSide<P> {
             Message::Cancel { channel, tag } => self.cancel(client, channel, tag),
             Message::Purge { channel, queue } => self.purge(client, channel, queue, context),
             Message::InspectQueue { channel, queue } => self.inspect(client, channel, queue, context),
-            Message::ConfirmSelect { channel } => self.channel(client, channel).published = Some(0),
+            Message::ConfirmSelect { channel } => {
+                // Asking again changes nothing: the numbers go on.
+                self.channel(client, channel).published.get_or_insert(0);
+            }
             Message::Qos { channel, prefetch, global } => {
                 let channel = self.channel(client, channel);
                 *(if global { &mut channel.shared_prefetch } else { &mut channel.prefetch }) = prefetch;
