@@ -17,7 +17,7 @@
 //! ```
 //!
 //! - [`Request`] says what to run, [`Experiment`] is ready to be run, [`Outcome`] is what it came to.
-//! - [`run`] and [`run_contender`] run without anything around; [`judge`] holds expectations against runs.
+//! - [`run()`] and [`run_contender`] run without anything around; [`judge`] holds expectations against runs.
 //! - [`Experiment::files`] is the folder of a run; [`write()`], [`redraw`] and [`verify`] work on folders.
 //!
 //! Front ends stand on this crate alone: it re-exports what they show.
