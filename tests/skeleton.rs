@@ -182,6 +182,20 @@ fn a_power_loss_cuts_what_was_not_flushed_and_a_process_crash_does_not() {
     }
 }
 
+#[test]
+fn asking_for_confirms_again_does_not_number_publishes_anew() {
+    let mut rig = Rig::new(());
+    for number in 0..3 {
+        rig.tell(0, Address::Client(ClientId::new(0)), Message::ConfirmSelect { channel: 1 });
+        rig.publish(number);
+    }
+    let sequence = |message: &Message<()>| match message {
+        Message::Confirm { sequence, result: Ok(()), .. } => Some(*sequence),
+        _ => None,
+    };
+    assert_eq!(rig.to_clients.iter().filter_map(sequence).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
 /// A story with both sides of the node in it.
 fn story<O: Observer>(observer: O) -> Rig<O> {
     let mut rig = Rig::new(observer);
