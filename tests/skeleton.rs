@@ -3,10 +3,10 @@
 
 use brokerlab_analysis::Timeline;
 use brokerlab_broker::config::{
-    Acks, Deployment, ExchangeConfig, ExchangeKind, FetchLimits, QueueConfig, RoutingKey, TopicConfig,
+    Acks, Deployment, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits, QueueConfig, RoutingKey, TopicConfig,
 };
 use brokerlab_broker::log::Crash;
-use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
+use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox, Publication};
 use brokerlab_event::{
     ClientId, Duration, Event, EventLog, Fingerprint, KeyId, MessageId, Model, NodeId, Observer, StoreId, Time,
 };
@@ -126,10 +126,13 @@ impl<O: Observer> Rig<O> {
     fn publish(&mut self, number: u64) {
         let publish = Message::Publish {
             channel: 1,
-            exchange: brokerlab_broker::config::ExchangeId::DEFAULT,
-            routing_key: RoutingKey(0),
             mandatory: false,
-            envelope: envelope(number),
+            publication: Publication {
+                envelope: envelope(number),
+                exchange: ExchangeId::DEFAULT,
+                routing_key: RoutingKey(0),
+                properties: None,
+            },
         };
         self.tell(0, Address::Client(ClientId::new(0)), publish);
     }

@@ -6,7 +6,7 @@ use brokerlab_broker::config::{
     Deployment, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits, QueueConfig, RoutingKey,
 };
 use brokerlab_broker::message::{DeliveryTag, ReplyCode};
-use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
+use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox, Publication};
 use brokerlab_event::{ClientId, KeyId, MessageId, Model, NodeId, StoreId, Time};
 use serde_json::{Value, json};
 
@@ -126,7 +126,9 @@ impl Rig {
                     payload: (),
                 };
                 let mandatory = flag(step, "mandatory");
-                Message::Publish { channel, exchange: ExchangeId::DEFAULT, routing_key, mandatory, envelope }
+                let exchange = ExchangeId::DEFAULT;
+                let publication = Publication { envelope, exchange, routing_key, properties: None };
+                Message::Publish { channel, mandatory, publication }
             }
             "get" => Message::Get { channel, queue, auto_ack: flag(step, "auto_ack") },
             "consume" => {
@@ -181,8 +183,8 @@ impl Rig {
         let mut delivered: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for answer in answers {
             match answer {
-                Message::Deliver { channel, consumer, tag, redelivered, envelope, .. } => {
-                    let body = self.bodies[envelope.message.index()].clone();
+                Message::Deliver { channel, consumer, tag, redelivered, publication, .. } => {
+                    let body = self.bodies[publication.envelope.message.index()].clone();
                     let consumer = self.consumers[consumer as usize].clone();
                     delivered.entry(consumer).or_default().push(json!([body, redelivered]));
                     self.latest.insert(body, (channel, tag));
@@ -190,8 +192,8 @@ impl Rig {
                 Message::GetAnswer { found: None, .. } => {
                     found.insert("got".into(), Value::Null);
                 }
-                Message::GetAnswer { channel, found: Some((tag, redelivered, _, envelope)), ready, .. } => {
-                    let body = self.bodies[envelope.message.index()].clone();
+                Message::GetAnswer { channel, found: Some((tag, redelivered, _, publication)), ready, .. } => {
+                    let body = self.bodies[publication.envelope.message.index()].clone();
                     self.latest.insert(body.clone(), (channel, tag));
                     found.insert("got".into(), json!(body));
                     found.insert("redelivered".into(), json!(redelivered));
@@ -204,8 +206,8 @@ impl Rig {
                 Message::Confirm { result, .. } => {
                     found.insert("confirm".into(), json!(if result.is_ok() { "ack" } else { "nack" }));
                 }
-                Message::Return { code, envelope, .. } => {
-                    found.insert("returned".into(), json!([self.bodies[envelope.message.index()]]));
+                Message::Return { code, publication, .. } => {
+                    found.insert("returned".into(), json!([self.bodies[publication.envelope.message.index()]]));
                     found.insert("return_code".into(), json!(code as u16));
                 }
                 Message::ChannelError { code, .. } => {

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use brokerlab_broker::config::*;
-//! use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
+//! use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox, Publication};
 //! use brokerlab_event::{ClientId, EventLog, KeyId, MessageId, Model, NodeId, StoreId, Time};
 //!
 //! let queue = StoreId::new(0);
@@ -35,8 +35,9 @@
 //!     sender: client,
 //!     payload: "hello",
 //! };
-//! let (channel, exchange, routing_key) = (1, ExchangeId::DEFAULT, RoutingKey(0));
-//! let publish = Message::Publish { channel, exchange, routing_key, mandatory: false, envelope };
+//! let (exchange, routing_key) = (ExchangeId::DEFAULT, RoutingKey(0));
+//! let publication = Publication { envelope, exchange, routing_key, properties: None };
+//! let publish = Message::Publish { channel: 1, mandatory: false, publication };
 //! node.handle_message(Time::ZERO, Address::Client(client), publish, &mut out, &mut log);
 //!
 //! // A durable queue wants its disk to flush before it confirms.
@@ -46,7 +47,7 @@
 //!
 //! - [`message`]: what travels, and what machines ask of their driver. [`config`]: what they are built from.
 //! - [`node`]: composes the components into a broker node. [`client`]: producers and consumers.
-//! - Queue side: [`router`], [`queue`], [`dispatch`], [`channel`].
+//! - Queue side: [`router`], [`properties`], [`queue`], [`dispatch`], [`channel`].
 //! - Log side: [`partition`], [`partitioner`], [`group`], [`assignor`], [`deadlines`].
 //! - [`log`]: the one store underneath both, with its watermarks and what a crash leaves of it.
 
@@ -62,8 +63,9 @@ pub mod message;
 pub mod node;
 pub mod partition;
 pub mod partitioner;
+pub mod properties;
 pub mod queue;
 pub mod router;
 
-pub use message::{Address, Effect, Envelope, Message, Outbox};
+pub use message::{Address, Effect, Envelope, Message, Outbox, Publication};
 pub use node::Node;

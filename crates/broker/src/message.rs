@@ -7,6 +7,7 @@ use brokerlab_event::{ApplicationId, ClientId, KeyId, MessageId, NodeId, Offset,
 
 use crate::config::{Acks, ExchangeId, RoutingKey};
 use crate::log::Entry;
+use crate::properties::Properties;
 
 /// One message (queue side) or record (log side) with what the broker must know of it. The payload is `()` in
 /// simulation, where only the size counts, and real bytes in a live broker.
@@ -32,6 +33,28 @@ impl<P> Entry for Envelope<P> {
     }
     fn timestamp(&self) -> Time {
         self.timestamp
+    }
+}
+
+/// A message as it was published. A queue keeps it whole: what becomes of it later depends on how it came.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Publication<P> {
+    /// The message.
+    pub envelope: Envelope<P>,
+    /// The exchange that it was published to.
+    pub exchange: ExchangeId,
+    /// Its routing key.
+    pub routing_key: RoutingKey,
+    /// What else its publisher said; most say nothing.
+    pub properties: Option<Arc<Properties>>,
+}
+
+impl<P> Entry for Publication<P> {
+    fn bytes(&self) -> u64 {
+        self.envelope.bytes()
+    }
+    fn timestamp(&self) -> Time {
+        self.envelope.timestamp
     }
 }
 
@@ -147,14 +170,10 @@ pub enum Message<P> {
     Publish {
         /// The channel.
         channel: Channel,
-        /// The exchange.
-        exchange: ExchangeId,
-        /// The routing key.
-        routing_key: RoutingKey,
         /// Return the message where no queue takes it.
         mandatory: bool,
-        /// The message.
-        envelope: Envelope<P>,
+        /// The message, with the exchange and the routing key.
+        publication: Publication<P>,
     },
     /// Number the publishes of this channel from 1 and confirm each.
     ConfirmSelect {
@@ -274,7 +293,7 @@ pub enum Message<P> {
         /// Why.
         code: ReplyCode,
         /// The message.
-        envelope: Envelope<P>,
+        publication: Publication<P>,
     },
     /// A delivery to a consumer.
     Deliver {
@@ -291,7 +310,7 @@ pub enum Message<P> {
         /// Its place there.
         offset: Offset,
         /// The message.
-        envelope: Envelope<P>,
+        publication: Publication<P>,
     },
     /// The answer to [`Message::Get`].
     GetAnswer {
@@ -300,7 +319,7 @@ pub enum Message<P> {
         /// The queue that was asked.
         store: StoreId,
         /// The delivery, if the queue had one: tag, redelivered, place, message.
-        found: Option<(DeliveryTag, bool, Offset, Envelope<P>)>,
+        found: Option<(DeliveryTag, bool, Offset, Publication<P>)>,
         /// How many are ready after it.
         ready: u64,
     },

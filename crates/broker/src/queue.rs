@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use brokerlab_event::{MessageId, Offset, Time};
 
 use crate::log::{Crash, DurableLog, Entry, Log};
-use crate::message::Envelope;
+use crate::message::Publication;
 
 /// Entries per segment of a queue's log: small enough that a drained queue gives its memory back.
 const SEGMENT_ENTRIES: usize = 1024;
@@ -14,7 +14,7 @@ const SEGMENT_ENTRIES: usize = 1024;
 #[derive(Clone, PartialEq, Debug)]
 pub struct QueueEntry<P> {
     /// The message.
-    pub envelope: Envelope<P>,
+    pub publication: Publication<P>,
     /// It was delivered and came back at least once.
     pub redelivered: bool,
     state: State,
@@ -30,10 +30,10 @@ enum State {
 
 impl<P> Entry for QueueEntry<P> {
     fn bytes(&self) -> u64 {
-        self.envelope.bytes()
+        self.publication.bytes()
     }
     fn timestamp(&self) -> Time {
-        self.envelope.timestamp
+        self.publication.timestamp()
     }
 }
 
@@ -43,13 +43,14 @@ impl<P> Entry for QueueEntry<P> {
 ///
 /// ```
 /// use brokerlab_broker::queue::ClassicQueue;
-/// # use brokerlab_broker::Envelope;
+/// # use brokerlab_broker::{Envelope, Publication, config::*};
 /// # use brokerlab_event::*;
-/// # let envelope = |n| Envelope { message: MessageId::new(n), key: KeyId::NONE, size: 1, timestamp: Time::ZERO,
-/// #     sender: ClientId::new(0), payload: () };
+/// # let message = |n| Publication { exchange: ExchangeId::DEFAULT, routing_key: RoutingKey(0), properties: None,
+/// #     envelope: Envelope { message: MessageId::new(n), key: KeyId::NONE, size: 1, timestamp: Time::ZERO,
+/// #         sender: ClientId::new(0), payload: () } };
 /// let mut queue = ClassicQueue::default();
-/// queue.enqueue(envelope(1), Time::ZERO);
-/// queue.enqueue(envelope(2), Time::ZERO);
+/// queue.enqueue(message(1), Time::ZERO);
+/// queue.enqueue(message(2), Time::ZERO);
 /// let first = queue.deliver().unwrap();
 /// let second = queue.deliver().unwrap();
 /// queue.requeue(second);
@@ -91,12 +92,12 @@ impl<P> ClassicQueue<P> {
 
     /// Adds a message at the tail and returns its position.
     #[inline(always)]
-    pub fn enqueue(&mut self, envelope: Envelope<P>, now: Time) -> Offset {
+    pub fn enqueue(&mut self, publication: Publication<P>, now: Time) -> Offset {
         if self.log.active().len() >= SEGMENT_ENTRIES {
             self.log.roll(now);
         }
         self.ready += 1;
-        self.log.append(QueueEntry { envelope, redelivered: false, state: State::Ready }, now)
+        self.log.append(QueueEntry { publication, redelivered: false, state: State::Ready }, now)
     }
 
     /// Takes the message at the head for delivery: the oldest that is ready.
@@ -150,7 +151,7 @@ impl<P> ClassicQueue<P> {
         assert!(entry.state == State::Delivered, "only a delivered message can come back");
         entry.state = State::Ready;
         entry.redelivered = true;
-        let message = entry.envelope.message;
+        let message = entry.publication.envelope.message;
         self.returned.insert(offset);
         self.ready += 1;
         message
@@ -165,7 +166,7 @@ impl<P> ClassicQueue<P> {
         let entry = self.entry_mut(offset);
         assert!(entry.state == State::Delivered, "only a delivered message can be settled");
         entry.state = State::Settled;
-        let (message, size) = (entry.envelope.message, entry.envelope.size);
+        let (message, size) = (entry.publication.envelope.message, entry.publication.envelope.size);
         if offset == self.log.start() {
             self.trim(offset.next());
         }
@@ -173,12 +174,12 @@ impl<P> ClassicQueue<P> {
     }
 
     /// Deletes everything that is ready, in order of position, and tells of each message.
-    pub fn purge(&mut self, mut gone: impl FnMut(Offset, &Envelope<P>)) -> u64 {
+    pub fn purge(&mut self, mut gone: impl FnMut(Offset, &Publication<P>)) -> u64 {
         let count = self.ready;
         while let Some(offset) = self.deliver() {
             let entry = self.entry_mut(offset);
             entry.state = State::Settled;
-            gone(offset, &entry.envelope);
+            gone(offset, &entry.publication);
         }
         self.trim(self.log.start());
         count
@@ -195,9 +196,9 @@ impl<P> ClassicQueue<P> {
     }
 
     /// Every message that is not settled, in order of position.
-    pub fn messages(&self) -> impl Iterator<Item = &Envelope<P>> {
+    pub fn messages(&self) -> impl Iterator<Item = &Publication<P>> {
         let entries = self.log.entries_from(self.log.start()).map(|(_, entry)| entry);
-        entries.filter(|entry| entry.state != State::Settled).map(|entry| &entry.envelope)
+        entries.filter(|entry| entry.state != State::Settled).map(|entry| &entry.publication)
     }
 
     /// The driver has made everything before this position durable.
@@ -234,6 +235,8 @@ impl<P> ClassicQueue<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{ExchangeId, RoutingKey};
+    use crate::message::Envelope;
     use brokerlab_event::{ClientId, KeyId};
 
     fn queue(messages: u64) -> ClassicQueue<()> {
@@ -247,7 +250,8 @@ mod tests {
                 sender: ClientId::new(0),
                 payload: (),
             };
-            queue.enqueue(envelope, Time::ZERO);
+            let (exchange, routing_key) = (ExchangeId::DEFAULT, RoutingKey(0));
+            queue.enqueue(Publication { envelope, exchange, routing_key, properties: None }, Time::ZERO);
         }
         queue
     }
@@ -256,7 +260,7 @@ mod tests {
         std::iter::from_fn(|| {
             let offset = queue.deliver()?;
             let entry = queue.entry(offset).unwrap();
-            Some((entry.envelope.message.get(), entry.redelivered))
+            Some((entry.publication.envelope.message.get(), entry.redelivered))
         })
         .collect()
     }
@@ -298,7 +302,7 @@ mod tests {
         let mut queue = queue(4);
         let out = queue.deliver().unwrap();
         let mut gone = Vec::new();
-        assert_eq!(queue.purge(|_, envelope| gone.push(envelope.message.get())), 3);
+        assert_eq!(queue.purge(|_, publication| gone.push(publication.envelope.message.get())), 3);
         assert_eq!(gone, [1, 2, 3]);
         queue.requeue(out);
         assert_eq!(drain(&mut queue), [(0, true)]);

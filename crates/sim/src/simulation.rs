@@ -228,8 +228,8 @@ impl Simulation {
     #[cold]
     pub(crate) fn undeliverable(&mut self, client: ClientId, message: &Message<()>, observer: &mut impl Observer) {
         let ClientRole::Consumer(application) = self.roles[client.index()] else { return };
-        if let Message::Deliver { store: StoreId::MAX, envelope, .. } = message {
-            observer.observe(self.now, Event::Missed { message: envelope.message, application });
+        if let Message::Deliver { store: StoreId::MAX, publication, .. } = message {
+            observer.observe(self.now, Event::Missed { message: publication.envelope.message, application });
         }
     }
 
@@ -346,7 +346,7 @@ impl Simulation {
         }
         let mut remains = |message| observer.observe(self.now, Event::Remaining { message, application });
         match &flight.message {
-            Message::Deliver { envelope, .. } => remains(envelope.message),
+            Message::Deliver { publication, .. } => remains(publication.envelope.message),
             Message::Fetched { partitions, .. } => {
                 let records = partitions.iter().flat_map(|partition| partition.records.iter().flatten());
                 records.for_each(|(_, envelope)| remains(envelope.message));

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use brokerlab_event::{ClientId, Count, Departure, Event, MessageId, NodeId, Observer, Time};
 
 use crate::config::{ExchangeId, RoutingKey};
-use crate::message::{Address, Channel, Envelope, Message, Outbox};
+use crate::message::{Address, Channel, Envelope, Message, Outbox, Publication};
 
 const CHANNEL: Channel = 1;
 
@@ -111,8 +111,8 @@ impl<P: Clone> Publisher<P> {
                     self.publish_held_back(now, out, observer);
                 }
             }
-            Message::Return { envelope, .. } => {
-                observer.observe(now, Event::Returned { message: envelope.message, producer: self.client });
+            Message::Return { publication, .. } => {
+                observer.observe(now, Event::Returned { message: publication.envelope.message, producer: self.client });
             }
             Message::Reply { message, .. } => {
                 observer.observe(now, Event::Replied { message, producer: self.client });
@@ -139,7 +139,8 @@ impl<P: Clone> Publisher<P> {
             self.outstanding += 1;
         }
         observer.observe(now, Event::Sent { message, producer: self.client, attempt: Count::new(1) });
-        self.send(Message::Publish { channel: CHANNEL, exchange, routing_key, mandatory, envelope }, out);
+        let publication = Publication { envelope, exchange, routing_key, properties: None };
+        self.send(Message::Publish { channel: CHANNEL, mandatory, publication }, out);
     }
 
     /// The message of a publish that is confirmed or refused for the first time.

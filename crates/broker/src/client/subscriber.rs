@@ -126,9 +126,10 @@ impl Subscriber {
     /// Handles one message.
     #[inline]
     pub fn handle_message<P, O: Observer>(&mut self, now: Time, message: Message<P>, observer: &mut O) {
-        let Message::Deliver { tag, redelivered, store, offset, envelope, .. } = message else {
+        let Message::Deliver { tag, redelivered, store, offset, publication, .. } = message else {
             unreachable!("a node sends nothing but deliveries to a subscriber");
         };
+        let envelope = &publication.envelope;
         let (message, consumer) = (envelope.message, self.client);
         observer.observe(now, Event::Delivered { message, consumer, store, offset, redelivered });
         if self.is_settled_by_delivery() {

@@ -96,8 +96,8 @@ impl<P: Clone> QueueSide<P> {
     #[inline]
     fn handle_client<O: Observer>(&mut self, client: ClientId, message: Message<P>, context: &mut Context<'_, P, O>) {
         match message {
-            Message::Publish { channel, exchange, routing_key, mandatory, envelope } => {
-                self.publish(client, channel, exchange, routing_key, mandatory, envelope, context);
+            Message::Publish { channel, mandatory, publication } => {
+                self.publish(client, channel, mandatory, publication, context);
             }
             Message::Ack { channel, tag, multiple } => {
                 self.settle(client, channel, tag, multiple, Outcome::Ack, context);
@@ -171,7 +171,8 @@ impl<P: Clone> QueueSide<P> {
         };
         let found = self.queues[index].queue.deliver().map(|offset| {
             let entry = self.queues[index].queue.entry(offset).expect("it was just taken for delivery");
-            let (redelivered, envelope) = (entry.redelivered, entry.envelope.clone());
+            let (redelivered, publication) = (entry.redelivered, entry.publication.clone());
+            let envelope = &publication.envelope;
             let tag = if auto_ack {
                 self.queues[index].queue.settle(offset);
                 let (message, size, cause) = (envelope.message, Bytes::new(envelope.size), Removal::AutoAcked);
@@ -180,7 +181,7 @@ impl<P: Clone> QueueSide<P> {
             } else {
                 self.channel(client, channel).deliver(Unsettled { store, offset, consumer: None })
             };
-            (tag, redelivered, offset, envelope)
+            (tag, redelivered, offset, publication)
         });
         let ready = self.queues[index].queue.ready();
         context.send(Address::Client(client), Message::GetAnswer { channel, store, found, ready });
@@ -227,7 +228,8 @@ impl<P: Clone> QueueSide<P> {
         let Some(index) = self.hosted(store) else {
             return self.fail_channel(client, channel, ReplyCode::NotFound, context);
         };
-        self.queues[index].queue.purge(|offset, envelope| {
+        self.queues[index].queue.purge(|offset, publication| {
+            let envelope = &publication.envelope;
             let (message, size) = (envelope.message, Bytes::new(envelope.size));
             context.observe(Event::Removed { message, store, offset, size, cause: Removal::Purged });
         });
@@ -284,9 +286,9 @@ impl<P: Clone> QueueSide<P> {
     /// Tells which messages are still to be had, and for whom.
     pub fn census<O: Observer>(&self, header: &RunHeader, context: &mut Context<'_, P, O>) {
         for hosted in &self.queues {
-            for envelope in hosted.queue.messages() {
+            for publication in hosted.queue.messages() {
                 for &application in header.served_by(hosted.config.store) {
-                    context.observe(Event::Remaining { message: envelope.message, application });
+                    context.observe(Event::Remaining { message: publication.envelope.message, application });
                 }
             }
         }

@@ -29,20 +29,20 @@ impl<P: Clone> QueueSide<P> {
                 hosted.consumers.skip();
                 continue; // it enters the ring again when its channel settles something
             }
-            let taken = hosted.queue.deliver_with(|entry| (entry.redelivered, entry.envelope.clone()));
-            let (offset, (redelivered, envelope)) = taken.expect("a message is ready");
+            let taken = hosted.queue.deliver_with(|entry| (entry.redelivered, entry.publication.clone()));
+            let (offset, (redelivered, publication)) = taken.expect("a message is ready");
             let tag = if subscriber.auto_ack {
-                let size = Bytes::new(envelope.size);
+                let size = Bytes::new(publication.envelope.size);
                 hosted.queue.settle(offset);
                 let cause = Removal::AutoAcked;
-                context.observe(Event::Removed { message: envelope.message, store, offset, size, cause });
+                context.observe(Event::Removed { message: publication.envelope.message, store, offset, size, cause });
                 channel.deliver_settled()
             } else {
                 channel.deliver(Unsettled { store, offset, consumer: Some(place) })
             };
             hosted.consumers.delivered(place);
             let (channel, consumer) = (subscriber.channel, subscriber.tag);
-            let message = Message::Deliver { channel, consumer, tag, redelivered, store, offset, envelope };
+            let message = Message::Deliver { channel, consumer, tag, redelivered, store, offset, publication };
             context.send(Address::Client(subscriber.client), message);
         }
     }

@@ -4,8 +4,8 @@ use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, Observer, Offset, S
 
 use super::super::Context;
 use super::QueueSide;
-use crate::config::{ExchangeId, ExchangeKind, RoutingKey};
-use crate::message::{Address, Channel, Envelope, Message, ReplyCode};
+use crate::config::{ExchangeId, ExchangeKind};
+use crate::message::{Address, Channel, Message, Publication, ReplyCode};
 
 /// A publish that some queue has still to take.
 #[derive(Clone, Copy, Debug)]
@@ -23,36 +23,34 @@ pub(super) enum Waiting {
 }
 
 impl<P: Clone> QueueSide<P> {
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn publish<O: Observer>(
         &mut self,
         client: ClientId,
         channel: Channel,
-        exchange: ExchangeId,
-        key: RoutingKey,
         mandatory: bool,
-        envelope: Envelope<P>,
+        publication: Publication<P>,
         context: &mut Context<'_, P, O>,
     ) {
+        let Publication { exchange, routing_key, .. } = publication;
         let Some(kind) = self.router.kind(exchange) else {
             return self.fail_channel(client, channel, ReplyCode::NotFound, context);
         };
         let confirm = self.number_publish(client, channel);
         if kind == ExchangeKind::Broadcast {
-            self.broadcast(exchange, &envelope, context);
+            self.broadcast(&publication, context);
             return confirm.into_iter().for_each(|confirm| confirm.send(context));
         }
-        match *self.router.route(exchange, key) {
+        match *self.router.route(exchange, routing_key) {
             [] => {
-                context.observe(Event::Unrouted { message: envelope.message });
+                context.observe(Event::Unrouted { message: publication.envelope.message });
                 if mandatory {
-                    let message = Message::Return { channel, code: ReplyCode::NoRoute, envelope };
+                    let message = Message::Return { channel, code: ReplyCode::NoRoute, publication };
                     context.send(Address::Client(client), message);
                 }
                 confirm.into_iter().for_each(|confirm| confirm.send(context));
             }
-            [single] => self.enqueue(single, envelope, confirm.map(Waiting::Single), context),
-            ref several => self.copy_to(several.to_vec(), envelope, confirm, context),
+            [single] => self.enqueue(single, publication, confirm.map(Waiting::Single), context),
+            ref several => self.copy_to(several.to_vec(), publication, confirm, context),
         }
     }
 
@@ -60,13 +58,13 @@ impl<P: Clone> QueueSide<P> {
     pub(super) fn copy_to<O: Observer>(
         &mut self,
         stores: Vec<StoreId>,
-        envelope: Envelope<P>,
+        publication: Publication<P>,
         confirm: Option<Confirm>,
         context: &mut Context<'_, P, O>,
     ) {
         let shared = confirm.map(|confirm| Waiting::Shared(self.share(confirm, stores.len() as u32)));
         for store in stores {
-            self.enqueue(store, envelope.clone(), shared, context);
+            self.enqueue(store, publication.clone(), shared, context);
         }
     }
 
@@ -111,14 +109,14 @@ impl<P: Clone> QueueSide<P> {
     pub(super) fn enqueue<O: Observer>(
         &mut self,
         store: StoreId,
-        envelope: Envelope<P>,
+        publication: Publication<P>,
         waiting: Option<Waiting>,
         context: &mut Context<'_, P, O>,
     ) {
         let index = self.hosted(store).expect("the router knows only queues of this node");
         let hosted = &mut self.queues[index];
-        let (message, size) = (envelope.message, Bytes::new(envelope.size));
-        let offset = hosted.queue.enqueue(envelope, context.now);
+        let (message, size) = (publication.envelope.message, Bytes::new(publication.envelope.size));
+        let offset = hosted.queue.enqueue(publication, context.now);
         context.observe(Event::Stored { message, store, offset, size });
         if hosted.config.durable {
             if let Some(waiting) = waiting {
@@ -156,15 +154,10 @@ impl<P: Clone> QueueSide<P> {
         audience.subscribers.push_back(client);
     }
 
-    pub(super) fn broadcast<O: Observer>(
-        &mut self,
-        exchange: ExchangeId,
-        envelope: &Envelope<P>,
-        context: &mut Context<'_, P, O>,
-    ) {
-        for audience in self.audiences.iter_mut().filter(|audience| audience.exchange == exchange) {
+    pub(super) fn broadcast<O: Observer>(&mut self, publication: &Publication<P>, context: &mut Context<'_, P, O>) {
+        for audience in self.audiences.iter_mut().filter(|audience| audience.exchange == publication.exchange) {
             let Some(client) = audience.subscribers.pop_front() else {
-                let (message, application) = (envelope.message, audience.application);
+                let (message, application) = (publication.envelope.message, audience.application);
                 context.observe(Event::Missed { message, application });
                 continue;
             };
@@ -176,7 +169,7 @@ impl<P: Clone> QueueSide<P> {
                 redelivered: false,
                 store: StoreId::MAX,
                 offset: Offset::ZERO,
-                envelope: envelope.clone(),
+                publication: publication.clone(),
             };
             context.send(Address::Client(client), message);
         }
