@@ -3,7 +3,8 @@
 
 use brokerlab_analysis::Timeline;
 use brokerlab_broker::config::{
-    Acks, Deployment, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits, QueueConfig, RoutingKey, TopicConfig,
+    Acks, Deployment, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits, Profile, QueueConfig, RoutingKey,
+    TopicConfig,
 };
 use brokerlab_broker::log::Crash;
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox, Publication};
@@ -19,8 +20,9 @@ fn deployment() -> Deployment {
     Deployment {
         model: Model::Log,
         nodes: 2,
+        profile: Profile::default(),
         routing_keys: vec!["work".into()],
-        exchanges: vec![ExchangeConfig { name: String::new(), kind: ExchangeKind::Direct }],
+        exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
         queues: vec![QueueConfig { store: StoreId::new(1), node: NodeId::new(0), name: RoutingKey(0), durable: true }],
         bindings: vec![],
         topics: vec![TopicConfig {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use brokerlab_broker::config::{
-    Deployment, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits, QueueConfig, RoutingKey,
+    Deployment, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits, Profile, QueueConfig, RoutingKey,
 };
 use brokerlab_broker::message::{DeliveryTag, ReplyCode};
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox, Publication};
@@ -70,8 +70,9 @@ impl Rig {
         let deployment = Deployment {
             model: Model::Queue,
             nodes: 1,
+            profile: Profile::default(),
             routing_keys: queues.clone(),
-            exchanges: vec![ExchangeConfig { name: String::new(), kind: ExchangeKind::Direct }],
+            exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
             queues: queues.iter().enumerate().map(config).collect(),
             bindings: vec![],
             topics: vec![],

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use brokerlab_event::{ApplicationId, ClientId, Duration, Model, NodeId, StoreId, WorkLaw};
 
+use crate::properties::FieldTable;
+
 /// An exchange: an index into [`Deployment::exchanges`]. Number 0 is always the default exchange.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ExchangeId(pub u16);
@@ -24,6 +26,10 @@ pub enum ExchangeKind {
     Direct,
     /// Every binding.
     Fanout,
+    /// The binding key is a pattern of words: `*` stands for one, `#` for any number.
+    Topic,
+    /// The arguments of the binding are compared with the headers of the message.
+    Headers,
     /// No bindings and no queues: each message goes at once to one connected subscriber of each application and
     /// is not stored. An application with no subscriber misses it.
     Broadcast,
@@ -36,17 +42,67 @@ pub struct ExchangeConfig {
     pub name: String,
     /// How it chooses.
     pub kind: ExchangeKind,
+    /// Where it sends what its own bindings do not take (`alternate-exchange`). One that does not exist takes nothing.
+    pub alternate: Option<ExchangeId>,
+    /// Publishers may not use it: only other exchanges and dead-lettering reach it.
+    pub internal: bool,
+    /// It goes when the last binding goes of which it is the source; not if it never had one.
+    pub auto_delete: bool,
 }
 
-/// A queue bound to an exchange.
+impl ExchangeConfig {
+    /// An exchange that only has a name and a kind.
+    pub fn new(name: impl Into<String>, kind: ExchangeKind) -> ExchangeConfig {
+        ExchangeConfig { name: name.into(), kind, alternate: None, internal: false, auto_delete: false }
+    }
+
+    /// The exchanges that every RabbitMQ virtual host begins with, the default exchange first.
+    pub fn predeclared() -> Vec<ExchangeConfig> {
+        let named = [
+            ("", ExchangeKind::Direct),
+            ("amq.direct", ExchangeKind::Direct),
+            ("amq.fanout", ExchangeKind::Fanout),
+            ("amq.topic", ExchangeKind::Topic),
+            ("amq.headers", ExchangeKind::Headers),
+            ("amq.match", ExchangeKind::Headers),
+        ];
+        named.map(|(name, kind)| ExchangeConfig::new(name, kind)).into()
+    }
+}
+
+/// Where a binding leads.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Destination {
+    /// To a queue.
+    Queue(StoreId),
+    /// To another exchange, which sees the message with the same routing key.
+    Exchange(ExchangeId),
+}
+
+/// A queue or an exchange bound to an exchange.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BindingConfig {
     /// The source.
     pub exchange: ExchangeId,
     /// The destination.
-    pub queue: StoreId,
+    pub destination: Destination,
     /// The binding key.
     pub key: RoutingKey,
+    /// Its arguments, which a headers exchange goes by.
+    pub arguments: FieldTable,
+}
+
+/// Rules that differ between versions of RabbitMQ, each by its name. The default is the newest version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Profile {
+    /// Most words `#` in a binding key of a topic exchange (2 since 4.3). `None`: any number.
+    pub topic_hash_words_max: Option<u8>,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Profile { topic_hash_words_max: Some(2) }
+    }
 }
 
 /// A classic queue.
@@ -259,7 +315,9 @@ pub struct Deployment {
     pub model: Model,
     /// How many nodes there are; at least 1.
     pub nodes: u16,
-    /// Interned routing keys.
+    /// The rules of which version hold.
+    pub profile: Profile,
+    /// Interned routing keys and binding keys: each text stands once.
     pub routing_keys: Vec<String>,
     /// Exchanges; the first is the default exchange.
     pub exchanges: Vec<ExchangeConfig>,

@@ -14,8 +14,9 @@
 //! let deployment = Deployment {
 //!     model: Model::Queue,
 //!     nodes: 1,
+//!     profile: Profile::default(),
 //!     routing_keys: vec!["work".into()],
-//!     exchanges: vec![ExchangeConfig { name: "".into(), kind: ExchangeKind::Direct }],
+//!     exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
 //!     queues: vec![QueueConfig { store: queue, node: NodeId::new(0), name: RoutingKey(0), durable: true }],
 //!     bindings: vec![],
 //!     topics: vec![],

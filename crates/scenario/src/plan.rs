@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use brokerlab_broker::config::*;
+use brokerlab_broker::properties::FieldTable;
 use brokerlab_event::{
     ApplicationId, ApplicationInfo, ClientId, ClientInfo, ClientRole, FaultInfo, Model, NodeId, RunHeader, StoreId,
     StoreInfo, StoreKind, Stream, Time, WorkLaw,
@@ -93,10 +94,11 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(scenario: &'a Scenario, contender: &'a Contender) -> Builder<'a> {
-        let default_exchange = ExchangeConfig { name: String::new(), kind: ExchangeKind::Direct };
+        let default_exchange = ExchangeConfig::new("", ExchangeKind::Direct);
         let deployment = Deployment {
             model: contender.options.model(),
             nodes: 1,
+            profile: Profile::default(),
             routing_keys: Vec::new(),
             exchanges: vec![default_exchange],
             queues: Vec::new(),
@@ -126,12 +128,16 @@ impl<'a> Builder<'a> {
     }
 
     fn routing_key(&mut self, name: &str) -> RoutingKey {
-        self.deployment.routing_keys.push(name.to_string());
-        RoutingKey((self.deployment.routing_keys.len() - 1) as u32)
+        let keys = &mut self.deployment.routing_keys;
+        let known = keys.iter().position(|key| key == name).unwrap_or_else(|| {
+            keys.push(name.to_string());
+            keys.len() - 1
+        });
+        RoutingKey(known as u32)
     }
 
     fn exchange(&mut self, name: &str, kind: ExchangeKind) -> ExchangeId {
-        self.deployment.exchanges.push(ExchangeConfig { name: name.to_string(), kind });
+        self.deployment.exchanges.push(ExchangeConfig::new(name, kind));
         ExchangeId((self.deployment.exchanges.len() - 1) as u16)
     }
 
@@ -161,7 +167,12 @@ impl<'a> Builder<'a> {
         for application in self.applications() {
             let name = self.scenario.demand.applications[application.index()].name.clone();
             let (queue, _) = self.queue(&name, vec![application], options);
-            self.deployment.bindings.push(BindingConfig { exchange, queue, key });
+            self.deployment.bindings.push(BindingConfig {
+                exchange,
+                destination: Destination::Queue(queue),
+                key,
+                arguments: FieldTable::default(),
+            });
             let (prefetch, auto_ack) = (options.prefetch, options.automatic_ack);
             self.consumers(application, |_| ConsumerKind::Queue { queue, prefetch, auto_ack });
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use brokerlab_broker::client::{Batcher, GroupMember};
 use brokerlab_broker::config::{
     Acks, CommitPolicy, ConsumerConfig, ConsumerKind, Deployment, FetchLimits, GroupConfig, GroupMemberConfig,
-    OffsetReset, ProducerConfig, ProducerKind, TopicConfig,
+    OffsetReset, ProducerConfig, ProducerKind, Profile, TopicConfig,
 };
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{
@@ -120,6 +120,7 @@ impl Plan {
         Deployment {
             model: Model::Log,
             nodes: self.nodes,
+            profile: Profile::default(),
             routing_keys: Vec::new(),
             exchanges: Vec::new(),
             queues: Vec::new(),

@@ -6,6 +6,7 @@ use super::super::Context;
 use super::QueueSide;
 use crate::config::{ExchangeId, ExchangeKind};
 use crate::message::{Address, Channel, Message, Publication, ReplyCode};
+use crate::router::strip_blind_copies;
 
 /// A publish that some queue has still to take.
 #[derive(Clone, Copy, Debug)]
@@ -28,19 +29,25 @@ impl<P: Clone> QueueSide<P> {
         client: ClientId,
         channel: Channel,
         mandatory: bool,
-        publication: Publication<P>,
+        mut publication: Publication<P>,
         context: &mut Context<'_, P, O>,
     ) {
         let Publication { exchange, routing_key, .. } = publication;
-        let Some(kind) = self.router.kind(exchange) else {
-            return self.fail_channel(client, channel, ReplyCode::NotFound, context);
+        let kind = match self.router.admit(exchange) {
+            Ok(kind) => kind,
+            Err(code) => return self.fail_channel(client, channel, code, context),
         };
         let confirm = self.number_publish(client, channel);
         if kind == ExchangeKind::Broadcast {
             self.broadcast(&publication, context);
             return confirm.into_iter().for_each(|confirm| confirm.send(context));
         }
-        match *self.router.route(exchange, routing_key) {
+        let queues = match self.router.route(exchange, routing_key, publication.properties.as_deref()) {
+            Ok(queues) => queues,
+            Err(code) => return self.fail_channel(client, channel, code, context),
+        };
+        strip_blind_copies(&mut publication.properties);
+        match *queues {
             [] => {
                 context.observe(Event::Unrouted { message: publication.envelope.message });
                 if mandatory {
@@ -50,7 +57,10 @@ impl<P: Clone> QueueSide<P> {
                 confirm.into_iter().for_each(|confirm| confirm.send(context));
             }
             [single] => self.enqueue(single, publication, confirm.map(Waiting::Single), context),
-            ref several => self.copy_to(several.to_vec(), publication, confirm, context),
+            ref several => {
+                let several = several.to_vec();
+                self.copy_to(several, publication, confirm, context);
+            }
         }
     }
 
