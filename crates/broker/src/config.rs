@@ -105,6 +105,17 @@ impl Default for Profile {
     }
 }
 
+impl Profile {
+    /// The rules of a version: `rabbit-3.13`, `rabbit-4.0` to `rabbit-4.3`.
+    pub fn named(name: &str) -> Option<Profile> {
+        match name {
+            "rabbit-4.3" => Some(Profile::default()),
+            "rabbit-3.13" | "rabbit-4.0" | "rabbit-4.1" | "rabbit-4.2" => Some(Profile { topic_hash_words_max: None }),
+            _ => None,
+        }
+    }
+}
+
 /// A classic queue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QueueConfig {
