@@ -221,7 +221,7 @@ fn recorded_inputs_replay_to_the_same_fingerprint() {
     let recorded = story(Fingerprint::default());
     let stored = story(EventLog::default()).observer;
     let is_stored = |event: &Event| matches!(event, Event::Stored { .. });
-    assert!(stored.records().iter().filter(|record| is_stored(&record.event)).count() >= 15, "there is a story");
+    assert!(stored.records().iter().filter(|record| is_stored(&record.event())).count() >= 15, "there is a story");
 
     let mut nodes: Vec<Node<()>> = (0..2).map(|id| Node::new(NodeId::new(id), &deployment())).collect();
     let (mut out, mut fingerprint) = (Outbox::default(), Fingerprint::default());

@@ -30,10 +30,11 @@ impl Findings {
 
 /// What happened to the application in this run, whose driver made a census.
 pub fn findings(header: &RunHeader, records: &[Record], application: ApplicationId) -> Findings {
-    let run = Run { header, records, application };
-    let mut offered: Vec<MessageId> = records
-        .iter()
-        .filter_map(|record| match record.event {
+    let events = records.iter().map(Record::event).collect();
+    let run = Run { header, events, application };
+    let mut offered: Vec<MessageId> = run
+        .events()
+        .filter_map(|event| match *event {
             Event::Offered { message, .. } => Some(message),
             _ => None,
         })
@@ -61,13 +62,13 @@ struct Place {
 
 struct Run<'a> {
     header: &'a RunHeader,
-    records: &'a [Record],
+    events: Vec<Event>,
     application: ApplicationId,
 }
 
 impl Run<'_> {
     fn events(&self) -> impl Iterator<Item = &Event> {
-        self.records.iter().map(|record| &record.event)
+        self.events.iter()
     }
 
     fn is_own(&self, client: ClientId) -> bool {
@@ -198,7 +199,7 @@ impl Run<'_> {
             _ => false,
         });
         let passed = self.places(wanted).into_iter().any(|Place { store, offset, trim }| {
-            self.passed(store, offset, trim.map_or(self.records.len(), |(at, _)| at))
+            self.passed(store, offset, trim.map_or(self.events.len(), |(at, _)| at))
         });
         settled || passed
     }

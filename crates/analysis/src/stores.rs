@@ -14,11 +14,29 @@ pub(crate) struct LogRecord {
     pub extra: bool,
 }
 
-const _: () = assert!(size_of::<LogRecord>() <= 10, "a record of a log stays small");
+/// A record as it is kept: there is one for each record of a log, so it stays small.
+#[derive(Clone, Copy)]
+struct Packed([u8; 10]);
 
 impl LogRecord {
     fn none() -> LogRecord {
         LogRecord { message: MessageId::MAX, size: Bytes::new(0), extra: true }
+    }
+
+    #[inline]
+    fn pack(self) -> Packed {
+        let [a, b, c, d, e, ..] = self.message.get().to_le_bytes();
+        let [f, g, h, i] = self.size.get().to_le_bytes();
+        Packed([a, b, c, d, e, f, g, h, i, u8::from(self.extra)])
+    }
+}
+
+impl Packed {
+    #[inline]
+    fn unpack(self) -> LogRecord {
+        let Packed([a, b, c, d, e, f, g, h, i, extra]) = self;
+        let message = MessageId::new(u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]));
+        LogRecord { message, size: Bytes::new(u32::from_le_bytes([f, g, h, i])), extra: extra != 0 }
     }
 }
 
@@ -44,7 +62,7 @@ impl GroupPlace {
 #[derive(Clone, Default)]
 pub(crate) struct Partition {
     pub start: u64,
-    pub records: VecDeque<LogRecord>,
+    records: VecDeque<Packed>,
     /// Indexed by application.
     pub groups: Vec<GroupPlace>,
 }
@@ -62,14 +80,14 @@ impl Partition {
             self.start = self.start.max(offset);
         }
         while self.end() < offset {
-            self.records.push_back(LogRecord::none());
+            self.records.push_back(LogRecord::none().pack());
         }
         assert_eq!(self.end(), offset, "a partition grows at its end");
-        self.records.push_back(record);
+        self.records.push_back(record.pack());
     }
 
     pub fn pop(&mut self) -> Option<(u64, LogRecord)> {
-        let record = self.records.pop_front()?;
+        let record = self.records.pop_front()?.unpack();
         self.start += 1;
         Some((self.start - 1, record))
     }
@@ -78,7 +96,10 @@ impl Partition {
     pub fn range(&self, from: u64, until: u64) -> impl Iterator<Item = LogRecord> + '_ {
         let index = |offset: u64| (offset.clamp(self.start, self.end()) - self.start) as usize;
         let (from, until) = (index(from), index(until));
-        self.records.range(from..until.max(from)).copied().filter(|record| record.message != MessageId::MAX)
+        self.records
+            .range(from..until.max(from))
+            .map(|record| record.unpack())
+            .filter(|record| record.message != MessageId::MAX)
     }
 }
 

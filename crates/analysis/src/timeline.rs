@@ -95,9 +95,9 @@ impl Timeline {
                 }
                 next = index + SPACING;
             }
-            view.observe(record.time, record.event);
+            view.observe(record.time, record.event());
             finder.observe(index, record);
-            if let Event::Stored { store, .. } = record.event {
+            if let Event::Stored { store, .. } = record.event() {
                 stored[store.index()].push(u32::try_from(index).expect("a log in memory has fewer events than 2^32"));
             }
         }
@@ -139,11 +139,11 @@ impl Timeline {
     /// The message at a place of a store.
     pub fn message_at(&self, store: StoreId, offset: Offset) -> Option<MessageId> {
         let places = self.stored.get(store.index())?;
-        let found = places.binary_search_by_key(&offset, |&index| match self.log.records()[index as usize].event {
+        let found = places.binary_search_by_key(&offset, |&index| match self.log.records()[index as usize].event() {
             Event::Stored { offset, .. } => offset,
             _ => unreachable!("only places where something was stored are listed"),
         });
-        match self.log.records()[places[found.ok()?] as usize].event {
+        match self.log.records()[places[found.ok()?] as usize].event() {
             Event::Stored { message, .. } => Some(message),
             _ => None,
         }
@@ -165,7 +165,7 @@ impl Timeline {
             self.view.clone_from(keyframe);
         }
         for record in &self.log.records()[self.position()..position] {
-            self.view.observe(record.time, record.event);
+            self.view.observe(record.time, record.event());
         }
         &self.view
     }
@@ -173,7 +173,7 @@ impl Timeline {
     /// Goes one event forth, and tells which it was; nothing at the end.
     pub fn next_event(&mut self) -> Option<Record> {
         let record = *self.log.records().get(self.position())?;
-        self.view.observe(record.time, record.event);
+        self.view.observe(record.time, record.event());
         Some(record)
     }
 
@@ -226,12 +226,12 @@ impl NotableFinder<'_> {
     }
 
     fn observe(&mut self, index: usize, record: &Record) {
-        if let Event::Offered { message, key, .. } = record.event {
+        if let Event::Offered { message, key, .. } = record.event() {
             let length = self.keys.len().max(message.index() + 1);
             self.keys.resize(length, KeyId::NONE);
             self.keys[message.index()] = key;
         }
-        if let Some(kind) = self.kind_of(record.event) {
+        if let Some(kind) = self.kind_of(record.event()) {
             self.notables.push(Notable { index, time: record.time, kind });
         }
     }

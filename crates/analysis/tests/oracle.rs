@@ -22,7 +22,7 @@ fn analysed(header: &RunHeader, log: &EventLog, window: u64) -> Results {
 }
 
 fn story(log: &EventLog) -> String {
-    log.records().iter().map(|record| format!("\n{:?}", record.event)).collect()
+    log.records().iter().map(|record| format!("\n{:?}", record.event())).collect()
 }
 
 fn compare(shape: Shape, log: &EventLog, window: u64) {
@@ -71,8 +71,8 @@ fn the_books_balance_after_every_event() {
         let mut analysis = Analysis::new(&header(shape), Options { window: 0, ..Options::default() });
         let mut offered = 0;
         for record in history(shape, &steps).records() {
-            analysis.observe(record.time, record.event);
-            offered += u64::from(record.event.name() == "Offered");
+            analysis.observe(record.time, record.event());
+            offered += u64::from(record.event().name() == "Offered");
             let results = analysis.clone().finish(record.time);
             assert_eq!(results.total.fates.sum(), offered * APPLICATIONS as u64);
         }

@@ -21,7 +21,7 @@ fn long_history(shape: Shape) -> EventLog {
 fn folded(shape: Shape, records: &[Record]) -> View {
     let mut view = View::new(&header(shape));
     for record in records {
-        view.observe(record.time, record.event);
+        view.observe(record.time, record.event());
     }
     view
 }

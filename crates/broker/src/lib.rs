@@ -43,7 +43,7 @@
 //!
 //! // A durable queue wants its disk to flush before it confirms.
 //! assert!(matches!(out.pop(), Some(Effect::Flush { .. })));
-//! assert_eq!(log.records()[0].event.name(), "Stored");
+//! assert_eq!(log.records()[0].event().name(), "Stored");
 //! ```
 //!
 //! - [`message`]: what travels, and what machines ask of their driver. [`config`]: what they are built from.

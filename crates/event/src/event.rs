@@ -73,57 +73,90 @@ trait Field: Copy {
     /// Bits that the packed form gives to this field.
     const BITS: u32;
     fn bits(self) -> u64;
+    fn from_bits(bits: u64) -> Self;
 }
 
 macro_rules! fields {
-    ($($name:ty: $bits:literal, $value:expr;)*) => {$(
+    ($($name:ty: $bits:literal, $number:ty;)*) => {$(
         impl Field for $name {
             const BITS: u32 = $bits;
             #[inline(always)]
             fn bits(self) -> u64 {
-                let convert: fn($name) -> u64 = $value;
-                convert(self)
+                u64::from(self.get())
+            }
+            fn from_bits(bits: u64) -> Self {
+                <$name>::new(bits as $number)
             }
         }
     )*};
 }
 
 fields! {
-    MessageId: 40, |id| id.get();
-    Offset: 40, |id| id.get();
-    ClientId: 24, |id| u64::from(id.get());
-    StoreId: 24, |id| u64::from(id.get());
-    ApplicationId: 16, |id| u64::from(id.get());
-    FaultId: 16, |id| u64::from(id.get());
-    NodeId: 16, |id| u64::from(id.get());
-    KeyId: 32, |id| u64::from(id.get());
-    Bytes: 32, |size| u64::from(size.get());
-    Count: 16, |count| u64::from(count.get());
-    Millionths: 32, |parts| u64::from(parts.get());
-    bool: 8, u64::from;
-    Removal: 8, |value| value as u64;
-    Outcome: 8, |value| value as u64;
-    Departure: 8, |value| value as u64;
-    Refusal: 8, |value| value as u64;
+    MessageId: 40, u64;
+    Offset: 40, u64;
+    ClientId: 24, u32;
+    StoreId: 24, u32;
+    ApplicationId: 16, u16;
+    FaultId: 16, u16;
+    NodeId: 16, u16;
+    KeyId: 32, u32;
+    Bytes: 32, u32;
+    Count: 16, u16;
+    Millionths: 32, u32;
+}
+
+/// Kinds, each a byte in the packed form.
+macro_rules! kinds {
+    ($($name:ident { $($variant:ident),* })*) => {$(
+        impl Field for $name {
+            const BITS: u32 = 8;
+            #[inline(always)]
+            fn bits(self) -> u64 {
+                self as u64
+            }
+            fn from_bits(bits: u64) -> Self {
+                let known = [$($name::$variant),*].into_iter().find(|kind| kind.bits() == bits);
+                known.expect("only a kind is packed as one")
+            }
+        }
+    )*};
+}
+
+kinds! {
+    Removal { Acked, AutoAcked, Rejected, RetentionTime, RetentionSize, Purged, NodeLost }
+    Outcome { Ack, Requeue, Reject, Automatic }
+    Departure { Crashed, Left }
+    Refusal { NotFound, TooLarge, Full }
+}
+
+impl Field for bool {
+    const BITS: u32 = 8;
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        u64::from(self)
+    }
+    fn from_bits(bits: u64) -> Self {
+        bits != 0
+    }
 }
 
 macro_rules! number {
-    ($(#[$doc:meta])* $name:ident, $bytes:literal, $wide:ty) => {
+    ($(#[$doc:meta])* $name:ident, $wide:ty) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-        pub struct $name([u8; $bytes]);
+        pub struct $name($wide);
 
         impl $name {
             /// Holds this number.
             #[inline]
-            pub fn new(number: $wide) -> $name {
-                $name(number.to_le_bytes())
+            pub const fn new(number: $wide) -> $name {
+                $name(number)
             }
 
             /// The number.
             #[inline]
-            pub fn get(self) -> $wide {
-                <$wide>::from_le_bytes(self.0)
+            pub const fn get(self) -> $wide {
+                self.0
             }
         }
 
@@ -137,15 +170,15 @@ macro_rules! number {
 
 number!(
     /// A size in bytes.
-    Bytes, 4, u32
+    Bytes, u32
 );
 number!(
     /// A small count: attempts, deliveries, generations (which saturate).
-    Count, 2, u16
+    Count, u16
 );
 number!(
     /// A factor in millionths.
-    Millionths, 4, u32
+    Millionths, u32
 );
 
 impl Count {
@@ -204,6 +237,18 @@ macro_rules! events {
                     }),*
                 }
             }
+
+            /// The event of a packed form.
+            fn from_words(words: [u64; 3]) -> Event {
+                match words[0] as u8 {
+                    $($number => {
+                        #[allow(unused_mut, unused_variables)]
+                        let mut unpacker = Unpacker { words, word: 0, used: 8 };
+                        Event::$name { $($field: unpacker.pull()),* }
+                    })*
+                    number => unreachable!("no event has the number {number}"),
+                }
+            }
         }
     };
 }
@@ -223,6 +268,25 @@ impl Packer {
         }
         self.words[self.word] |= field.bits() << self.used;
         self.used += F::BITS;
+    }
+}
+
+/// The reverse.
+struct Unpacker {
+    words: [u64; 3],
+    word: usize,
+    used: u32,
+}
+
+impl Unpacker {
+    #[inline(always)]
+    fn pull<F: Field>(&mut self) -> F {
+        if self.used + F::BITS > 64 {
+            (self.word, self.used) = (self.word + 1, 0);
+        }
+        let bits = self.words[self.word] >> self.used & (u64::MAX >> (64 - F::BITS));
+        self.used += F::BITS;
+        F::from_bits(bits)
     }
 }
 
@@ -527,20 +591,39 @@ events! {
     }
 }
 
-/// An event and when it happened: the unit of an [`EventLog`](crate::EventLog).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// An event and when it happened: the unit of an [`EventLog`](crate::EventLog). The event is kept in its packed form,
+/// because a log holds millions of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Record {
     /// When.
     pub time: Time,
-    /// What.
-    pub event: Event,
+    words: [u64; 3],
+}
+
+impl Record {
+    /// Packs an event.
+    #[inline(always)]
+    pub fn new(time: Time, event: Event) -> Record {
+        Record { time, words: event.words() }
+    }
+
+    /// What happened.
+    pub fn event(&self) -> Event {
+        Event::from_words(self.words)
+    }
+}
+
+impl core::fmt::Debug for Record {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Record").field("time", &self.time).field("event", &self.event()).finish()
+    }
 }
 
 const _: () = assert!(size_of::<Record>() <= 32, "a record of an event takes at most 32 bytes");
 
 impl Millionths {
     /// No change of speed.
-    pub const ONE: Millionths = Millionths(1_000_000_u32.to_le_bytes());
+    pub const ONE: Millionths = Millionths(1_000_000);
 
     /// The duration scaled by this factor.
     pub fn of(self, duration: Duration) -> Duration {
@@ -577,5 +660,6 @@ mod tests {
         assert_eq!(a, 22 | 0x12_3456_789a << 8);
         assert_eq!(b, 0xab_cdef | 0xfe_dcba_9876 << 24);
         assert_eq!(c, 0x0bad_cafe | 4 << 32);
+        assert_eq!(Record::new(Time::ZERO, event).event(), event);
     }
 }

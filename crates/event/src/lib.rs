@@ -12,7 +12,7 @@
 //! observers.observe(Time::from_nanos(1_000), confirmed);
 //!
 //! let (log, fingerprint) = observers;
-//! assert_eq!(log.records()[0].event, confirmed);
+//! assert_eq!(log.records()[0].event(), confirmed);
 //! assert_eq!(fingerprint.events(), 1);
 //! ```
 //!

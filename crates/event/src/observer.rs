@@ -74,7 +74,7 @@ impl EventLog {
     /// Passes every record to an observer, in order.
     pub fn replay(&self, observer: &mut impl Observer) {
         for record in &self.records {
-            observer.observe(record.time, record.event);
+            observer.observe(record.time, record.event());
         }
     }
 }
@@ -83,6 +83,6 @@ impl Observer for EventLog {
     #[inline]
     fn observe(&mut self, time: Time, event: Event) {
         debug_assert!(self.records.last().is_none_or(|last| last.time <= time), "time went back");
-        self.records.push(Record { time, event });
+        self.records.push(Record::new(time, event));
     }
 }

@@ -25,7 +25,7 @@ fn story(contender: usize, joins: &str, faults: &[(&str, &str, &str, &str)]) -> 
     Simulation::new(&plan).run_until(plan.header.horizon, &plan.header, &mut log);
     let consumer = plan.deployment.consumers[0].client;
     let told = log.records().iter().filter_map(|record| {
-        let (client, what) = match record.event {
+        let (client, what) = match record.event() {
             Event::Connected { client } => (client, "up".to_string()),
             Event::Disconnected { client, .. } => (client, "down".to_string()),
             Event::Paused { client } => (client, "still".to_string()),

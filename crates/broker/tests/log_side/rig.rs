@@ -301,25 +301,25 @@ impl Rig {
         for member in &self.members {
             member.census(self.now, &mut self.events);
         }
-        self.events.records()[before..].iter().map(|record| record.event).collect()
+        self.events.records()[before..].iter().map(|record| record.event()).collect()
     }
 
     /// What happened, as text, without the kinds named; one line each.
     pub fn story(&self, kinds: &[&str]) -> String {
-        let wanted = self.events.records().iter().filter(|record| kinds.contains(&record.event.name()));
-        let line = |Record { time, event }: &Record| format!("{time} {event:?}\n");
+        let wanted = self.events.records().iter().filter(|record| kinds.contains(&record.event().name()));
+        let line = |record: &Record| format!("{} {:?}\n", record.time, record.event());
         wanted.map(line).collect::<String>().replace('{', "").replace(" }", "")
     }
 
     pub fn count(&self, kind: &str) -> usize {
-        self.events.records().iter().filter(|record| record.event.name() == kind).count()
+        self.events.records().iter().filter(|record| record.event().name() == kind).count()
     }
 
     /// How many times each offered message was processed.
     pub fn processed(&self) -> Vec<u32> {
         let mut counts = vec![0; self.offered as usize];
         for record in self.events.records() {
-            if let Event::Processed { message, .. } = record.event {
+            if let Event::Processed { message, .. } = record.event() {
                 counts[message.index()] += 1;
             }
         }
