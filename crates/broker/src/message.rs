@@ -1,6 +1,5 @@
 //! What travels between machines, and what a machine asks of its driver.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use brokerlab_event::{ApplicationId, ClientId, KeyId, MessageId, NodeId, Offset, Refusal, StoreId, Time};
@@ -564,16 +563,56 @@ pub enum Effect<P> {
     },
 }
 
+impl<P> Message<P> {
+    /// Whether it may hold memory of its own. `true` is always right; of those that are sent most it is known better.
+    #[inline(always)]
+    fn owns_memory(&self) -> bool {
+        match self {
+            Message::Publish { publication, .. } | Message::Deliver { publication, .. } => {
+                std::mem::needs_drop::<P>() || publication.properties.is_some()
+            }
+            Message::Offer(_) => std::mem::needs_drop::<P>(),
+            Message::Connect | Message::Ack { .. } | Message::Nack { .. } | Message::Confirm { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// Takes the message out of its place; a message that says nothing is left there.
+    #[inline]
+    pub fn take(&mut self) -> Message<P> {
+        std::mem::replace(self, Message::Connect)
+    }
+}
+
+impl<P> Effect<P> {
+    /// Something that nobody wants done: it stands in places that are not in use.
+    const SPENT: Effect<P> = Effect::Send { from: Address::Demand, to: Address::Demand, message: Message::Connect };
+
+    /// Writes an effect into a place that [`Outbox::place`] gave. What stands there holds no memory, so it need not
+    /// be dropped.
+    #[inline(always)]
+    pub fn fill(&mut self, effect: Effect<P>) {
+        std::mem::forget(std::mem::replace(self, effect));
+    }
+}
+
 /// What machines want done, first in, first out. The driver owns it, passes it to every handler and drains it;
 /// effects that take no time are carried out in the order in which they were pushed, within the same instant.
+///
+/// Effects are large beside what is done about them, so the places that hold them are used again and again: effects
+/// are written into their places, and a driver that is in a hurry reads them there, a round at a time
+/// ([`Outbox::next_round`]).
 #[derive(Clone, Debug)]
 pub struct Outbox<P> {
-    effects: VecDeque<Effect<P>>,
+    /// Those from `taken` up to `pushed` are still to be done, the others are spent.
+    places: Vec<Effect<P>>,
+    taken: usize,
+    pushed: usize,
 }
 
 impl<P> Default for Outbox<P> {
     fn default() -> Self {
-        Outbox { effects: VecDeque::new() }
+        Outbox { places: Vec::new(), taken: 0, pushed: 0 }
     }
 }
 
@@ -581,23 +620,118 @@ impl<P> Outbox<P> {
     /// Asks for a message to be carried.
     #[inline]
     pub fn send(&mut self, from: Address, to: Address, message: Message<P>) {
-        self.effects.push_back(Effect::Send { from, to, message });
+        self.push(Effect::Send { from, to, message });
     }
 
     /// Asks for something else to be done.
     #[inline]
     pub fn push(&mut self, effect: Effect<P>) {
-        self.effects.push_back(effect);
+        self.place().fill(effect);
+    }
+
+    /// The place of the next effect, which must be filled at once ([`Effect::fill`]). To ask for it first and to
+    /// make the effect afterwards saves copying the effect.
+    #[inline(always)]
+    #[must_use = "a place that is not filled holds an effect that nobody wants"]
+    pub fn place(&mut self) -> &mut Effect<P> {
+        if self.pushed == self.places.len() {
+            self.places.push(Effect::SPENT);
+        }
+        let place = &mut self.places[self.pushed];
+        self.pushed += 1;
+        if matches!(place, Effect::Send { message, .. } if message.owns_memory()) {
+            place.clear();
+        }
+        place
     }
 
     /// The next thing to do.
     #[inline]
     pub fn pop(&mut self) -> Option<Effect<P>> {
-        self.effects.pop_front()
+        if self.taken == self.pushed {
+            (self.taken, self.pushed) = (0, 0);
+            return None;
+        }
+        self.taken += 1;
+        Some(std::mem::replace(&mut self.places[self.taken - 1], Effect::SPENT))
+    }
+
+    /// Changes places with the outbox that handlers push to, once everything in this one is done. What is pushed
+    /// while a round is carried out comes after it, so the order is that of pushing. Nothing where nothing is left.
+    #[inline]
+    pub fn next_round<'a>(&'a mut self, pushed_to: &mut Outbox<P>) -> Option<&'a mut [Effect<P>]> {
+        if pushed_to.is_empty() {
+            return None;
+        }
+        (self.taken, self.pushed) = (0, 0);
+        std::mem::swap(self, pushed_to);
+        self.places.get_mut(self.taken..self.pushed)
     }
 
     /// True where nothing is left to do.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.effects.is_empty()
+        self.taken == self.pushed
+    }
+}
+
+impl<P> Effect<P> {
+    /// Gives back what a spent effect holds.
+    #[cold]
+    #[inline(never)]
+    fn clear(&mut self) {
+        *self = Effect::SPENT;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flush(number: u64) -> Effect<()> {
+        Effect::Flush { node: NodeId::new(0), store: StoreId::new(0), until: Offset::new(number) }
+    }
+
+    #[test]
+    fn what_was_pushed_first_comes_first_one_by_one_and_in_rounds() {
+        let mut out: Outbox<()> = Outbox::default();
+        let (mut pushed, mut popped) = (0, 0);
+        for round in 0..100 {
+            for _ in 0..round {
+                out.push(flush(pushed));
+                pushed += 1;
+            }
+            for _ in 0..round / 2 {
+                assert_eq!(out.pop(), Some(flush(popped)));
+                popped += 1;
+            }
+        }
+        let mut round = Outbox::default();
+        let mut more = 3;
+        while let Some(effects) = round.next_round(&mut out) {
+            for effect in effects {
+                assert_eq!(*effect, flush(popped));
+                popped += 1;
+                if more > 0 {
+                    more -= 1;
+                    out.push(flush(pushed));
+                    pushed += 1;
+                }
+            }
+        }
+        assert_eq!((popped, out.pop()), (pushed, None));
+    }
+
+    #[test]
+    fn a_spent_place_gives_back_what_it_held() {
+        let name: Arc<str> = "member".into();
+        let (group, member) = (ApplicationId::new(0), Member { client: ClientId::new(0), incarnation: 1 });
+        let (mut out, mut round): (Outbox<()>, Outbox<()>) = Default::default();
+        for _ in 0..4 {
+            let message = Message::JoinGroup { group, member, name: Arc::clone(&name) };
+            out.send(Address::Demand, Address::Disk, message);
+            assert_eq!(round.next_round(&mut out).map(|effects| effects.len()), Some(1));
+        }
+        assert_eq!(Arc::strong_count(&name), 3, "one in each outbox");
     }
 }

@@ -94,29 +94,29 @@ impl Client {
     }
 
     /// Handles one message and tells when the client has something to do next.
-    #[inline]
-    pub fn handle_message<O: Observer>(
+    #[inline(always)]
+    pub fn handle<O: Observer>(
         &mut self,
         now: Time,
-        message: Message<()>,
+        message: &mut Message<()>,
         out: &mut Outbox<()>,
         observer: &mut O,
     ) -> Option<Time> {
         match self {
             Client::Publisher(client) => {
-                client.handle_message(now, message, out, observer);
+                client.handle(now, message, out, observer);
                 None
             }
             Client::Batcher(client) => {
-                client.handle_message(now, message, out, observer);
+                client.handle_message(now, message.take(), out, observer);
                 client.next_timeout()
             }
             Client::Subscriber(client) => {
-                client.handle_message(now, message, observer);
+                client.handle(now, message, observer);
                 client.next_timeout()
             }
             Client::Member(client) => {
-                client.handle_message(now, message, out, observer);
+                client.handle_message(now, message.take(), out, observer);
                 client.next_timeout()
             }
         }

@@ -1,5 +1,7 @@
 //! What faults do to clients.
 
+use std::collections::VecDeque;
+
 use brokerlab_broker::{Address, Message};
 use brokerlab_event::{ApplicationId, ClientId, ClientRole, Event, FaultId, Millionths, NodeId, Observer};
 use brokerlab_scenario::{FaultAction, FaultPlan, Role, Target};
@@ -9,18 +11,19 @@ use crate::simulation::Simulation;
 impl Simulation {
     /// The client is to be up from now on, unless a fault keeps it down.
     pub(crate) fn first_start(&mut self, client: ClientId, observer: &mut impl Observer) {
-        self.is_due[client.index()] = true;
+        self.clients[client.index()].is_due = true;
         self.start(client, observer);
     }
 
     fn start(&mut self, client: ClientId, observer: &mut impl Observer) {
-        let waits = !self.is_due[client.index()] || self.holds(client, keeps_down);
-        if waits || self.network.is_up(client) {
+        let waits = !self.clients[client.index()].is_due || self.holds(client, keeps_down);
+        if waits || self.clients[client.index()].connection.is_up() {
             return;
         }
-        self.network.open(client);
-        self.clients[client.index()].start(self.now, &mut self.out, observer);
-        self.reschedule(client.index());
+        let process = &mut self.clients[client.index()];
+        process.connection.open();
+        process.machine.start(self.now, &mut self.out, observer);
+        self.reschedule(client);
     }
 
     pub(crate) fn begin_fault(&mut self, fault: usize, observer: &mut impl Observer) {
@@ -33,7 +36,7 @@ impl Simulation {
                 FaultAction::Leave => self.leave(client, observer),
                 FaultAction::Pause => self.pause(client, observer),
                 FaultAction::Slow(factor) => {
-                    self.clients[client.index()].set_speed(self.now, factor, observer);
+                    self.clients[client.index()].machine.set_speed(self.now, factor, observer);
                 }
             }
         }
@@ -47,7 +50,7 @@ impl Simulation {
                 FaultAction::Pause => self.resume(client, observer),
                 FaultAction::Slow(_) => {
                     let speed = self.speed(client);
-                    self.clients[client.index()].set_speed(self.now, speed, observer);
+                    self.clients[client.index()].machine.set_speed(self.now, speed, observer);
                 }
             }
             observer.observe(self.now, Event::FaultEnded { fault: FaultId::new(fault as u16), client });
@@ -83,18 +86,18 @@ impl Simulation {
     fn resolve(&self, fault: usize) -> Vec<ClientId> {
         let consumers_of = |wanted: ApplicationId| {
             let clients = (0..self.clients.len() as u32).map(ClientId::new);
-            clients.filter(move |client| self.roles[client.index()] == ClientRole::Consumer(wanted))
+            clients.filter(move |client| self.clients[client.index()].role == ClientRole::Consumer(wanted))
         };
         match self.faults[fault].target {
             Target::Client(client) => vec![client],
             Target::Application(application) => consumers_of(application).collect(),
             Target::Producers => {
                 let clients = (0..self.clients.len() as u32).map(ClientId::new);
-                clients.filter(|client| self.roles[client.index()] == ClientRole::Producer).collect()
+                clients.filter(|client| self.clients[client.index()].role == ClientRole::Producer).collect()
             }
             Target::Role { role, application } => {
-                let up = consumers_of(application).filter(|client| self.network.is_up(*client));
-                let unsettled = |client: &ClientId| self.clients[client.index()].unsettled();
+                let up = consumers_of(application).filter(|client| self.clients[client.index()].connection.is_up());
+                let unsettled = |client: &ClientId| self.clients[client.index()].machine.unsettled();
                 let found = match role {
                     Role::MostUnsettled => up.min_by_key(|client| std::cmp::Reverse(unsettled(client))),
                     Role::LeastUnsettled => up.min_by_key(unsettled),
@@ -107,45 +110,48 @@ impl Simulation {
 
     /// The process dies at once, and its connections with it; the broker learns of it behind what was under way.
     fn crash(&mut self, client: ClientId, observer: &mut impl Observer) {
-        if !self.network.is_up(client) {
+        if !self.clients[client.index()].connection.is_up() {
             return;
         }
-        self.clients[client.index()].crash(self.now, observer);
+        self.clients[client.index()].machine.crash(self.now, observer);
         let (from, to) = (Address::Client(client), Address::Node(NodeId::new(0)));
         self.out.send(from, to, Message::ConnectionLost);
         self.gone(client, observer);
     }
 
     fn leave(&mut self, client: ClientId, observer: &mut impl Observer) {
-        if !self.network.is_up(client) {
+        if !self.clients[client.index()].connection.is_up() {
             return;
         }
-        self.clients[client.index()].leave(self.now, &mut self.out, observer);
+        self.clients[client.index()].machine.leave(self.now, &mut self.out, observer);
         self.gone(client, observer);
     }
 
     /// The process is gone, and with it what had arrived while it stood still.
     fn gone(&mut self, client: ClientId, observer: &mut impl Observer) {
-        self.network.close(client);
-        for flight in self.stopped[client.index()].take().into_iter().flatten() {
+        let process = &mut self.clients[client.index()];
+        process.connection.close();
+        for flight in process.stopped.take().into_iter().flatten() {
             self.undeliverable(client, &flight.message, observer);
         }
     }
 
     fn pause(&mut self, client: ClientId, observer: &mut impl Observer) {
-        if self.network.is_up(client) && self.stopped[client.index()].is_none() {
-            self.stopped[client.index()] = Some(Default::default());
-            self.network.stand_still(client);
-            self.clients[client.index()].pause(self.now, observer);
+        let process = &mut self.clients[client.index()];
+        if process.connection.is_up() && process.stopped.is_none() {
+            process.stopped = Some(VecDeque::new());
+            process.connection.stand_still();
+            process.machine.pause(self.now, observer);
         }
     }
 
     /// The process goes on with what has arrived meanwhile.
     fn resume(&mut self, client: ClientId, observer: &mut impl Observer) {
-        let Some(waiting) = self.stopped[client.index()].take() else { return };
-        self.network.go_on(client);
-        self.clients[client.index()].resume(self.now, observer);
-        self.reschedule(client.index());
+        let process = &mut self.clients[client.index()];
+        let Some(waiting) = process.stopped.take() else { return };
+        process.connection.go_on();
+        process.machine.resume(self.now, observer);
+        self.reschedule(client);
         for flight in waiting {
             self.deliver(flight, observer);
         }

@@ -1,7 +1,7 @@
 //! Messages under way. A connection delivers in order and dies with the process at its end.
 
 use brokerlab_broker::{Address, Message};
-use brokerlab_event::{ClientId, Duration, Time};
+use brokerlab_event::{Duration, Time};
 
 /// A message under way.
 #[derive(Clone, Debug)]
@@ -15,28 +15,73 @@ pub(crate) struct Flight {
 
 /// What the network knows of a client's connection.
 #[derive(Clone, Copy, Debug, Default)]
-struct Connection {
+pub(crate) struct Connection {
     /// The process that runs now, or ran last; 0 before the first.
-    incarnation: u32,
+    pub incarnation: u32,
+    /// The process that the broker believes to be talking to. It learns of a new one by its first message.
+    pub seen_by_broker: u32,
     up: bool,
     /// It is up and does not stand still.
     listens: bool,
-    /// The process that the broker believes to be talking to.
-    seen_by_broker: u32,
 }
 
-/// Every connection, and what is on its way.
+impl Connection {
+    #[inline]
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    /// A new process starts.
+    pub fn open(&mut self) {
+        (self.up, self.listens) = (true, true);
+        self.incarnation += 1;
+    }
+
+    /// The process stands still.
+    pub fn stand_still(&mut self) {
+        self.listens = false;
+    }
+
+    /// The process goes on.
+    pub fn go_on(&mut self) {
+        self.listens = true;
+    }
+
+    /// The process ends.
+    pub fn close(&mut self) {
+        (self.up, self.listens) = (false, false);
+    }
+
+    /// The process that somebody means who sends to this client now.
+    #[inline]
+    pub fn heard_from(&self, from: Address) -> u32 {
+        if from == Address::Demand { self.incarnation } else { self.seen_by_broker }
+    }
+
+    /// True where the process that a message is meant for still runs.
+    #[inline]
+    pub fn reaches(&self, incarnation: u32) -> bool {
+        self.up && self.incarnation == incarnation
+    }
+
+    /// True where, besides, it does not stand still: nearly always.
+    #[inline]
+    pub fn takes(&self, incarnation: u32) -> bool {
+        self.listens && self.incarnation == incarnation
+    }
+}
+
+/// What is on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     latency: Duration,
-    connections: Vec<Connection>,
     flights: Vec<Option<Flight>>,
     free: Vec<u32>,
 }
 
 impl Network {
-    pub fn new(latency: Duration, clients: usize) -> Network {
-        Network { latency, connections: vec![Connection::default(); clients], flights: Vec::new(), free: Vec::new() }
+    pub fn new(latency: Duration) -> Network {
+        Network { latency, flights: Vec::new(), free: Vec::new() }
     }
 
     /// When a message that is sent now arrives. The latency is the same for all, so no message overtakes another
@@ -49,65 +94,6 @@ impl Network {
     #[inline]
     pub fn is_instant(&self) -> bool {
         self.latency.is_zero()
-    }
-
-    #[inline]
-    pub fn is_up(&self, client: ClientId) -> bool {
-        self.connections[client.index()].up
-    }
-
-    /// A new process of this client starts.
-    pub fn open(&mut self, client: ClientId) {
-        let connection = &mut self.connections[client.index()];
-        connection.up = true;
-        connection.listens = true;
-        connection.incarnation += 1;
-    }
-
-    /// The process of this client stands still.
-    pub fn stand_still(&mut self, client: ClientId) {
-        self.connections[client.index()].listens = false;
-    }
-
-    /// The process of this client goes on.
-    pub fn go_on(&mut self, client: ClientId) {
-        self.connections[client.index()].listens = true;
-    }
-
-    /// The process of this client ends.
-    pub fn close(&mut self, client: ClientId) {
-        let connection = &mut self.connections[client.index()];
-        (connection.up, connection.listens) = (false, false);
-    }
-
-    /// The incarnation that a message on this connection belongs to, when it is sent now.
-    #[inline]
-    pub fn incarnation(&self, from: Address, to: Address) -> u32 {
-        match (from, to) {
-            (Address::Client(client), _) => self.connections[client.index()].incarnation,
-            (_, Address::Client(client)) => self.connections[client.index()].seen_by_broker,
-            _ => 0,
-        }
-    }
-
-    /// True where the process that a message is meant for still runs.
-    #[inline]
-    pub fn reaches(&self, client: ClientId, incarnation: u32) -> bool {
-        let connection = &self.connections[client.index()];
-        connection.up && connection.incarnation == incarnation
-    }
-
-    /// True where, besides, it does not stand still: nearly always.
-    #[inline]
-    pub fn takes(&self, client: ClientId, incarnation: u32) -> bool {
-        let connection = &self.connections[client.index()];
-        connection.listens && connection.incarnation == incarnation
-    }
-
-    /// The broker learns of a new process by its first message.
-    #[inline]
-    pub fn connected(&mut self, client: ClientId, incarnation: u32) {
-        self.connections[client.index()].seen_by_broker = incarnation;
     }
 
     /// Keeps a message until it arrives.

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 
 use brokerlab_broker::partitioner::placement;
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
-use brokerlab_event::{Bytes, ClientId, ClientRole, Event, NodeId, Observer, RunHeader, StoreId, Time};
+use brokerlab_event::{Bytes, ClientId, ClientInfo, ClientRole, Event, NodeId, Observer, RunHeader, StoreId, Time};
 use brokerlab_scenario::{Arrival, Demand, FaultPlan, Plan};
 
 use crate::agenda::{Agenda, Slot};
 use crate::client::Client;
-use crate::network::{Flight, Network};
+use crate::network::{Connection, Flight, Network};
 
 /// One run of one contender, at some moment. Everything in it is plain data: a clone goes its own way from here,
 /// which is what exploring alternatives means.
@@ -23,24 +23,39 @@ pub struct Simulation {
     finished: bool,
     agenda: Agenda,
     pub(crate) out: Outbox<()>,
+    /// Where effects are carried out. Lent out meanwhile; there is nothing in it between steps.
+    round: Option<Box<Outbox<()>>>,
     pub(crate) network: Network,
-    pub(crate) clients: Vec<Client>,
-    nodes: Vec<Node<()>>,
-    /// For each client, then each node: the earliest entry that the agenda has for it.
-    scheduled: Vec<Time>,
-    /// Messages for a client that stands still, in order of arrival; `None` while it does not.
-    pub(crate) stopped: Vec<Option<VecDeque<Flight>>>,
+    pub(crate) clients: Vec<Process>,
+    nodes: Vec<Host>,
     demand: Demand,
     next_arrival: Option<Arrival>,
     pub(crate) faults: Vec<FaultPlan>,
     pub(crate) timetable: Vec<Turn>,
     next_turn: usize,
-    /// What each client does.
-    pub(crate) roles: Vec<ClientRole>,
-    /// The clients that are to be up, unless a fault keeps them down: those whose time to connect has come.
-    pub(crate) is_due: Vec<bool>,
     /// Whom each fault hit, by fault.
     pub(crate) hit: Vec<Vec<ClientId>>,
+}
+
+/// A client with everything that is looked up when it is its turn.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub machine: Client,
+    /// The earliest entry that the agenda has for it.
+    scheduled: Time,
+    pub connection: Connection,
+    /// It is to be up, unless a fault keeps it down: its time to connect has come.
+    pub is_due: bool,
+    /// Messages for it while it stands still, in order of arrival; `None` while it does not.
+    pub stopped: Option<VecDeque<Flight>>,
+    pub role: ClientRole,
+}
+
+/// A node, likewise.
+#[derive(Clone, Debug)]
+struct Host {
+    machine: Node<()>,
+    scheduled: Time,
 }
 
 /// Something that the scenario does to clients at a given time.
@@ -67,23 +82,27 @@ impl Simulation {
         let seed = plan.header.seed;
         let producers = deployment.producers.iter().map(|config| Client::producer(config, &placement, seed));
         let consumers = deployment.consumers.iter().map(Client::consumer);
-        let clients: Vec<Client> = producers.chain(consumers).collect();
-        let nodes: Vec<_> = (0..deployment.nodes).map(|id| Node::new(NodeId::new(id), deployment)).collect();
+        let process = |(machine, info): (Client, &ClientInfo)| Process {
+            machine,
+            scheduled: Time::MAX,
+            connection: Connection::default(),
+            is_due: false,
+            stopped: None,
+            role: info.role,
+        };
+        let host = |id| Host { machine: Node::new(NodeId::new(id), deployment), scheduled: Time::MAX };
         let mut simulation = Simulation {
             now: Time::ZERO,
             horizon: plan.header.horizon,
             finished: false,
             agenda: Agenda::default(),
             out: Outbox::default(),
-            network: Network::new(plan.network.latency, clients.len()),
-            scheduled: vec![Time::MAX; clients.len() + nodes.len()],
-            stopped: vec![None; clients.len()],
-            clients,
-            nodes,
+            round: Some(Box::default()),
+            network: Network::new(plan.network.latency),
+            clients: producers.chain(consumers).zip(&plan.header.clients).map(process).collect(),
+            nodes: (0..deployment.nodes).map(host).collect(),
             demand: plan.demand.clone(),
             next_arrival: None,
-            roles: plan.header.clients.iter().map(|client| client.role).collect(),
-            is_due: vec![false; plan.header.clients.len()],
             hit: vec![Vec::new(); plan.faults.len()],
             timetable: timetable(plan),
             faults: plan.faults.clone(),
@@ -92,7 +111,7 @@ impl Simulation {
         simulation.schedule_turn();
         simulation.schedule_arrival();
         for node in 0..simulation.nodes.len() {
-            simulation.reschedule(simulation.clients.len() + node);
+            simulation.schedule_node(node);
         }
         simulation
     }
@@ -131,19 +150,29 @@ impl Simulation {
         }
     }
 
+    /// The agenda's slots: clients, nodes, the next arrival, the next turn, then flights.
+    #[inline]
+    fn machines(&self) -> Slot {
+        (self.clients.len() + self.nodes.len()) as Slot
+    }
+
     #[inline]
     fn take_turn(&mut self, time: Time, slot: Slot, observer: &mut impl Observer) {
         self.now = time;
-        let machines = self.scheduled.len() as u32;
-        if slot < machines {
-            self.wake(slot as usize, observer);
-        } else if slot == machines {
-            self.arrive(observer);
-        } else if slot == machines + 1 {
-            self.turn(observer);
+        if (slot as usize) < self.clients.len() {
+            self.wake_client(slot as usize, observer);
         } else {
-            let flight = self.network.arrive(slot - machines - 2);
-            self.deliver(flight, observer);
+            match slot - self.clients.len() as Slot {
+                node if (node as usize) < self.nodes.len() => self.wake_node(node as usize, observer),
+                beyond => match beyond - self.nodes.len() as Slot {
+                    0 => self.arrive(observer),
+                    1 => self.turn(observer),
+                    flight => {
+                        let flight = self.network.arrive(flight - 2);
+                        self.deliver(flight, observer);
+                    }
+                },
+            }
         }
         self.drain(observer);
     }
@@ -151,62 +180,88 @@ impl Simulation {
     /// Carries out effects until none is left.
     #[inline]
     pub(crate) fn drain(&mut self, observer: &mut impl Observer) {
-        while let Some(effect) = self.out.pop() {
-            match effect {
-                Effect::Send { from, to, message } => {
-                    let incarnation = self.network.incarnation(from, to);
-                    if self.network.is_instant() {
-                        self.hand_over(from, to, incarnation, message, observer);
-                    } else {
-                        let place = self.network.depart(Flight { from, to, message, incarnation });
-                        self.agenda.push(self.network.arrival(self.now), self.scheduled.len() as u32 + 2 + place);
-                    }
-                }
-                // Disks take no time yet.
-                Effect::Write { node, store, until } => {
-                    let index = node.index();
-                    self.nodes[index].handle_written(self.now, store, until, &mut self.out, observer);
-                    self.schedule(self.clients.len() + index, self.nodes[index].next_timeout());
-                }
-                Effect::Flush { node, store, until } => {
-                    self.nodes[node.index()].handle_flushed(self.now, store, until, &mut self.out, observer);
-                }
+        let mut round = self.round.take().expect("effects are carried out one round at a time");
+        while let Some(effects) = round.next_round(&mut self.out) {
+            for effect in effects {
+                self.carry_out(effect, observer);
             }
+        }
+        self.round = Some(round);
+    }
+
+    #[inline(always)]
+    fn carry_out(&mut self, effect: &mut Effect<()>, observer: &mut impl Observer) {
+        match effect {
+            Effect::Send { from, to, message } if self.network.is_instant() => {
+                let (from, to) = (*from, *to);
+                self.hand_over(from, to, None, message, observer);
+            }
+            Effect::Send { from, to, message } => {
+                let (from, to, message) = (*from, *to, message.take());
+                let incarnation = self.incarnation(from, to);
+                let place = self.network.depart(Flight { from, to, message, incarnation });
+                self.agenda.push(self.network.arrival(self.now), self.machines() + 2 + place);
+            }
+            // Disks take no time yet.
+            &mut Effect::Write { node, store, until } => {
+                let index = node.index();
+                self.nodes[index].machine.handle_written(self.now, store, until, &mut self.out, observer);
+                self.schedule_node(index);
+            }
+            &mut Effect::Flush { node, store, until } => {
+                let node = &mut self.nodes[node.index()].machine;
+                node.handle_flushed(self.now, store, until, &mut self.out, observer);
+            }
+        }
+    }
+
+    /// The incarnation that a message on this connection belongs to, when it is sent now.
+    #[inline]
+    fn incarnation(&self, from: Address, to: Address) -> u32 {
+        match (from, to) {
+            (Address::Client(client), _) => self.clients[client.index()].connection.incarnation,
+            (_, Address::Client(client)) => self.clients[client.index()].connection.heard_from(from),
+            _ => 0,
         }
     }
 
     #[inline(never)]
     pub(crate) fn deliver(&mut self, flight: Flight, observer: &mut impl Observer) {
-        let Flight { from, to, message, incarnation } = flight;
-        self.hand_over(from, to, incarnation, message, observer);
+        let Flight { from, to, mut message, incarnation } = flight;
+        self.hand_over(from, to, Some(incarnation), &mut message, observer);
     }
 
-    /// Messages are large beside what is done about them, so this is inlined where they come from and saves copies.
+    /// Messages are large beside what is done about them, so they are handled where they are. One that was sent
+    /// earlier tells its incarnation.
     #[inline(always)]
     fn hand_over(
         &mut self,
         from: Address,
         to: Address,
-        incarnation: u32,
-        message: Message<()>,
+        sent: Option<u32>,
+        message: &mut Message<()>,
         observer: &mut impl Observer,
     ) {
         match to {
             Address::Client(client) => {
-                if !self.network.takes(client, incarnation) {
-                    return self.hold(client, Flight { from, to, message, incarnation }, observer);
+                let process = &mut self.clients[client.index()];
+                // Clients hear from the broker, or of the demand.
+                let incarnation = sent.unwrap_or(process.connection.heard_from(from));
+                if !process.connection.takes(incarnation) {
+                    return self.hold(client, Flight { from, to, message: message.take(), incarnation }, observer);
                 }
-                let index = client.index();
-                let next = self.clients[index].handle_message(self.now, message, &mut self.out, observer);
-                self.schedule(index, next);
+                let next = process.machine.handle(self.now, message, &mut self.out, observer);
+                process.schedule(next, client.get(), self.now, &mut self.agenda);
             }
             Address::Node(node) => {
-                if let (Address::Client(client), Message::Connect) = (from, &message) {
-                    self.network.connected(client, incarnation);
+                if let (Address::Client(client), Message::Connect) = (from, &*message) {
+                    let connection = &mut self.clients[client.index()].connection;
+                    connection.seen_by_broker = sent.unwrap_or(connection.incarnation);
                 }
-                let index = node.index();
-                self.nodes[index].handle_message(self.now, from, message, &mut self.out, observer);
-                self.schedule(self.clients.len() + index, self.nodes[index].next_timeout());
+                let slot = self.clients.len() as Slot + Slot::from(node.get());
+                let host = &mut self.nodes[node.index()];
+                host.machine.handle(self.now, from, message, &mut self.out, observer);
+                host.schedule(slot, self.now, &mut self.agenda);
             }
             Address::Demand | Address::Disk => unreachable!("nobody writes to the demand or a disk"),
         }
@@ -215,74 +270,66 @@ impl Simulation {
     /// Keeps a message for a client that stands still, unless the process that it was meant for is gone.
     #[cold]
     fn hold(&mut self, client: ClientId, flight: Flight, observer: &mut impl Observer) {
-        if !self.network.reaches(client, flight.incarnation) {
+        let process = &mut self.clients[client.index()];
+        if !process.connection.reaches(flight.incarnation) {
             return self.undeliverable(client, &flight.message, observer);
         }
-        let waiting =
-            self.stopped[client.index()].as_mut().expect("a client that is up and takes nothing stands still");
-        waiting.push_back(flight);
+        process.stopped.as_mut().expect("a client that is up and takes nothing stands still").push_back(flight);
     }
 
     /// The process that a message was meant for is gone. A queue or a log still has what it sent, or has settled
     /// it; a broadcast has nothing more.
     #[cold]
     pub(crate) fn undeliverable(&mut self, client: ClientId, message: &Message<()>, observer: &mut impl Observer) {
-        let ClientRole::Consumer(application) = self.roles[client.index()] else { return };
+        let ClientRole::Consumer(application) = self.clients[client.index()].role else { return };
         if let Message::Deliver { store: StoreId::MAX, publication, .. } = message {
             observer.observe(self.now, Event::Missed { message: publication.envelope.message, application });
         }
     }
 
-    #[inline]
-    fn next_timeout(&self, machine: usize) -> Option<Time> {
-        match machine.checked_sub(self.clients.len()) {
-            None if self.stopped[machine].is_some() => None,
-            None => self.clients[machine].next_timeout(),
-            Some(node) => self.nodes[node].next_timeout(),
-        }
-    }
-
-    /// Schedules a machine anew after something has happened to it.
-    #[inline]
-    pub(crate) fn reschedule(&mut self, machine: usize) {
-        self.schedule(machine, self.next_timeout(machine));
-    }
-
-    /// Makes sure that the agenda has an entry no later than the machine's next timeout. An entry that turns out
-    /// to be too early costs one look.
-    #[inline]
-    fn schedule(&mut self, machine: usize, timeout: Option<Time>) {
-        if let Some(next) = timeout
-            && next < self.scheduled[machine]
-        {
-            self.scheduled[machine] = next;
-            self.agenda.push(next.max(self.now), machine as Slot);
-        }
+    /// Schedules a client anew after something has happened to it.
+    pub(crate) fn reschedule(&mut self, client: ClientId) {
+        let process = &mut self.clients[client.index()];
+        let timeout = if process.stopped.is_some() { None } else { process.machine.next_timeout() };
+        process.schedule(timeout, client.get(), self.now, &mut self.agenda);
     }
 
     #[inline]
-    fn wake(&mut self, machine: usize, observer: &mut impl Observer) {
-        if self.scheduled[machine] > self.now {
-            return; // an earlier entry has served this machine already
+    fn schedule_node(&mut self, node: usize) {
+        let slot = (self.clients.len() + node) as Slot;
+        self.nodes[node].schedule(slot, self.now, &mut self.agenda);
+    }
+
+    #[inline]
+    fn wake_client(&mut self, index: usize, observer: &mut impl Observer) {
+        let process = &mut self.clients[index];
+        if process.scheduled > self.now {
+            return; // an earlier entry has served this client already
         }
-        self.scheduled[machine] = Time::MAX;
-        let next = match machine.checked_sub(self.clients.len()) {
-            None if self.stopped[machine].is_some() => None,
-            None => self.clients[machine].handle_timeout(self.now, &mut self.out, observer),
-            Some(node) => {
-                if self.nodes[node].next_timeout().is_some_and(|due| due <= self.now) {
-                    self.nodes[node].handle_timeout(self.now, &mut self.out, observer);
-                }
-                self.nodes[node].next_timeout()
-            }
-        };
-        self.schedule(machine, next);
+        process.scheduled = Time::MAX;
+        if process.stopped.is_none() {
+            let next = process.machine.handle_timeout(self.now, &mut self.out, observer);
+            process.schedule(next, index as Slot, self.now, &mut self.agenda);
+        }
+    }
+
+    #[inline(never)]
+    fn wake_node(&mut self, index: usize, observer: &mut impl Observer) {
+        let host = &mut self.nodes[index];
+        if host.scheduled > self.now {
+            return;
+        }
+        host.scheduled = Time::MAX;
+        if host.machine.next_timeout().is_some_and(|due| due <= self.now) {
+            host.machine.handle_timeout(self.now, &mut self.out, observer);
+        }
+        self.schedule_node(index);
     }
 
     fn schedule_arrival(&mut self) {
         self.next_arrival = self.demand.next();
         if let Some(arrival) = &self.next_arrival {
-            self.agenda.push(arrival.time, self.scheduled.len() as u32);
+            self.agenda.push(arrival.time, self.machines());
         }
     }
 
@@ -294,14 +341,15 @@ impl Simulation {
         observer.observe(self.now, Event::Offered { message, producer, key, size: Bytes::new(size) });
         self.schedule_arrival();
         let envelope = Envelope { message, key, size, timestamp: time, sender: producer, payload: () };
-        let incarnation = self.network.incarnation(Address::Client(producer), Address::Demand);
         let (from, to) = (Address::Demand, Address::Client(producer));
-        self.hand_over(from, to, incarnation, Message::Offer(envelope), observer);
+        let mut offer = Message::Offer(envelope);
+        self.hand_over(from, to, None, &mut offer, observer);
+        std::mem::forget(offer); // it holds no memory
     }
 
     fn schedule_turn(&mut self) {
         if let Some(turn) = self.timetable.get(self.next_turn) {
-            self.agenda.push(turn.at, self.scheduled.len() as u32 + 1);
+            self.agenda.push(turn.at, self.machines() + 1);
         }
     }
 
@@ -324,14 +372,12 @@ impl Simulation {
         self.finished = true;
         self.now = self.horizon;
         for node in &self.nodes {
-            node.census(self.now, header, observer);
+            node.machine.census(self.now, header, observer);
         }
-        for (index, client) in self.clients.iter().enumerate() {
-            if self.network.is_up(ClientId::new(index as u32)) {
-                client.census(self.now, observer);
-            }
+        for client in self.clients.iter().filter(|client| client.connection.is_up()) {
+            client.machine.census(self.now, observer);
         }
-        let waiting = self.stopped.iter().flatten().flatten();
+        let waiting = self.clients.iter().flat_map(|client| &client.stopped).flatten();
         for flight in self.network.under_way().chain(waiting) {
             self.census_of_flight(flight, observer);
         }
@@ -340,8 +386,9 @@ impl Simulation {
     /// A message on its way to a consumer that runs is still to be had, whether or not a store has it too.
     fn census_of_flight(&self, flight: &Flight, observer: &mut impl Observer) {
         let Address::Client(client) = flight.to else { return };
-        let ClientRole::Consumer(application) = self.roles[client.index()] else { return };
-        if !self.network.reaches(client, flight.incarnation) {
+        let process = &self.clients[client.index()];
+        let ClientRole::Consumer(application) = process.role else { return };
+        if !process.connection.reaches(flight.incarnation) {
             return;
         }
         let mut remains = |message| observer.observe(self.now, Event::Remaining { message, application });
@@ -352,6 +399,32 @@ impl Simulation {
                 records.for_each(|(_, envelope)| remains(envelope.message));
             }
             _ => {}
+        }
+    }
+}
+
+impl Process {
+    /// Makes sure that the agenda has an entry no later than the next timeout. An entry that turns out to be too
+    /// early costs one look.
+    #[inline]
+    fn schedule(&mut self, timeout: Option<Time>, slot: Slot, now: Time, agenda: &mut Agenda) {
+        if let Some(next) = timeout
+            && next < self.scheduled
+        {
+            self.scheduled = next;
+            agenda.push(next.max(now), slot);
+        }
+    }
+}
+
+impl Host {
+    #[inline]
+    fn schedule(&mut self, slot: Slot, now: Time, agenda: &mut Agenda) {
+        if let Some(next) = self.machine.next_timeout()
+            && next < self.scheduled
+        {
+            self.scheduled = next;
+            agenda.push(next.max(now), slot);
         }
     }
 }

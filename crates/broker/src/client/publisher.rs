@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use brokerlab_event::{ClientId, Count, Departure, Event, MessageId, NodeId, Observer, Time};
 
 use crate::config::{ExchangeId, RoutingKey};
-use crate::message::{Address, Channel, Envelope, Message, Outbox, Publication};
+use crate::message::{Address, Channel, Effect, Envelope, Message, Outbox, Publication};
 
 const CHANNEL: Channel = 1;
 
@@ -83,26 +83,31 @@ impl<P: Clone> Publisher<P> {
     }
 
     /// Handles one message.
-    #[inline]
     pub fn handle_message<O: Observer>(
         &mut self,
         now: Time,
-        message: Message<P>,
+        mut message: Message<P>,
         out: &mut Outbox<P>,
         observer: &mut O,
     ) {
+        self.handle(now, &mut message, out, observer);
+    }
+
+    /// Handles one message where it is.
+    #[inline(always)]
+    pub fn handle<O: Observer>(&mut self, now: Time, message: &mut Message<P>, out: &mut Outbox<P>, observer: &mut O) {
         match message {
             Message::Offer(envelope) => {
                 if self.config.confirms && self.outstanding >= self.config.max_unconfirmed {
-                    self.held_back.push_back(envelope);
+                    self.held_back.push_back(envelope.clone());
                 } else {
                     self.publish(now, envelope, out, observer);
                 }
             }
             Message::Confirm { sequence, result, .. } => {
                 let producer = self.client;
-                if let Some(message) = self.confirmed(sequence) {
-                    match result {
+                if let Some(message) = self.confirmed(*sequence) {
+                    match *result {
                         Ok(()) => observer.observe(now, Event::Confirmed { message, producer }),
                         Err(reason) => observer.observe(now, Event::Refused { message, producer, reason }),
                     }
@@ -115,7 +120,7 @@ impl<P: Clone> Publisher<P> {
                 observer.observe(now, Event::Returned { message: publication.envelope.message, producer: self.client });
             }
             Message::Reply { message, .. } => {
-                observer.observe(now, Event::Replied { message, producer: self.client });
+                observer.observe(now, Event::Replied { message: *message, producer: self.client });
             }
             _ => unreachable!("a node sends no such message to a publisher"),
         }
@@ -126,12 +131,12 @@ impl<P: Clone> Publisher<P> {
         while self.outstanding < self.config.max_unconfirmed
             && let Some(envelope) = self.held_back.pop_front()
         {
-            self.publish(now, envelope, out, observer);
+            self.publish(now, &envelope, out, observer);
         }
     }
 
     #[inline(always)]
-    fn publish<O: Observer>(&mut self, now: Time, envelope: Envelope<P>, out: &mut Outbox<P>, observer: &mut O) {
+    fn publish<O: Observer>(&mut self, now: Time, envelope: &Envelope<P>, out: &mut Outbox<P>, observer: &mut O) {
         let PublisherConfig { exchange, routing_key, mandatory, confirms, .. } = self.config;
         let message = envelope.message;
         if confirms {
@@ -139,8 +144,10 @@ impl<P: Clone> Publisher<P> {
             self.outstanding += 1;
         }
         observer.observe(now, Event::Sent { message, producer: self.client, attempt: Count::new(1) });
-        let publication = Publication { envelope, exchange, routing_key, properties: None };
-        self.send(Message::Publish { channel: CHANNEL, mandatory, publication }, out);
+        let (from, to) = (Address::Client(self.client), Address::Node(self.node));
+        let place = out.place();
+        let publication = Publication { envelope: envelope.clone(), exchange, routing_key, properties: None };
+        place.fill(Effect::Send { from, to, message: Message::Publish { channel: CHANNEL, mandatory, publication } });
     }
 
     /// The message of a publish that is confirmed or refused for the first time.

@@ -8,7 +8,7 @@ use brokerlab_event::{
 
 use super::Worker;
 use crate::config::{ConsumerConfig, ConsumerKind, ExchangeId};
-use crate::message::{Address, Channel, DeliveryTag, Message, Outbox};
+use crate::message::{Address, Channel, DeliveryTag, Effect, Message, Outbox};
 
 const CHANNEL: Channel = 1;
 
@@ -124,9 +124,14 @@ impl Subscriber {
     }
 
     /// Handles one message.
-    #[inline]
     pub fn handle_message<P, O: Observer>(&mut self, now: Time, message: Message<P>, observer: &mut O) {
-        let Message::Deliver { tag, redelivered, store, offset, publication, .. } = message else {
+        self.handle(now, &message, observer);
+    }
+
+    /// Handles one message where it is.
+    #[inline(always)]
+    pub fn handle<P, O: Observer>(&mut self, now: Time, message: &Message<P>, observer: &mut O) {
+        let &Message::Deliver { tag, redelivered, store, offset, ref publication, .. } = message else {
             unreachable!("a node sends nothing but deliveries to a subscriber");
         };
         let envelope = &publication.envelope;
@@ -162,7 +167,12 @@ impl Subscriber {
         if !self.is_settled_by_delivery() {
             let outcome = Outcome::Ack;
             observer.observe(now, Event::Settled { message, consumer: self.client, store, offset, outcome });
-            self.send(Message::Ack { channel: CHANNEL, tag, multiple: false }, out);
+            let (from, to) = (Address::Client(self.client), Address::Node(self.node));
+            out.place().fill(Effect::Send {
+                from,
+                to,
+                message: Message::Ack { channel: CHANNEL, tag, multiple: false },
+            });
         }
         if let Some(next) = self.in_hand.front() {
             self.worker.begin(now, next.message, observer);

@@ -69,17 +69,29 @@ impl<P: Clone> Node<P> {
     }
 
     /// Handles one message.
-    #[inline]
     pub fn handle_message<O: Observer>(
         &mut self,
         now: Time,
         from: Address,
-        message: Message<P>,
+        mut message: Message<P>,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        self.handle(now, from, &mut message, out, observer);
+    }
+
+    /// Handles one message where it is. What is left of it means nothing.
+    #[inline(always)]
+    pub fn handle<O: Observer>(
+        &mut self,
+        now: Time,
+        from: Address,
+        message: &mut Message<P>,
         out: &mut Outbox<P>,
         observer: &mut O,
     ) {
         let mut context = Context { now, node: self.id, out, observer };
-        match &message {
+        match message {
             Message::Produce { .. }
             | Message::Fetch { .. }
             | Message::JoinGroup { .. }
@@ -90,11 +102,11 @@ impl<P: Clone> Node<P> {
             | Message::FindPositions { .. }
             | Message::ReplicaFetch { .. }
             | Message::ReplicaFetched { .. } => {
-                self.log_side.handle(from, message, &mut context);
+                self.log_side.handle(from, message.take(), &mut context);
                 self.due = self.log_side.next_timeout();
             }
-            &Message::Written { store, until } => self.handle_written(now, store, until, out, observer),
-            &Message::Flushed { store, until } => self.handle_flushed(now, store, until, out, observer),
+            &mut Message::Written { store, until } => self.handle_written(now, store, until, out, observer),
+            &mut Message::Flushed { store, until } => self.handle_flushed(now, store, until, out, observer),
             Message::Disconnect | Message::ConnectionLost => {
                 self.log_side.handle(from, message.clone(), &mut context);
                 self.due = self.log_side.next_timeout();

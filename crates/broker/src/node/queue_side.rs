@@ -86,17 +86,23 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// Handles a request of a client or the end of a connection.
-    pub fn handle<O: Observer>(&mut self, from: Address, message: Message<P>, context: &mut Context<'_, P, O>) {
+    #[inline(always)]
+    pub fn handle<O: Observer>(&mut self, from: Address, message: &mut Message<P>, context: &mut Context<'_, P, O>) {
         match from {
             Address::Client(client) => self.handle_client(client, message, context),
             from => unreachable!("{from:?} sends no such message to the queues of a node"),
         }
     }
 
-    #[inline]
-    fn handle_client<O: Observer>(&mut self, client: ClientId, message: Message<P>, context: &mut Context<'_, P, O>) {
-        match message {
-            Message::Publish { channel, mandatory, publication } => {
+    #[inline(always)]
+    fn handle_client<O: Observer>(
+        &mut self,
+        client: ClientId,
+        message: &mut Message<P>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        match *message {
+            Message::Publish { channel, mandatory, ref mut publication } => {
                 self.publish(client, channel, mandatory, publication, context);
             }
             Message::Ack { channel, tag, multiple } => {
@@ -328,7 +334,7 @@ impl<P> HostedQueue<P> {
         if !self.flushing && !self.queue.log().is_flushed() {
             self.flushing = true;
             let until = self.queue.log().end();
-            context.out.push(Effect::Flush { node: context.node, store: self.config.store, until });
+            context.out.place().fill(Effect::Flush { node: context.node, store: self.config.store, until });
         }
     }
 }

@@ -5,7 +5,7 @@ use brokerlab_event::{Bytes, ClientId, Event, Observer, Outcome, Removal};
 use super::super::Context;
 use super::QueueSide;
 use crate::channel::Unsettled;
-use crate::message::{Address, Channel, Message, ReplyCode};
+use crate::message::{Address, Channel, Effect, Message, ReplyCode};
 
 impl<P: Clone> QueueSide<P> {
     /// Hands out messages while there is one and somebody who can take it.
@@ -42,8 +42,9 @@ impl<P: Clone> QueueSide<P> {
             };
             hosted.consumers.delivered(place);
             let (channel, consumer) = (subscriber.channel, subscriber.tag);
+            let (from, to) = (Address::Node(context.node), Address::Client(subscriber.client));
             let message = Message::Deliver { channel, consumer, tag, redelivered, store, offset, publication };
-            context.send(Address::Client(subscriber.client), message);
+            context.out.place().fill(Effect::Send { from, to, message });
         }
     }
 

@@ -5,7 +5,7 @@ use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, Observer, Offset, S
 use super::super::Context;
 use super::QueueSide;
 use crate::config::{ExchangeId, ExchangeKind};
-use crate::message::{Address, Channel, Message, Publication, ReplyCode};
+use crate::message::{Address, Channel, Effect, Message, Publication, ReplyCode};
 use crate::router::strip_blind_copies;
 
 /// A publish that some queue has still to take.
@@ -29,17 +29,17 @@ impl<P: Clone> QueueSide<P> {
         client: ClientId,
         channel: Channel,
         mandatory: bool,
-        mut publication: Publication<P>,
+        publication: &mut Publication<P>,
         context: &mut Context<'_, P, O>,
     ) {
-        let Publication { exchange, routing_key, .. } = publication;
+        let Publication { exchange, routing_key, .. } = *publication;
         let kind = match self.router.admit(exchange) {
             Ok(kind) => kind,
             Err(code) => return self.fail_channel(client, channel, code, context),
         };
         let confirm = self.number_publish(client, channel);
         if kind == ExchangeKind::Broadcast {
-            self.broadcast(&publication, context);
+            self.broadcast(publication, context);
             return confirm.into_iter().for_each(|confirm| confirm.send(context));
         }
         let queues = match self.router.route(exchange, routing_key, publication.properties.as_deref()) {
@@ -51,6 +51,7 @@ impl<P: Clone> QueueSide<P> {
             [] => {
                 context.observe(Event::Unrouted { message: publication.envelope.message });
                 if mandatory {
+                    let publication = publication.clone();
                     let message = Message::Return { channel, code: ReplyCode::NoRoute, publication };
                     context.send(Address::Client(client), message);
                 }
@@ -68,13 +69,13 @@ impl<P: Clone> QueueSide<P> {
     pub(super) fn copy_to<O: Observer>(
         &mut self,
         stores: Vec<StoreId>,
-        publication: Publication<P>,
+        publication: &Publication<P>,
         confirm: Option<Confirm>,
         context: &mut Context<'_, P, O>,
     ) {
         let shared = confirm.map(|confirm| Waiting::Shared(self.share(confirm, stores.len() as u32)));
         for store in stores {
-            self.enqueue(store, publication.clone(), shared, context);
+            self.enqueue(store, publication, shared, context);
         }
     }
 
@@ -119,14 +120,14 @@ impl<P: Clone> QueueSide<P> {
     pub(super) fn enqueue<O: Observer>(
         &mut self,
         store: StoreId,
-        publication: Publication<P>,
+        publication: &Publication<P>,
         waiting: Option<Waiting>,
         context: &mut Context<'_, P, O>,
     ) {
         let index = self.hosted(store).expect("the router knows only queues of this node");
         let hosted = &mut self.queues[index];
         let (message, size) = (publication.envelope.message, Bytes::new(publication.envelope.size));
-        let offset = hosted.queue.enqueue(publication, context.now);
+        let offset = hosted.queue.enqueue(publication.clone(), context.now);
         context.observe(Event::Stored { message, store, offset, size });
         if hosted.config.durable {
             if let Some(waiting) = waiting {
@@ -189,6 +190,8 @@ impl<P: Clone> QueueSide<P> {
 impl Confirm {
     fn send<P, O: Observer>(&self, context: &mut Context<'_, P, O>) {
         let Confirm { client, channel, sequence } = *self;
-        context.send(Address::Client(client), Message::Confirm { channel, sequence, result: Ok(()) });
+        let (from, to) = (Address::Node(context.node), Address::Client(client));
+        let message = Message::Confirm { channel, sequence, result: Ok(()) };
+        context.out.place().fill(Effect::Send { from, to, message });
     }
 }
