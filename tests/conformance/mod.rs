@@ -5,6 +5,7 @@
 
 mod classic;
 mod exchanges;
+mod quorum;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -21,6 +22,7 @@ type Runner = fn(&Value) -> Result<(), String>;
 const FILES: &[(&str, Runner)] = &[
     ("rabbit_fifo_requeue.json", classic::run),
     ("rabbit_headers_exchange.json", exchanges::run_headers),
+    ("rabbit_quorum_queue.json", quorum::run),
     ("rabbit_topic_exchange.json", exchanges::run_topic),
 ];
 

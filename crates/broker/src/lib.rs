@@ -48,7 +48,7 @@
 //!
 //! - [`message`]: what travels, and what machines ask of their driver. [`config`]: what they are built from.
 //! - [`node`]: composes the components into a broker node. [`client`]: producers and consumers.
-//! - Queue side: [`router`], [`properties`], [`queue`], [`dispatch`], [`channel`].
+//! - Queue side: [`router`], [`properties`], [`queue`], [`quorum`], [`dispatch`], [`channel`].
 //! - Log side: [`partition`], [`partitioner`], [`group`], [`assignor`], [`deadlines`].
 //! - [`log`]: the one store underneath both, with its watermarks and what a crash leaves of it.
 
@@ -66,6 +66,7 @@ pub mod partition;
 pub mod partitioner;
 pub mod properties;
 pub mod queue;
+pub mod quorum;
 pub mod router;
 
 pub use message::{Address, Effect, Envelope, Message, Outbox, Publication};
