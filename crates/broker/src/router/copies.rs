@@ -28,10 +28,17 @@ pub(super) fn extra_keys(properties: &Properties, mut add: impl FnMut(&str)) -> 
 }
 
 /// Takes the blind copies off a message: whoever receives it must not see them, while `CC` stays.
+#[inline]
 pub fn strip_blind_copies(properties: &mut Option<Arc<Properties>>) {
-    if let Some(properties) = properties
-        && properties.headers.get(BCC).is_some()
-    {
+    if let Some(properties) = properties {
+        strip(properties);
+    }
+}
+
+/// Kept apart, since most messages have no properties.
+#[inline(never)]
+fn strip(properties: &mut Arc<Properties>) {
+    if properties.headers.get(BCC).is_some() {
         Arc::make_mut(properties).headers.remove(BCC);
     }
 }
