@@ -308,3 +308,25 @@ impl Iterator for Bits {
         Some(level as usize)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_was_long_gives_its_memory_back_as_it_empties() {
+        let mut list = Fifo::default();
+        (0..100_000).for_each(|number| list.push(number));
+        for number in 0..100_000 {
+            assert_eq!(list.pop(), Some(number));
+            assert!(list.0.capacity() <= (4 * (list.len() + 1)).max(KEPT_CAPACITY));
+        }
+        assert!(list.0.capacity() <= KEPT_CAPACITY);
+    }
+
+    #[test]
+    fn levels_are_visited_from_the_highest() {
+        assert_eq!(Bits(1 << 31 | 1 << 4 | 1).collect::<Vec<_>>(), [31, 4, 0]);
+        assert_eq!(Bits(0).next(), None);
+    }
+}
