@@ -41,6 +41,7 @@
 
 mod binding;
 mod copies;
+mod edges;
 mod exchange;
 mod headers;
 mod keys;

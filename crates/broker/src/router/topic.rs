@@ -1,7 +1,6 @@
 //! The bindings of a topic exchange: a trie over words.
 
-use std::collections::BTreeMap;
-
+use super::edges::Edges;
 use super::keys::Word;
 use super::targets::Targets;
 use crate::config::Destination;
@@ -15,6 +14,7 @@ use crate::config::Destination;
 #[derive(Clone, Debug)]
 pub(super) struct Trie {
     nodes: Vec<Node>,
+    literal: Edges,
     free: Vec<u32>,
 }
 
@@ -24,7 +24,8 @@ struct Node {
     word: Word,
     star: Option<u32>,
     hash: Option<u32>,
-    literal: BTreeMap<Word, u32>,
+    /// How many children follow by a word that stands for itself.
+    literals: u32,
     targets: Targets,
 }
 
@@ -42,44 +43,31 @@ const ROOT: u32 = 0;
 
 impl Node {
     fn new(parent: u32, word: Word) -> Node {
-        Node { parent, word, star: None, hash: None, literal: BTreeMap::new(), targets: Targets::default() }
-    }
-
-    fn child(&self, word: Word) -> Option<u32> {
-        match word {
-            Word::STAR => self.star,
-            Word::HASH => self.hash,
-            literal => self.literal.get(&literal).copied(),
-        }
-    }
-
-    fn set_child(&mut self, word: Word, child: Option<u32>) {
-        match (word, child) {
-            (Word::STAR, child) => self.star = child,
-            (Word::HASH, child) => self.hash = child,
-            (literal, Some(child)) => {
-                self.literal.insert(literal, child);
-            }
-            (literal, None) => {
-                self.literal.remove(&literal);
-            }
-        }
+        Node { parent, word, star: None, hash: None, literals: 0, targets: Targets::default() }
     }
 
     fn is_idle(&self) -> bool {
-        self.star.is_none() && self.hash.is_none() && self.literal.is_empty() && self.targets.is_empty()
+        self.star.is_none() && self.hash.is_none() && self.literals == 0 && self.targets.is_empty()
     }
 }
 
 impl Trie {
     pub fn new() -> Trie {
-        Trie { nodes: vec![Node::new(ROOT, Word::UNKNOWN)], free: Vec::new() }
+        Trie { nodes: vec![Node::new(ROOT, Word::UNKNOWN)], literal: Edges::default(), free: Vec::new() }
+    }
+
+    fn child(&self, parent: u32, word: Word) -> Option<u32> {
+        match word {
+            Word::STAR => self.nodes[parent as usize].star,
+            Word::HASH => self.nodes[parent as usize].hash,
+            literal => self.literal.child(parent, literal),
+        }
     }
 
     pub fn insert(&mut self, pattern: &[Word], destination: Destination) {
         let mut at = ROOT;
         for &word in pattern {
-            at = match self.nodes[at as usize].child(word) {
+            at = match self.child(at, word) {
                 Some(child) => child,
                 None => self.grow(at, word),
             };
@@ -99,7 +87,15 @@ impl Trie {
                 self.nodes.len() as u32 - 1
             }
         };
-        self.nodes[parent as usize].set_child(word, Some(place));
+        let parent_node = &mut self.nodes[parent as usize];
+        match word {
+            Word::STAR => parent_node.star = Some(place),
+            Word::HASH => parent_node.hash = Some(place),
+            literal => {
+                parent_node.literals += 1;
+                self.literal.insert(parent, literal, place);
+            }
+        }
         place
     }
 
@@ -107,15 +103,28 @@ impl Trie {
     pub fn remove(&mut self, pattern: &[Word], destination: Destination) {
         let mut at = ROOT;
         for &word in pattern {
-            let Some(child) = self.nodes[at as usize].child(word) else { return };
+            let Some(child) = self.child(at, word) else { return };
             at = child;
         }
         self.nodes[at as usize].targets.remove(destination);
         while at != ROOT && self.nodes[at as usize].is_idle() {
             let Node { parent, word, .. } = self.nodes[at as usize];
-            self.nodes[parent as usize].set_child(word, None);
+            self.cut(parent, word);
             self.free.push(at);
             at = parent;
+        }
+    }
+
+    /// Takes a child from its parent.
+    fn cut(&mut self, parent: u32, word: Word) {
+        let node = &mut self.nodes[parent as usize];
+        match word {
+            Word::STAR => node.star = None,
+            Word::HASH => node.hash = None,
+            literal => {
+                node.literals -= 1;
+                self.literal.remove(parent, literal);
+            }
         }
     }
 
@@ -133,7 +142,7 @@ impl Trie {
             for &place in &walk.active {
                 let node = &self.nodes[place as usize];
                 // The words of a message stand for themselves, `*` and `#` too, and no literal path has these.
-                let literal = if node.literal.is_empty() { None } else { node.literal.get(&word).copied() };
+                let literal = if node.literals == 0 { None } else { self.literal.child(place, word) };
                 let stays = (node.word == Word::HASH).then_some(place);
                 for child in [literal, node.star, stays].into_iter().flatten() {
                     self.reach(child, walk.step, &mut walk.reached, &mut walk.next);
