@@ -23,7 +23,8 @@ fn deployment() -> Deployment {
         profile: Profile::default(),
         routing_keys: vec!["work".into()],
         exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
-        queues: vec![QueueConfig { store: StoreId::new(1), node: NodeId::new(0), name: RoutingKey(0), durable: true }],
+        queues: vec![QueueConfig::new(StoreId::new(1), NodeId::new(0), RoutingKey(0))],
+        memory_watermark: None,
         bindings: vec![],
         topics: vec![TopicConfig {
             partitions: vec![StoreId::new(0)],

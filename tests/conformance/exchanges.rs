@@ -20,12 +20,7 @@ fn deployment(queues: usize, keys: &[&str], profile: Profile) -> Deployment {
             routing_keys.push(key.to_string());
         }
     }
-    let queue = |number| QueueConfig {
-        store: StoreId::new(number),
-        node: NodeId::new(0),
-        name: RoutingKey(number),
-        durable: true,
-    };
+    let queue = |number| QueueConfig::new(StoreId::new(number), NodeId::new(0), RoutingKey(number));
     Deployment {
         model: Model::Queue,
         nodes: 1,
@@ -33,6 +28,7 @@ fn deployment(queues: usize, keys: &[&str], profile: Profile) -> Deployment {
         routing_keys,
         exchanges: ExchangeConfig::predeclared(),
         queues: (0..queues as u32).map(queue).collect(),
+        memory_watermark: None,
         bindings: vec![],
         topics: vec![],
         groups: vec![],

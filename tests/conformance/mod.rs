@@ -20,7 +20,13 @@ type Runner = fn(&Value) -> Result<(), String>;
 
 /// Every file that the harness knows.
 const FILES: &[(&str, Runner)] = &[
+    ("rabbit_confirm_return.json", classic::run),
+    ("rabbit_dead_letter.json", classic::run),
+    ("rabbit_dispatch.json", classic::run),
     ("rabbit_fifo_requeue.json", classic::run),
+    ("rabbit_maxlen.json", classic::run),
+    ("rabbit_priority_queue.json", classic::run),
+    ("rabbit_ttl.json", classic::run),
     ("rabbit_headers_exchange.json", exchanges::run_headers),
     ("rabbit_quorum_queue.json", quorum::run),
     ("rabbit_topic_exchange.json", exchanges::run_topic),

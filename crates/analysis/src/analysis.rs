@@ -301,7 +301,12 @@ impl Analysis {
         let store = &self.stores[store.index()];
         let bits = match cause {
             Removal::Acked | Removal::AutoAcked | Removal::Rejected => state::SETTLED,
-            Removal::RetentionTime | Removal::RetentionSize | Removal::Purged => state::DROPPED,
+            Removal::RetentionTime
+            | Removal::RetentionSize
+            | Removal::Purged
+            | Removal::Expired
+            | Removal::MaxLength
+            | Removal::DeliveryLimit => state::DROPPED,
             Removal::NodeLost => 0,
         };
         let last = self.ledger.dequeued(message, &store.applications, bits);

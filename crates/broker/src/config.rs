@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use brokerlab_event::{ApplicationId, ClientId, Duration, Model, NodeId, StoreId, WorkLaw};
+use crate::properties::Properties;
+use brokerlab_event::{ApplicationId, ClientId, Duration, FailureLaw, Model, NodeId, StoreId, WorkLaw};
 
 use crate::properties::FieldTable;
 
@@ -97,11 +98,14 @@ pub struct BindingConfig {
 pub struct Profile {
     /// Most words `#` in a binding key of a topic exchange (2 since 4.3). `None`: any number.
     pub topic_hash_words_max: Option<u8>,
+    /// A prefetch that all consumers of a channel share is permitted (not by default since 4.3, where it acts as one
+    /// for each consumer).
+    pub shared_prefetch: bool,
 }
 
 impl Default for Profile {
     fn default() -> Self {
-        Profile { topic_hash_words_max: Some(2) }
+        Profile { topic_hash_words_max: Some(2), shared_prefetch: false }
     }
 }
 
@@ -110,13 +114,15 @@ impl Profile {
     pub fn named(name: &str) -> Option<Profile> {
         match name {
             "rabbit-4.3" => Some(Profile::default()),
-            "rabbit-3.13" | "rabbit-4.0" | "rabbit-4.1" | "rabbit-4.2" => Some(Profile { topic_hash_words_max: None }),
+            "rabbit-3.13" | "rabbit-4.0" | "rabbit-4.1" | "rabbit-4.2" => {
+                Some(Profile { topic_hash_words_max: None, shared_prefetch: true })
+            }
             _ => None,
         }
     }
 }
 
-/// A classic queue.
+/// A queue. [`QueueConfig::new`] gives one without any optional argument.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QueueConfig {
     /// Its id.
@@ -125,9 +131,99 @@ pub struct QueueConfig {
     pub node: NodeId,
     /// Its name as a routing key of the default exchange.
     pub name: RoutingKey,
-    /// Durable, with persistent messages: a publish is confirmed once it is flushed. Otherwise it is confirmed
-    /// once it is enqueued, and gone when the node goes down.
+    /// How it keeps messages.
+    pub kind: QueueKind,
+    /// Durable: a persistent message is confirmed once it is flushed. Otherwise it is confirmed once it is enqueued,
+    /// and gone when the node goes down. Quorum queues are always durable.
     pub durable: bool,
+    /// How long it exists.
+    pub lifetime: Lifetime,
+    /// It is deleted when it was unused for this long (`x-expires`): no consumer, no get, no new declaration.
+    pub expires: Option<Duration>,
+    /// Messages expire this long after they arrived (`x-message-ttl`). A message may have a shorter time of its own.
+    pub message_ttl: Option<Duration>,
+    /// Most ready messages (`x-max-length`).
+    pub max_length: Option<u64>,
+    /// Most bytes in the bodies of ready messages (`x-max-length-bytes`).
+    pub max_bytes: Option<u64>,
+    /// What happens at a limit (`x-overflow`).
+    pub overflow: Overflow,
+    /// Where messages go that it gives up (`x-dead-letter-exchange`).
+    pub dead_letter: Option<DeadLetterConfig>,
+    /// Levels of priority from 0 to this (`x-max-priority`, classic queues only; 1..=255).
+    pub max_priority: Option<u8>,
+    /// Only one of its consumers gets messages (`x-single-active-consumer`).
+    pub single_active_consumer: bool,
+}
+
+impl QueueConfig {
+    /// A durable classic queue without any optional argument.
+    pub fn new(store: StoreId, node: NodeId, name: RoutingKey) -> QueueConfig {
+        QueueConfig {
+            store,
+            node,
+            name,
+            kind: QueueKind::Classic,
+            durable: true,
+            lifetime: Lifetime::Permanent,
+            expires: None,
+            message_ttl: None,
+            max_length: None,
+            max_bytes: None,
+            overflow: Overflow::DropHead,
+            dead_letter: None,
+            max_priority: None,
+            single_active_consumer: false,
+        }
+    }
+
+    /// True where the queue is there again after its node was down.
+    pub fn is_durable(&self) -> bool {
+        self.durable && !matches!(self.lifetime, Lifetime::Exclusive(_))
+    }
+
+    /// True where this client may use the queue.
+    pub fn is_open_to(&self, client: ClientId) -> bool {
+        !matches!(self.lifetime, Lifetime::Exclusive(owner) if owner != client)
+    }
+}
+
+/// How a queue keeps messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QueueKind {
+    /// On one node.
+    Classic,
+}
+
+/// How long a queue exists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lifetime {
+    /// Until it is deleted or has expired.
+    Permanent,
+    /// Until its last consumer goes; while it never had one, it stays.
+    AutoDelete,
+    /// Until this client's connection ends. Nobody else may use it.
+    Exclusive(ClientId),
+}
+
+/// What a queue does at its limit of length.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Overflow {
+    /// Gives up messages at its head.
+    DropHead,
+    /// Refuses what is published to it.
+    RejectPublish,
+    /// Refuses it, and gives it up as a dead letter too. Classic queues only.
+    RejectPublishDlx,
+}
+
+/// Where a queue's dead letters go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeadLetterConfig {
+    /// The exchange. One that does not exist loses them.
+    pub exchange: ExchangeId,
+    /// Their routing key; by default they keep their own.
+    pub routing_key: Option<RoutingKey>,
 }
 
 /// When the leader answers a produce request.
@@ -190,6 +286,15 @@ pub struct ProducerConfig {
     pub kind: ProducerKind,
 }
 
+/// How messages of one kind are addressed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PublishAddress {
+    /// Their routing key.
+    pub routing_key: RoutingKey,
+    /// Their properties.
+    pub properties: Option<Arc<Properties>>,
+}
+
 /// How a producer sends.
 #[derive(Clone, PartialEq, Debug)]
 pub enum ProducerKind {
@@ -197,8 +302,8 @@ pub enum ProducerKind {
     Publisher {
         /// The exchange.
         exchange: ExchangeId,
-        /// The routing key of every message.
-        routing_key: RoutingKey,
+        /// How messages of each kind are addressed; one for each kind of the demand.
+        addresses: Arc<[PublishAddress]>,
         /// Ask for confirms.
         confirms: bool,
         /// Ask for messages that no queue takes to be returned.
@@ -234,6 +339,8 @@ pub struct ConsumerConfig {
     pub node: NodeId,
     /// Its work per message.
     pub work: WorkLaw,
+    /// On which messages its work fails, if on any.
+    pub failures: Option<FailureLaw>,
     /// Sends an answer to the sender when the work on a message is done, where the contender has a way back.
     pub answers: bool,
     /// How it gets messages.
@@ -244,14 +351,7 @@ pub struct ConsumerConfig {
 #[derive(Clone, PartialEq, Debug)]
 pub enum ConsumerKind {
     /// Messages of a queue are pushed to it.
-    Queue {
-        /// The queue.
-        queue: StoreId,
-        /// At most this many unsettled; 0 for no limit.
-        prefetch: u32,
-        /// Deliveries are settled as they are sent.
-        auto_ack: bool,
-    },
+    Queue(QueueConsumerConfig),
     /// Whatever is sent while it is connected is pushed to it.
     Broadcast {
         /// The exchange.
@@ -259,6 +359,35 @@ pub enum ConsumerKind {
     },
     /// It polls the partitions that its group gives it.
     Group(GroupMemberConfig),
+}
+
+/// A consumer of a queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueueConsumerConfig {
+    /// The queue.
+    pub queue: StoreId,
+    /// At most this many unsettled; 0 for no limit.
+    pub prefetch: u32,
+    /// Deliveries are settled as they are sent.
+    pub auto_ack: bool,
+    /// It wants the queue for itself.
+    pub exclusive: bool,
+    /// Consumers of lower priority get messages only while none of this one can take any.
+    pub priority: i32,
+    /// What it does with a message on which its work fails.
+    pub on_failure: OnFailure,
+}
+
+/// What a consumer of a queue does with a message on which its work fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnFailure {
+    /// Gives it back, to be delivered again to whoever is next (`basic.nack` with requeue).
+    Requeue,
+    /// Gives it back as one that has failed here (`basic.reject` with requeue): a quorum queue counts it against the
+    /// delivery limit.
+    Return,
+    /// Rejects it: the queue gives it up, and its dead-letter exchange gets it (`basic.reject` without requeue).
+    Reject,
 }
 
 /// A consumer of a group.
@@ -334,6 +463,9 @@ pub struct Deployment {
     pub exchanges: Vec<ExchangeConfig>,
     /// Queues.
     pub queues: Vec<QueueConfig>,
+    /// Publishers are blocked while the bodies of all messages in a node's queues are larger than this, in bytes
+    /// (`vm_memory_high_watermark`). `None`: never.
+    pub memory_watermark: Option<u64>,
     /// Bindings.
     pub bindings: Vec<BindingConfig>,
     /// Topics.

@@ -41,6 +41,15 @@ impl Deadlines {
         }
     }
 
+    /// Sets, moves or takes away a deadline.
+    #[inline]
+    pub fn set_or_clear(&mut self, number: u32, at: Option<Time>) {
+        match at {
+            Some(at) => self.set(number, at),
+            None => self.clear(number),
+        }
+    }
+
     /// When to look again; not later than the first deadline.
     #[inline]
     pub fn next(&self) -> Option<Time> {

@@ -17,7 +17,8 @@
 //!     profile: Profile::default(),
 //!     routing_keys: vec!["work".into()],
 //!     exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
-//!     queues: vec![QueueConfig { store: queue, node: NodeId::new(0), name: RoutingKey(0), durable: true }],
+//!     queues: vec![QueueConfig::new(queue, NodeId::new(0), RoutingKey(0))],
+//!     memory_watermark: None,
 //!     bindings: vec![],
 //!     topics: vec![],
 //!     groups: vec![],
@@ -48,7 +49,7 @@
 //!
 //! - [`message`]: what travels, and what machines ask of their driver. [`config`]: what they are built from.
 //! - [`node`]: composes the components into a broker node. [`client`]: producers and consumers.
-//! - Queue side: [`router`], [`properties`], [`queue`], [`quorum`], [`dispatch`], [`channel`].
+//! - Queue side: [`router`], [`properties`], [`queue`], [`quorum`], [`dispatch`], [`channel`], [`dead_letter`].
 //! - Log side: [`partition`], [`partitioner`], [`group`], [`assignor`], [`deadlines`].
 //! - [`log`]: the one store underneath both, with its watermarks and what a crash leaves of it.
 
@@ -56,6 +57,7 @@ pub mod assignor;
 pub mod channel;
 pub mod client;
 pub mod config;
+pub mod dead_letter;
 pub mod deadlines;
 pub mod dispatch;
 pub mod group;

@@ -87,6 +87,8 @@ pub enum ReplyCode {
     AccessRefused = 403,
     /// No such queue or exchange.
     NotFound = 404,
+    /// The queue belongs to another connection.
+    ResourceLocked = 405,
     /// A bad argument, an unknown delivery tag, other arguments at a redeclaration.
     PreconditionFailed = 406,
     /// The consumer tag is in use on this connection.
@@ -156,7 +158,12 @@ pub struct Position {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Message<P> {
     /// Demand → producer: send this message now.
-    Offer(Envelope<P>),
+    Offer {
+        /// Of which kind of the demand it is.
+        kind: u16,
+        /// The message.
+        envelope: Envelope<P>,
+    },
     /// Client → node: the first message of a connection.
     Connect,
     /// Client → node: a clean end of the connection. Unsettled deliveries are returned.
@@ -198,6 +205,10 @@ pub enum Message<P> {
         tag: ConsumerTag,
         /// Deliveries are settled as they are sent.
         auto_ack: bool,
+        /// Refused where there is another consumer, and no other is let in afterwards.
+        exclusive: bool,
+        /// Consumers of lower priority get messages only while none of this one can take any.
+        priority: i32,
     },
     /// Subscribe to a broadcast on behalf of an application.
     Subscribe {
@@ -242,6 +253,15 @@ pub enum Message<P> {
         /// Deliver again, rather than drop.
         requeue: bool,
     },
+    /// Settle: it failed here. A quorum queue counts this against the delivery limit, other than [`Message::Nack`].
+    Reject {
+        /// The channel.
+        channel: Channel,
+        /// The delivery.
+        tag: DeliveryTag,
+        /// Deliver again, rather than drop.
+        requeue: bool,
+    },
     /// Return everything unsettled on the channel to its queue.
     Recover {
         /// The channel.
@@ -249,6 +269,20 @@ pub enum Message<P> {
     },
     /// Remove everything that is ready.
     Purge {
+        /// The channel.
+        channel: Channel,
+        /// The queue.
+        queue: StoreId,
+    },
+    /// Make sure that the queue is there, as the deployment describes it; it may have expired or been deleted.
+    DeclareQueue {
+        /// The channel.
+        channel: Channel,
+        /// The queue.
+        queue: StoreId,
+    },
+    /// Delete a queue with all that is in it.
+    DeleteQueue {
         /// The channel.
         channel: Channel,
         /// The queue.
@@ -304,6 +338,8 @@ pub enum Message<P> {
         tag: DeliveryTag,
         /// It was delivered before.
         redelivered: bool,
+        /// How often deliveries of it have failed, where the queue counts that (`x-delivery-count`).
+        delivery_count: u32,
         /// The queue ([`StoreId::MAX`] from a broadcast).
         store: StoreId,
         /// Its place there.
@@ -331,6 +367,13 @@ pub enum Message<P> {
         /// Consumers.
         consumers: u32,
     },
+    /// The queue of a consumer is gone, and the consumer with it.
+    ConsumerCancelled {
+        /// The channel.
+        channel: Channel,
+        /// The consumer.
+        tag: ConsumerTag,
+    },
     /// The node closed the channel because of an error; what it had not settled is returned.
     ChannelError {
         /// The channel.
@@ -338,6 +381,11 @@ pub enum Message<P> {
         /// Why.
         code: ReplyCode,
     },
+
+    /// The node has stopped reading from this connection.
+    ConnectionBlocked,
+    /// The node reads from this connection again.
+    ConnectionUnblocked,
 
     // Log side, client → node.
     /// Append a batch to a partition.
@@ -571,7 +619,7 @@ impl<P> Message<P> {
             Message::Publish { publication, .. } | Message::Deliver { publication, .. } => {
                 std::mem::needs_drop::<P>() || publication.properties.is_some()
             }
-            Message::Offer(_) => std::mem::needs_drop::<P>(),
+            Message::Offer { .. } => std::mem::needs_drop::<P>(),
             Message::Connect | Message::Ack { .. } | Message::Nack { .. } | Message::Confirm { .. } => false,
             _ => true,
         }

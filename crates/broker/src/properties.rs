@@ -75,6 +75,10 @@ pub struct Properties {
     pub deaths: Vec<Death>,
     /// Queue, reason and exchange of its first death (`x-first-death-*`).
     pub first_death: Option<(StoreId, DeathReason, ExchangeId)>,
+    /// The same of its latest death (`x-last-death-*`).
+    pub last_death: Option<(StoreId, DeathReason, ExchangeId)>,
+    /// The keys that its `BCC` header named before the broker took that header away.
+    pub blind_copies: Vec<Arc<str>>,
 }
 
 /// Why a queue gave a message up.
@@ -113,8 +117,10 @@ pub struct Death {
     pub count: u64,
     /// The exchange to which it had been published when this happened first.
     pub exchange: ExchangeId,
-    /// The routing keys with which it had been published then, without those of `BCC`.
-    pub routing_keys: Vec<RoutingKey>,
+    /// The routing key with which it had been published then.
+    pub routing_key: RoutingKey,
+    /// The further keys that its `CC` header named then. Those of `BCC` are nobody's business.
+    pub carbon_copies: Vec<Arc<str>>,
     /// When this happened first.
     pub time: Time,
     /// The time to live that it had of its own, which dead-lettering takes away.

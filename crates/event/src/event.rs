@@ -20,7 +20,7 @@ pub enum Removal {
     Acked = 0,
     /// Settled when it was sent to a consumer with automatic acknowledgement.
     AutoAcked = 1,
-    /// A consumer rejected it, and nothing takes dead letters.
+    /// A consumer rejected it.
     Rejected = 2,
     /// Retention by time.
     RetentionTime = 3,
@@ -30,6 +30,12 @@ pub enum Removal {
     Purged = 5,
     /// It was in memory only, or not yet flushed, when its node went down.
     NodeLost = 6,
+    /// Its time to live was over.
+    Expired = 7,
+    /// The queue was at its limit of length.
+    MaxLength = 8,
+    /// It was returned too often.
+    DeliveryLimit = 9,
 }
 
 /// What a consumer said of a delivered message.
@@ -44,6 +50,16 @@ pub enum Outcome {
     Reject = 2,
     /// Nothing was said: the delivery itself settled it (automatic acknowledgement, broadcast).
     Automatic = 3,
+}
+
+/// Why a broker does not read from a producer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum Blockage {
+    /// Its queues hold more than its memory watermark allows.
+    Memory = 0,
+    /// More of what the producer sent waits to be written than its credit allows.
+    Credit = 1,
 }
 
 /// Why a client is gone.
@@ -123,10 +139,11 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Removal { Acked, AutoAcked, Rejected, RetentionTime, RetentionSize, Purged, NodeLost }
+    Removal { Acked, AutoAcked, Rejected, RetentionTime, RetentionSize, Purged, NodeLost, Expired, MaxLength, DeliveryLimit }
     Outcome { Ack, Requeue, Reject, Automatic }
     Departure { Crashed, Left }
     Refusal { NotFound, TooLarge, Full }
+    Blockage { Memory, Credit }
 }
 
 impl Field for bool {
@@ -589,6 +606,56 @@ events! {
         /// The first offset that does not exist yet.
         until: Offset,
     }
+
+    // Queues that give messages up, and brokers that hold producers up.
+
+    /// A queue gave the message up, and at least one queue took it as a dead letter.
+    33 Broker DeadLettered {
+        /// The message.
+        message: MessageId,
+        /// The queue that gave it up.
+        store: StoreId,
+    }
+    /// A queue did not take a message that was routed to it.
+    34 Broker Declined {
+        /// The message.
+        message: MessageId,
+        /// The queue.
+        store: StoreId,
+        /// Why.
+        reason: Refusal,
+    }
+    /// A queue was deleted, or had not been used for too long.
+    35 Broker QueueDeleted {
+        /// The queue.
+        store: StoreId,
+    }
+    /// The broker closed the channel of a client because of an error, and everything unsettled on it was returned.
+    36 Client ChannelClosed {
+        /// The client.
+        client: ClientId,
+        /// The AMQP reply code.
+        code: Count,
+    }
+    /// The broker has stopped reading from this producer.
+    37 Broker Blocked {
+        /// The producer.
+        client: ClientId,
+        /// Why.
+        cause: Blockage,
+    }
+    /// The broker reads from this producer again.
+    38 Broker Unblocked {
+        /// The producer.
+        client: ClientId,
+    }
+    /// A consumer gave up its work on the message: it can do nothing with it, or not now.
+    39 Client Failed {
+        /// The message.
+        message: MessageId,
+        /// The consumer.
+        consumer: ClientId,
+    }
 }
 
 /// An event and when it happened: the unit of an [`EventLog`](crate::EventLog). The event is kept in its packed form,
@@ -637,12 +704,7 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_order_of_declaration() {
-        let event = Event::RemainingRange {
-            store: StoreId::new(0),
-            application: ApplicationId::new(0),
-            from: Offset::ZERO,
-            until: Offset::ZERO,
-        };
+        let event = Event::Failed { message: MessageId::new(0), consumer: ClientId::new(0) };
         assert_eq!(Event::NAMES[event.number() as usize], event.name());
         assert_eq!(Event::NAMES.len() as u8, event.number() + 1);
     }

@@ -28,7 +28,7 @@ mod observer;
 mod random;
 mod time;
 
-pub use event::{Bytes, Count, Departure, Event, Millionths, Outcome, Record, Refusal, Removal, Scope};
+pub use event::{Blockage, Bytes, Count, Departure, Event, Millionths, Outcome, Record, Refusal, Removal, Scope};
 pub use fingerprint::{Fingerprint, Mixer};
 pub use header::{
     ApplicationInfo, ClientInfo, ClientRole, FaultInfo, Guarantee, KeyTable, Model, Promise, RunHeader, StoreInfo,
@@ -36,5 +36,5 @@ pub use header::{
 };
 pub use ids::{ApplicationId, ClientId, FaultId, KeyId, MessageId, NodeId, Offset, StoreId};
 pub use observer::{EventLog, Observer};
-pub use random::{Distribution, Generator, Stream, WorkLaw, below, exponential, unit};
+pub use random::{Distribution, FailureLaw, Generator, Stream, WorkLaw, below, exponential, unit};
 pub use time::{Duration, Time};

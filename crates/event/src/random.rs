@@ -254,6 +254,28 @@ impl WorkLaw {
     }
 }
 
+/// On which messages the work of an application fails. Like the work itself it hangs on the message, not on the
+/// consumer or the broker, so that all contenders meet the same failures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FailureLaw {
+    /// How many in a million messages fail at every attempt.
+    pub poison: u32,
+    /// How many in a million attempts at the other messages fail.
+    pub transient: u32,
+    /// The stream of the application.
+    pub stream: Stream,
+}
+
+impl FailureLaw {
+    /// True where this attempt at the message fails. Attempts count from 0.
+    pub fn fails(&self, message: crate::MessageId, attempt: u32) -> bool {
+        const MILLION: u64 = 1_000_000;
+        let draws = self.stream.within(message.get());
+        let is_poison = below(draws.at(u64::MAX), MILLION) < u64::from(self.poison);
+        is_poison || below(draws.at(u64::from(attempt)), MILLION) < u64::from(self.transient)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,6 +290,16 @@ mod tests {
                 assert_eq!(ours.next_u64(), theirs.next_u64());
             }
         }
+    }
+
+    #[test]
+    fn poison_fails_at_every_attempt_and_the_rest_at_some() {
+        let law = FailureLaw { poison: 100_000, transient: 200_000, stream: Stream::new(7, "failures") };
+        let message = crate::MessageId::new;
+        let always = (0..10_000).filter(|id| (0..40).all(|attempt| law.fails(message(*id), attempt))).count();
+        let first = (0..10_000).filter(|id| law.fails(message(*id), 0)).count();
+        assert!((900..1_100).contains(&always), "{always}");
+        assert!((2_650..2_950).contains(&first), "0.1 + 0.9 * 0.2 of 10,000: {first}");
     }
 
     #[test]

@@ -102,6 +102,7 @@ impl<'a> Builder<'a> {
             routing_keys: Vec::new(),
             exchanges: vec![default_exchange],
             queues: Vec::new(),
+            memory_watermark: None,
             bindings: Vec::new(),
             topics: Vec::new(),
             groups: Vec::new(),
@@ -145,7 +146,7 @@ impl<'a> Builder<'a> {
         let store = StoreId::new(self.stores.len() as u32);
         self.stores.push(StoreInfo { name: name.to_string(), kind: StoreKind::Queue, applications });
         let name = self.routing_key(name);
-        self.deployment.queues.push(QueueConfig { store, node: NODE(), name, durable: options.durable });
+        self.deployment.queues.push(QueueConfig { durable: options.durable, ..QueueConfig::new(store, NODE(), name) });
         (store, name)
     }
 
@@ -154,8 +155,7 @@ impl<'a> Builder<'a> {
         let (queue, key) = self.queue("work", self.applications().collect(), options);
         self.publishers(ExchangeId::DEFAULT, key, options.publish);
         for application in self.applications() {
-            let (prefetch, auto_ack) = (options.prefetch, options.automatic_ack);
-            self.consumers(application, |_| ConsumerKind::Queue { queue, prefetch, auto_ack });
+            self.consumers(application, |_| ConsumerKind::Queue(queue_consumer(queue, options)));
         }
     }
 
@@ -173,8 +173,7 @@ impl<'a> Builder<'a> {
                 key,
                 arguments: FieldTable::default(),
             });
-            let (prefetch, auto_ack) = (options.prefetch, options.automatic_ack);
-            self.consumers(application, |_| ConsumerKind::Queue { queue, prefetch, auto_ack });
+            self.consumers(application, |_| ConsumerKind::Queue(queue_consumer(queue, options)));
         }
         self.publishers(exchange, key, options.publish);
     }
@@ -231,7 +230,8 @@ impl<'a> Builder<'a> {
 
     fn publishers(&mut self, exchange: ExchangeId, routing_key: RoutingKey, publish: PublishOptions) {
         let PublishOptions { confirms, mandatory, max_unconfirmed } = publish;
-        self.producers(ProducerKind::Publisher { exchange, routing_key, confirms, mandatory, max_unconfirmed });
+        let addresses = Arc::from([PublishAddress { routing_key, properties: None }]);
+        self.producers(ProducerKind::Publisher { exchange, addresses, confirms, mandatory, max_unconfirmed });
     }
 
     fn producers(&mut self, kind: ProducerKind) {
@@ -254,10 +254,22 @@ impl<'a> Builder<'a> {
                 application,
                 node: NODE(),
                 work: WorkLaw { distribution: spec.work, stream },
+                failures: None,
                 // A log and a broadcast have no way back to the sender.
                 answers: spec.answer && matches!(self.deployment.model, Model::Queue | Model::Fanout),
                 kind: kind(index),
             });
         }
+    }
+}
+
+fn queue_consumer(queue: StoreId, options: &QueueOptions) -> QueueConsumerConfig {
+    QueueConsumerConfig {
+        queue,
+        prefetch: options.prefetch,
+        auto_ack: options.automatic_ack,
+        exclusive: false,
+        priority: 0,
+        on_failure: OnFailure::Requeue,
     }
 }

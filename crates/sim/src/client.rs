@@ -21,8 +21,9 @@ impl Client {
     /// generator of its own.
     pub fn producer(config: &ProducerConfig, placement: &Arc<[u32]>, seed: u64) -> Client {
         match config.kind {
-            ProducerKind::Publisher { exchange, routing_key, confirms, mandatory, max_unconfirmed } => {
-                let own = PublisherConfig { exchange, routing_key, confirms, mandatory, max_unconfirmed };
+            ProducerKind::Publisher { exchange, ref addresses, confirms, mandatory, max_unconfirmed } => {
+                let addresses = Arc::clone(addresses);
+                let own = PublisherConfig { exchange, addresses, confirms, mandatory, max_unconfirmed };
                 Client::Publisher(Publisher::new(config.client, config.node, own))
             }
             ProducerKind::Batcher { .. } => {
@@ -34,7 +35,7 @@ impl Client {
 
     pub fn consumer(config: &ConsumerConfig) -> Client {
         match &config.kind {
-            ConsumerKind::Queue { .. } | ConsumerKind::Broadcast { .. } => Client::Subscriber(Subscriber::new(config)),
+            ConsumerKind::Queue(_) | ConsumerKind::Broadcast { .. } => Client::Subscriber(Subscriber::new(config)),
             ConsumerKind::Group(_) => Client::Member(GroupMember::new(config)),
         }
     }

@@ -342,7 +342,7 @@ impl Simulation {
         self.schedule_arrival();
         let envelope = Envelope { message, key, size, timestamp: time, sender: producer, payload: () };
         let (from, to) = (Address::Demand, Address::Client(producer));
-        let mut offer = Message::Offer(envelope);
+        let mut offer = Message::Offer { kind: 0, envelope };
         self.hand_over(from, to, None, &mut offer, observer);
         std::mem::forget(offer); // it holds no memory
     }

@@ -146,7 +146,7 @@ impl<P: Clone> Batcher<P> {
         observer: &mut O,
     ) {
         match message {
-            Message::Offer(record) => {
+            Message::Offer { envelope: record, .. } => {
                 self.gather(now, record);
                 self.send_ready(now, out, observer);
             }

@@ -1,21 +1,22 @@
 //! A producer that publishes each message to an exchange and may wait for confirms.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use brokerlab_event::{ClientId, Count, Departure, Event, MessageId, NodeId, Observer, Time};
 
-use crate::config::{ExchangeId, RoutingKey};
+use crate::config::{ExchangeId, PublishAddress};
 use crate::message::{Address, Channel, Effect, Envelope, Message, Outbox, Publication};
 
 const CHANNEL: Channel = 1;
 
 /// How a publisher sends; see [`ProducerKind::Publisher`](crate::config::ProducerKind::Publisher).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PublisherConfig {
     /// The exchange.
     pub exchange: ExchangeId,
-    /// The routing key of every message.
-    pub routing_key: RoutingKey,
+    /// How messages of each kind are addressed.
+    pub addresses: Arc<[PublishAddress]>,
     /// Ask for confirms.
     pub confirms: bool,
     /// Ask for messages that no queue takes to be returned.
@@ -35,15 +36,25 @@ pub struct Publisher<P> {
     /// Publishes in the order of their numbers; confirmed ones in the middle are empty.
     unconfirmed: VecDeque<Option<MessageId>>,
     outstanding: u32,
-    /// Messages that wait until fewer are unconfirmed.
-    held_back: VecDeque<Envelope<P>>,
+    /// The broker does not read from this connection.
+    blocked: bool,
+    /// Messages that wait until the producer may send again, each with its kind.
+    held_back: VecDeque<(u16, Envelope<P>)>,
 }
 
 impl<P: Clone> Publisher<P> {
     /// A producer that is down.
     pub fn new(client: ClientId, node: NodeId, config: PublisherConfig) -> Publisher<P> {
-        let (unconfirmed, held_back) = (VecDeque::new(), VecDeque::new());
-        Publisher { client, node, config, oldest: 1, unconfirmed, outstanding: 0, held_back }
+        Publisher {
+            client,
+            node,
+            config,
+            oldest: 1,
+            unconfirmed: VecDeque::new(),
+            outstanding: 0,
+            blocked: false,
+            held_back: VecDeque::new(),
+        }
     }
 
     fn send(&self, message: Message<P>, out: &mut Outbox<P>) {
@@ -54,6 +65,10 @@ impl<P: Clone> Publisher<P> {
     pub fn start<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         observer.observe(now, Event::Connected { client: self.client });
         self.send(Message::Connect, out);
+        self.open_channel(out);
+    }
+
+    fn open_channel(&self, out: &mut Outbox<P>) {
         if self.config.confirms {
             self.send(Message::ConfirmSelect { channel: CHANNEL }, out);
         }
@@ -61,15 +76,19 @@ impl<P: Clone> Publisher<P> {
 
     /// The process dies. What was held back is never sent; what was unconfirmed stays so.
     pub fn crash<O: Observer>(&mut self, now: Time, observer: &mut O) {
-        *self = Publisher::new(self.client, self.node, self.config);
+        self.forget();
         observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Crashed });
     }
 
     /// The process ends in good order.
     pub fn leave<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         self.send(Message::Disconnect, out);
-        *self = Publisher::new(self.client, self.node, self.config);
+        self.forget();
         observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Left });
+    }
+
+    fn forget(&mut self) {
+        *self = Publisher::new(self.client, self.node, self.config.clone());
     }
 
     /// The process stands still.
@@ -96,18 +115,18 @@ impl<P: Clone> Publisher<P> {
     /// Handles one message where it is.
     #[inline(always)]
     pub fn handle<O: Observer>(&mut self, now: Time, message: &mut Message<P>, out: &mut Outbox<P>, observer: &mut O) {
-        match message {
-            Message::Offer(envelope) => {
-                if self.config.confirms && self.outstanding >= self.config.max_unconfirmed {
-                    self.held_back.push_back(envelope.clone());
+        match *message {
+            Message::Offer { kind, ref envelope } => {
+                if self.may_send() {
+                    self.publish(now, kind, envelope, out, observer);
                 } else {
-                    self.publish(now, envelope, out, observer);
+                    self.held_back.push_back((kind, envelope.clone()));
                 }
             }
             Message::Confirm { sequence, result, .. } => {
                 let producer = self.client;
-                if let Some(message) = self.confirmed(*sequence) {
-                    match *result {
+                if let Some(message) = self.confirmed(sequence) {
+                    match result {
                         Ok(()) => observer.observe(now, Event::Confirmed { message, producer }),
                         Err(reason) => observer.observe(now, Event::Refused { message, producer, reason }),
                     }
@@ -116,37 +135,71 @@ impl<P: Clone> Publisher<P> {
                     self.publish_held_back(now, out, observer);
                 }
             }
+            _ => self.handle_rare(now, message.take(), out, observer),
+        }
+    }
+
+    #[cold]
+    fn handle_rare<O: Observer>(&mut self, now: Time, message: Message<P>, out: &mut Outbox<P>, observer: &mut O) {
+        let producer = self.client;
+        match message {
             Message::Return { publication, .. } => {
-                observer.observe(now, Event::Returned { message: publication.envelope.message, producer: self.client });
+                observer.observe(now, Event::Returned { message: publication.envelope.message, producer });
             }
-            Message::Reply { message, .. } => {
-                observer.observe(now, Event::Replied { message: *message, producer: self.client });
+            Message::Reply { message, .. } => observer.observe(now, Event::Replied { message, producer }),
+            Message::ConnectionBlocked => self.blocked = true,
+            Message::ConnectionUnblocked => {
+                self.blocked = false;
+                self.publish_held_back(now, out, observer);
+            }
+            Message::ChannelError { code, .. } => {
+                observer.observe(now, Event::ChannelClosed { client: producer, code: Count::new(code as u16) });
+                // A new channel numbers its publishes anew; what the old one had not confirmed it never will.
+                (self.oldest, self.outstanding) = (1, 0);
+                self.unconfirmed.clear();
+                self.open_channel(out);
+                self.publish_held_back(now, out, observer);
             }
             _ => unreachable!("a node sends no such message to a publisher"),
         }
     }
 
+    #[inline]
+    fn may_send(&self) -> bool {
+        let full = self.config.confirms && self.outstanding >= self.config.max_unconfirmed;
+        !self.blocked && !full
+    }
+
     #[inline(never)]
     fn publish_held_back<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
-        while self.outstanding < self.config.max_unconfirmed
-            && let Some(envelope) = self.held_back.pop_front()
+        while self.may_send()
+            && let Some((kind, envelope)) = self.held_back.pop_front()
         {
-            self.publish(now, &envelope, out, observer);
+            self.publish(now, kind, &envelope, out, observer);
         }
     }
 
     #[inline(always)]
-    fn publish<O: Observer>(&mut self, now: Time, envelope: &Envelope<P>, out: &mut Outbox<P>, observer: &mut O) {
-        let PublisherConfig { exchange, routing_key, mandatory, confirms, .. } = self.config;
+    fn publish<O: Observer>(
+        &mut self,
+        now: Time,
+        kind: u16,
+        envelope: &Envelope<P>,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
         let message = envelope.message;
-        if confirms {
+        if self.config.confirms {
             self.unconfirmed.push_back(Some(message));
             self.outstanding += 1;
         }
         observer.observe(now, Event::Sent { message, producer: self.client, attempt: Count::new(1) });
+        let PublishAddress { routing_key, ref properties } = self.config.addresses[usize::from(kind)];
+        let (exchange, mandatory) = (self.config.exchange, self.config.mandatory);
         let (from, to) = (Address::Client(self.client), Address::Node(self.node));
         let place = out.place();
-        let publication = Publication { envelope: envelope.clone(), exchange, routing_key, properties: None };
+        let publication =
+            Publication { envelope: envelope.clone(), exchange, routing_key, properties: properties.clone() };
         place.fill(Effect::Send { from, to, message: Message::Publish { channel: CHANNEL, mandatory, publication } });
     }
 

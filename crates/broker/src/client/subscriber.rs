@@ -1,21 +1,26 @@
 //! A consumer to which messages are pushed: from a queue, or from a broadcast.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use brokerlab_event::{
-    ApplicationId, ClientId, Departure, Event, MessageId, Millionths, NodeId, Observer, Offset, Outcome, StoreId, Time,
+    ApplicationId, ClientId, Count, Departure, Duration, Event, FailureLaw, MessageId, Millionths, NodeId, Observer,
+    Offset, Outcome, StoreId, Time,
 };
 
 use super::Worker;
-use crate::config::{ConsumerConfig, ConsumerKind, ExchangeId};
+use crate::config::{ConsumerConfig, ConsumerKind, ExchangeId, OnFailure, QueueConsumerConfig};
 use crate::message::{Address, Channel, DeliveryTag, Effect, Message, Outbox};
+use crate::properties::{DeathReason, Properties};
 
 const CHANNEL: Channel = 1;
+
+/// How long a consumer waits before it tries again when the broker has refused it or taken its queue away.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where its messages come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Source {
-    Queue { queue: StoreId, prefetch: u32, auto_ack: bool },
+    Queue(QueueConsumerConfig),
     Broadcast { exchange: ExchangeId },
 }
 
@@ -26,7 +31,10 @@ struct InHand {
     sender: ClientId,
     store: StoreId,
     offset: Offset,
-    tag: DeliveryTag,
+    /// Nothing where the channel it came on is closed: it belongs to the queue again.
+    tag: Option<DeliveryTag>,
+    /// How often it was tried before, as far as anybody has told.
+    attempts: u32,
 }
 
 /// A consumer on the queue side. It works on one message at a time, in the order of delivery, and acknowledges
@@ -38,9 +46,14 @@ pub struct Subscriber {
     node: NodeId,
     source: Source,
     answers: bool,
+    failures: Option<FailureLaw>,
     worker: Worker,
     /// The front is being worked on.
     in_hand: VecDeque<InHand>,
+    /// Failed attempts at messages that may come back.
+    failed: BTreeMap<MessageId, u32>,
+    /// When to subscribe again.
+    retry_at: Option<Time>,
 }
 
 impl Subscriber {
@@ -50,7 +63,7 @@ impl Subscriber {
     /// Panics where the configuration is that of a group member.
     pub fn new(config: &ConsumerConfig) -> Subscriber {
         let source = match config.kind {
-            ConsumerKind::Queue { queue, prefetch, auto_ack } => Source::Queue { queue, prefetch, auto_ack },
+            ConsumerKind::Queue(queue) => Source::Queue(queue),
             ConsumerKind::Broadcast { exchange } => Source::Broadcast { exchange },
             ConsumerKind::Group(_) => panic!("a group member polls; it is another machine"),
         };
@@ -60,8 +73,11 @@ impl Subscriber {
             node: config.node,
             source,
             answers: config.answers,
+            failures: config.failures,
             worker: Worker::new(config.client, config.work),
             in_hand: VecDeque::new(),
+            failed: BTreeMap::new(),
+            retry_at: None,
         }
     }
 
@@ -74,10 +90,16 @@ impl Subscriber {
     pub fn start<P, O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         observer.observe(now, Event::Connected { client: self.client });
         self.send(Message::Connect, out);
+        self.subscribe(out);
+    }
+
+    fn subscribe<P>(&mut self, out: &mut Outbox<P>) {
+        let channel = CHANNEL;
         match self.source {
-            Source::Queue { queue, prefetch, auto_ack } => {
-                self.send(Message::Qos { channel: CHANNEL, prefetch, global: false }, out);
-                self.send(Message::Consume { channel: CHANNEL, queue, tag: 0, auto_ack }, out);
+            Source::Queue(QueueConsumerConfig { queue, prefetch, auto_ack, exclusive, priority, .. }) => {
+                self.send(Message::DeclareQueue { channel, queue }, out);
+                self.send(Message::Qos { channel, prefetch, global: false }, out);
+                self.send(Message::Consume { channel, queue, tag: 0, auto_ack, exclusive, priority }, out);
             }
             Source::Broadcast { exchange } => {
                 self.send(Message::Subscribe { exchange, application: self.application }, out);
@@ -100,6 +122,8 @@ impl Subscriber {
 
     fn abandon(&mut self) {
         self.in_hand.clear();
+        self.failed.clear();
+        self.retry_at = None;
         self.worker.abandon();
     }
 
@@ -131,8 +155,8 @@ impl Subscriber {
     /// Handles one message where it is.
     #[inline(always)]
     pub fn handle<P, O: Observer>(&mut self, now: Time, message: &Message<P>, observer: &mut O) {
-        let &Message::Deliver { tag, redelivered, store, offset, ref publication, .. } = message else {
-            unreachable!("a node sends nothing but deliveries to a subscriber");
+        let &Message::Deliver { tag, redelivered, delivery_count, store, offset, ref publication, .. } = message else {
+            return self.handle_rare(now, message, observer);
         };
         let envelope = &publication.envelope;
         let (message, consumer) = (envelope.message, self.client);
@@ -141,48 +165,117 @@ impl Subscriber {
             let outcome = Outcome::Automatic;
             observer.observe(now, Event::Settled { message, consumer, store, offset, outcome });
         }
-        self.in_hand.push_back(InHand { message, sender: envelope.sender, store, offset, tag });
+        let attempts = match self.failures {
+            Some(_) => self.attempts(message, redelivered, delivery_count, publication.properties.as_deref()),
+            None => 0,
+        };
+        self.in_hand.push_back(InHand { message, sender: envelope.sender, store, offset, tag: Some(tag), attempts });
         if !self.worker.is_busy() {
             self.worker.begin(now, message, observer);
         }
     }
 
+    /// How often a message was tried before: what the broker says, or this consumer remembers.
+    fn attempts(&self, message: MessageId, redelivered: bool, counted: u32, properties: Option<&Properties>) -> u32 {
+        let own = self.failed.get(&message).copied().unwrap_or(0);
+        let deaths = properties.into_iter().flat_map(|properties| &properties.deaths);
+        let rejections = deaths.filter(|death| death.reason == DeathReason::Rejected).map(|death| death.count);
+        let told = counted.saturating_add(rejections.sum::<u64>().try_into().unwrap_or(u32::MAX));
+        own.max(told).max(u32::from(redelivered))
+    }
+
+    #[cold]
+    fn handle_rare<P, O: Observer>(&mut self, now: Time, message: &Message<P>, observer: &mut O) {
+        match *message {
+            Message::ChannelError { code, .. } => {
+                observer.observe(now, Event::ChannelClosed { client: self.client, code: Count::new(code as u16) });
+                self.lose_channel(now);
+            }
+            Message::ConsumerCancelled { .. } => self.retry_at = Some(now.saturating_add(RETRY_INTERVAL)),
+            _ => unreachable!("a node sends no such message to a subscriber"),
+        }
+    }
+
+    /// What it held belongs to the queue again. The work in hand goes on, but cannot be settled any more.
+    fn lose_channel(&mut self, now: Time) {
+        self.in_hand.truncate(usize::from(self.worker.is_busy()));
+        if let Some(front) = self.in_hand.front_mut() {
+            front.tag = None;
+        }
+        self.retry_at = Some(now.saturating_add(RETRY_INTERVAL));
+    }
+
     #[inline]
     fn is_settled_by_delivery(&self) -> bool {
-        !matches!(self.source, Source::Queue { auto_ack: false, .. })
+        !matches!(self.source, Source::Queue(QueueConsumerConfig { auto_ack: false, .. }))
     }
 
     /// Finishes the work that is done, settles it, and begins the next.
     #[inline]
     pub fn handle_timeout<P, O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.subscribe(out);
+        }
         if !self.worker.finish(now) {
             return;
         }
         let done = self.in_hand.pop_front().expect("work in hand is about the message at the front");
-        let InHand { message, sender, store, offset, tag } = done;
-        observer.observe(now, Event::Processed { message, consumer: self.client, store, offset });
-        if self.answers {
-            self.send(Message::Reply { to: sender, message }, out);
-        }
-        if !self.is_settled_by_delivery() {
-            let outcome = Outcome::Ack;
-            observer.observe(now, Event::Settled { message, consumer: self.client, store, offset, outcome });
-            let (from, to) = (Address::Client(self.client), Address::Node(self.node));
-            out.place().fill(Effect::Send {
-                from,
-                to,
-                message: Message::Ack { channel: CHANNEL, tag, multiple: false },
-            });
+        if self.failures.is_some_and(|law| law.fails(done.message, done.attempts)) {
+            self.fail(now, done, out, observer);
+        } else {
+            self.succeed(now, done, out, observer);
         }
         if let Some(next) = self.in_hand.front() {
             self.worker.begin(now, next.message, observer);
         }
     }
 
-    /// When its work is done.
+    #[inline]
+    fn succeed<P, O: Observer>(&mut self, now: Time, done: InHand, out: &mut Outbox<P>, observer: &mut O) {
+        let InHand { message, sender, store, offset, tag, .. } = done;
+        observer.observe(now, Event::Processed { message, consumer: self.client, store, offset });
+        if self.answers {
+            self.send(Message::Reply { to: sender, message }, out);
+        }
+        if self.failures.is_some() {
+            self.failed.remove(&message);
+        }
+        if let (false, Some(tag)) = (self.is_settled_by_delivery(), tag) {
+            let outcome = Outcome::Ack;
+            observer.observe(now, Event::Settled { message, consumer: self.client, store, offset, outcome });
+            let (from, to) = (Address::Client(self.client), Address::Node(self.node));
+            let message = Message::Ack { channel: CHANNEL, tag, multiple: false };
+            out.place().fill(Effect::Send { from, to, message });
+        }
+    }
+
+    #[inline(never)]
+    fn fail<P, O: Observer>(&mut self, now: Time, done: InHand, out: &mut Outbox<P>, observer: &mut O) {
+        let InHand { message, store, offset, tag, attempts, .. } = done;
+        observer.observe(now, Event::Failed { message, consumer: self.client });
+        let Source::Queue(QueueConsumerConfig { auto_ack: false, on_failure, .. }) = self.source else { return };
+        let Some(tag) = tag else { return };
+        let channel = CHANNEL;
+        let (outcome, answer) = match on_failure {
+            OnFailure::Requeue => (Outcome::Requeue, Message::Nack { channel, tag, multiple: false, requeue: true }),
+            OnFailure::Return => (Outcome::Requeue, Message::Reject { channel, tag, requeue: true }),
+            OnFailure::Reject => (Outcome::Reject, Message::Reject { channel, tag, requeue: false }),
+        };
+        self.failed.insert(message, attempts + 1);
+        observer.observe(now, Event::Settled { message, consumer: self.client, store, offset, outcome });
+        self.send(answer, out);
+    }
+
+    /// When its work is done, or it subscribes again.
     #[inline]
     pub fn next_timeout(&self) -> Option<Time> {
-        self.worker.done_at()
+        match self.retry_at {
+            Some(retry) if !self.worker.is_paused() => {
+                Some(self.worker.done_at().map_or(retry, |done| done.min(retry)))
+            }
+            _ => self.worker.done_at(),
+        }
     }
 
     /// At the end of a run: tells what it holds.

@@ -45,8 +45,9 @@ pub struct Node<P> {
     id: NodeId,
     queue_side: QueueSide<P>,
     log_side: LogSide<P>,
-    /// When the log side has something to do next. Queues have no timers, so it is looked up after log requests only.
-    due: Option<Time>,
+    /// When the log side has something to do next. It costs more to find out than for queues, so it is looked up after
+    /// log requests only.
+    log_due: Option<Time>,
 }
 
 /// What is left of a node that has gone down. Only [`Node::recover`] makes a node of it again.
@@ -64,8 +65,8 @@ impl<P: Clone> Node<P> {
     }
 
     fn of(id: NodeId, queue_side: QueueSide<P>, log_side: LogSide<P>) -> Node<P> {
-        let due = log_side.next_timeout();
-        Node { id, queue_side, log_side, due }
+        let log_due = log_side.next_timeout();
+        Node { id, queue_side, log_side, log_due }
     }
 
     /// Handles one message.
@@ -103,13 +104,13 @@ impl<P: Clone> Node<P> {
             | Message::ReplicaFetch { .. }
             | Message::ReplicaFetched { .. } => {
                 self.log_side.handle(from, message.take(), &mut context);
-                self.due = self.log_side.next_timeout();
+                self.log_due = self.log_side.next_timeout();
             }
             &mut Message::Written { store, until } => self.handle_written(now, store, until, out, observer),
             &mut Message::Flushed { store, until } => self.handle_flushed(now, store, until, out, observer),
             Message::Disconnect | Message::ConnectionLost => {
                 self.log_side.handle(from, message.clone(), &mut context);
-                self.due = self.log_side.next_timeout();
+                self.log_due = self.log_side.next_timeout();
                 self.queue_side.handle(from, message, &mut context);
             }
             _ => self.queue_side.handle(from, message, &mut context),
@@ -127,7 +128,7 @@ impl<P: Clone> Node<P> {
         observer: &mut O,
     ) {
         self.log_side.written(store, until, &mut Context { now, node: self.id, out, observer });
-        self.due = self.log_side.next_timeout();
+        self.log_due = self.log_side.next_timeout();
     }
 
     /// The disk reports that everything in a queue below this place is on stable storage.
@@ -145,14 +146,19 @@ impl<P: Clone> Node<P> {
 
     /// Does what is due.
     pub fn handle_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
-        self.log_side.handle_timeout(&mut Context { now, node: self.id, out, observer });
-        self.due = self.log_side.next_timeout();
+        let mut context = Context { now, node: self.id, out, observer };
+        self.queue_side.handle_timeout(&mut context);
+        self.log_side.handle_timeout(&mut context);
+        self.log_due = self.log_side.next_timeout();
     }
 
     /// When something is due next.
     #[inline]
     pub fn next_timeout(&self) -> Option<Time> {
-        self.due
+        match (self.queue_side.next_timeout(), self.log_due) {
+            (Some(queues), Some(logs)) => Some(queues.min(logs)),
+            (queues, logs) => queues.or(logs),
+        }
     }
 
     /// At the end of a run: tells which messages this node still has for somebody.

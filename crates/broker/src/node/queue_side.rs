@@ -1,33 +1,31 @@
 //! The part of a node that hosts exchanges and queues, and the connections of their clients.
 
+mod consuming;
 mod delivering;
+mod flow;
+mod hosted;
+mod lifetimes;
 mod publishing;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use brokerlab_event::{
-    ApplicationId, Bytes, ClientId, Event, NodeId, Observer, Offset, Outcome, Removal, RunHeader, StoreId,
-};
+use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, Removal, RunHeader, StoreId, Time};
 
-use self::publishing::{Confirm, Waiting};
+use self::delivering::Settlement;
+use self::flow::{Connection, Memory};
+use self::hosted::HostedQueue;
+use self::lifetimes::Timer;
+use self::publishing::SharedConfirm;
 use super::Context;
-use crate::channel::{ChannelState, Unsettled};
-use crate::config::{ConsumerKind, Deployment, ExchangeId, QueueConfig};
-use crate::dispatch::{ConsumerRing, Subscription};
+use crate::channel::ChannelState;
+use crate::config::{ConsumerKind, Deployment, Destination, ExchangeId, Profile};
+use crate::dead_letter::DeadLetter;
+use crate::deadlines::Deadlines;
+use crate::dispatch::Subscription;
 use crate::log::Crash;
-use crate::message::{Address, Channel, ConsumerTag, Effect, Message, ReplyCode};
+use crate::message::{Address, Channel, Message, ReplyCode};
 use crate::queue::{ClassicQueue, DurableQueue};
 use crate::router::Router;
-
-/// A queue with its consumers and the confirms that wait for its disk.
-#[derive(Clone, Debug)]
-struct HostedQueue<P> {
-    config: QueueConfig,
-    queue: ClassicQueue<P>,
-    consumers: ConsumerRing,
-    unflushed: VecDeque<(Offset, Waiting)>,
-    flushing: bool,
-}
 
 /// The subscribers of a broadcast that stand for one application; each message goes to one of them.
 #[derive(Clone, Debug)]
@@ -44,12 +42,17 @@ pub struct QueueSide<P> {
     queues: Vec<HostedQueue<P>>,
     /// Index into `queues` by store id.
     index: Vec<Option<u32>>,
-    /// Channels by client id.
-    connections: Vec<Vec<ChannelState>>,
+    /// By client id.
+    connections: Vec<Connection<P>>,
+    memory: Memory,
     audiences: Vec<Audience>,
-    /// Publishes to several queues, with how many have still to take them; free places have none.
-    shared: Vec<(Confirm, u32)>,
+    /// Publishes to several queues; free places have none left.
+    shared: Vec<SharedConfirm>,
     free: Vec<u32>,
+    /// What queues have given up in the request at hand and nobody has got yet, in order.
+    dead: VecDeque<DeadLetter<P>>,
+    timers: Deadlines,
+    profile: Profile,
 }
 
 /// What is left of a node's queues when it has gone down.
@@ -60,7 +63,13 @@ impl<P: Clone> QueueSide<P> {
     /// What the deployment places on this node.
     pub fn new(node: NodeId, deployment: &Deployment) -> QueueSide<P> {
         let hosted = deployment.queues.iter().filter(|queue| queue.node == node);
-        let queues: Vec<HostedQueue<P>> = hosted.map(|config| HostedQueue::new(config.clone())).collect();
+        let bindings = |store| {
+            let own =
+                deployment.bindings.iter().filter(move |binding| binding.destination == Destination::Queue(store));
+            own.cloned().collect()
+        };
+        let queues: Vec<HostedQueue<P>> =
+            hosted.map(|config| HostedQueue::new(config.clone(), bindings(config.store))).collect();
         let mut index = vec![None; queues.iter().map(|queue| queue.config.store.index() + 1).max().unwrap_or(0)];
         for (number, queue) in queues.iter().enumerate() {
             index[queue.config.store.index()] = Some(number as u32);
@@ -74,22 +83,48 @@ impl<P: Clone> QueueSide<P> {
                 audiences.push(Audience { exchange, application, subscribers: VecDeque::new() });
             }
         }
+        let mut timers = Deadlines::default();
+        for (number, queue) in queues.iter().enumerate() {
+            if let Some(expires) = queue.config.expires {
+                timers.set(Timer::Unused.number(number), Time::ZERO.saturating_add(expires));
+            }
+        }
         QueueSide {
             router: Router::new(deployment),
             queues,
             index,
             connections: Vec::new(),
+            memory: Memory::new(deployment.memory_watermark),
             audiences,
             shared: Vec::new(),
             free: Vec::new(),
+            dead: VecDeque::new(),
+            timers,
+            profile: deployment.profile.clone(),
         }
+    }
+
+    /// When something is due next.
+    #[inline]
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.timers.next()
     }
 
     /// Handles a request of a client or the end of a connection.
     #[inline(always)]
     pub fn handle<O: Observer>(&mut self, from: Address, message: &mut Message<P>, context: &mut Context<'_, P, O>) {
         match from {
-            Address::Client(client) => self.handle_client(client, message, context),
+            Address::Client(client) => {
+                let blocking = self.memory.blocks_somebody();
+                if blocking && self.keep_unread(client, message) {
+                    return;
+                }
+                self.handle_client(client, message, context);
+                self.bury(context);
+                if blocking {
+                    self.read_on(context);
+                }
+            }
             from => unreachable!("{from:?} sends no such message to the queues of a node"),
         }
     }
@@ -104,21 +139,30 @@ impl<P: Clone> QueueSide<P> {
         match *message {
             Message::Publish { channel, mandatory, ref mut publication } => {
                 self.publish(client, channel, mandatory, publication, context);
+                self.hold_up(client, context);
             }
             Message::Ack { channel, tag, multiple } => {
-                self.settle(client, channel, tag, multiple, Outcome::Ack, context);
+                self.settle(client, channel, tag, multiple, Settlement::Ack, context);
             }
             Message::Nack { channel, tag, multiple, requeue } => {
-                let outcome = if requeue { Outcome::Requeue } else { Outcome::Reject };
-                self.settle(client, channel, tag, multiple, outcome, context);
+                let how = if requeue { Settlement::Requeue } else { Settlement::Reject };
+                self.settle(client, channel, tag, multiple, how, context);
             }
-            Message::Recover { channel } => self.settle(client, channel, 0, true, Outcome::Requeue, context),
+            Message::Reject { channel, tag, requeue } => {
+                let how = if requeue { Settlement::Return } else { Settlement::Reject };
+                self.settle(client, channel, tag, false, how, context);
+            }
+            Message::Recover { channel } => self.settle(client, channel, 0, true, Settlement::Requeue, context),
             Message::Get { channel, queue, auto_ack } => self.get(client, channel, queue, auto_ack, context),
-            Message::Consume { channel, queue, tag, auto_ack } => {
-                self.consume(client, channel, queue, tag, auto_ack, context);
+            Message::Consume { channel, queue, tag, auto_ack, exclusive, priority } => {
+                let mut subscription = Subscription::new(client, channel, tag, auto_ack, 0);
+                subscription.priority = priority;
+                self.consume(subscription, queue, exclusive, context);
             }
+            Message::DeclareQueue { channel, queue } => self.declare(client, channel, queue, context),
+            Message::DeleteQueue { channel, queue } => self.delete(client, channel, queue, context),
             Message::Subscribe { exchange, application } => self.subscribe(client, exchange, application),
-            Message::Cancel { channel, tag } => self.cancel(client, channel, tag),
+            Message::Cancel { channel, tag } => self.cancel(client, channel, tag, context),
             Message::Purge { channel, queue } => self.purge(client, channel, queue, context),
             Message::InspectQueue { channel, queue } => self.inspect(client, channel, queue, context),
             Message::ConfirmSelect { channel } => {
@@ -126,8 +170,9 @@ impl<P: Clone> QueueSide<P> {
                 self.channel(client, channel).published.get_or_insert(0);
             }
             Message::Qos { channel, prefetch, global } => {
+                let shared = global && self.profile.shared_prefetch;
                 let channel = self.channel(client, channel);
-                *(if global { &mut channel.shared_prefetch } else { &mut channel.prefetch }) = prefetch;
+                *(if shared { &mut channel.shared_prefetch } else { &mut channel.prefetch }) = prefetch;
             }
             Message::CloseChannel { channel } => self.close_channel(client, channel, context),
             Message::Reply { to, message } => {
@@ -142,86 +187,37 @@ impl<P: Clone> QueueSide<P> {
     /// The channel, opened at first use.
     #[inline(always)]
     fn channel(&mut self, client: ClientId, number: Channel) -> &mut ChannelState {
-        let channels = self.connections.get(client.index()).map_or(&[][..], Vec::as_slice);
+        let channels = self.connections.get(client.index()).map_or(&[][..], |connection| &connection.channels);
         match channels.iter().position(|channel| channel.number == number) {
-            Some(index) => &mut self.connections[client.index()][index],
+            Some(index) => &mut self.connections[client.index()].channels[index],
             None => self.open_channel(client, number),
         }
     }
 
     #[cold]
     fn open_channel(&mut self, client: ClientId, number: Channel) -> &mut ChannelState {
-        if client.index() >= self.connections.len() {
-            self.connections.resize_with(client.index() + 1, Vec::new);
-        }
-        let channels = &mut self.connections[client.index()];
+        let channels = &mut self.connection(client).channels;
         channels.push(ChannelState::new(number));
         channels.last_mut().expect("it was just pushed")
     }
 
+    /// Where the queue is kept, whether or not it exists at present.
     #[inline]
-    fn hosted(&self, store: StoreId) -> Option<usize> {
+    fn place(&self, store: StoreId) -> Option<usize> {
         self.index.get(store.index()).copied().flatten().map(|index| index as usize)
     }
 
-    fn get<O: Observer>(
-        &mut self,
-        client: ClientId,
-        channel: Channel,
-        store: StoreId,
-        auto_ack: bool,
-        context: &mut Context<'_, P, O>,
-    ) {
-        let Some(index) = self.hosted(store) else {
-            return self.fail_channel(client, channel, ReplyCode::NotFound, context);
-        };
-        let found = self.queues[index].queue.deliver().map(|offset| {
-            let entry = self.queues[index].queue.entry(offset).expect("it was just taken for delivery");
-            let (redelivered, publication) = (entry.redelivered, entry.publication.clone());
-            let envelope = &publication.envelope;
-            let tag = if auto_ack {
-                self.queues[index].queue.settle(offset);
-                let (message, size, cause) = (envelope.message, Bytes::new(envelope.size), Removal::AutoAcked);
-                context.observe(Event::Removed { message, store, offset, size, cause });
-                self.channel(client, channel).deliver_settled()
-            } else {
-                self.channel(client, channel).deliver(Unsettled { store, offset, consumer: None })
-            };
-            (tag, redelivered, offset, publication)
-        });
-        let ready = self.queues[index].queue.ready();
-        context.send(Address::Client(client), Message::GetAnswer { channel, store, found, ready });
+    /// Where the queue is kept, if it exists.
+    #[inline]
+    fn hosted(&self, store: StoreId) -> Option<usize> {
+        self.place(store).filter(|index| self.queues[*index].exists)
     }
 
-    fn consume<O: Observer>(
-        &mut self,
-        client: ClientId,
-        channel: Channel,
-        store: StoreId,
-        tag: ConsumerTag,
-        auto_ack: bool,
-        context: &mut Context<'_, P, O>,
-    ) {
-        let Some(index) = self.hosted(store) else {
-            return self.fail_channel(client, channel, ReplyCode::NotFound, context);
-        };
-        let prefetch = self.channel(client, channel).prefetch;
-        let in_use = |channel: &ChannelState| channel.consumers.iter().any(|(other, ..)| *other == tag);
-        if self.connections[client.index()].iter().any(in_use) {
-            return self.fail_channel(client, channel, ReplyCode::NotAllowed, context);
-        }
-        let place = self.queues[index].consumers.add(Subscription::new(client, channel, tag, auto_ack, prefetch));
-        self.channel(client, channel).consumers.push((tag, store, place));
-        self.dispatch(index, context);
-    }
-
-    fn cancel(&mut self, client: ClientId, channel: Channel, tag: ConsumerTag) {
-        let consumers = &mut self.channel(client, channel).consumers;
-        if let Some(position) = consumers.iter().position(|(other, ..)| *other == tag) {
-            let (_, store, place) = consumers.remove(position);
-            let index = self.hosted(store).expect("consumers are at queues of this node");
-            self.queues[index].consumers.remove(place);
-        }
+    /// The queue, if it exists and this client may use it.
+    fn usable(&self, client: ClientId, store: StoreId) -> Result<usize, ReplyCode> {
+        let index = self.hosted(store).ok_or(ReplyCode::NotFound)?;
+        let open = self.queues[index].config.is_open_to(client);
+        if open { Ok(index) } else { Err(ReplyCode::ResourceLocked) }
     }
 
     fn purge<O: Observer>(
@@ -231,12 +227,14 @@ impl<P: Clone> QueueSide<P> {
         store: StoreId,
         context: &mut Context<'_, P, O>,
     ) {
-        let Some(index) = self.hosted(store) else {
-            return self.fail_channel(client, channel, ReplyCode::NotFound, context);
+        let index = match self.usable(client, store) {
+            Ok(index) => index,
+            Err(code) => return self.fail_channel(client, channel, code, context),
         };
         self.queues[index].queue.purge(|offset, publication| {
             let envelope = &publication.envelope;
             let (message, size) = (envelope.message, Bytes::new(envelope.size));
+            self.memory.held -= u64::from(size.get());
             context.observe(Event::Removed { message, store, offset, size, cause: Removal::Purged });
         });
     }
@@ -248,8 +246,9 @@ impl<P: Clone> QueueSide<P> {
         store: StoreId,
         context: &mut Context<'_, P, O>,
     ) {
-        let Some(index) = self.hosted(store) else {
-            return self.fail_channel(client, channel, ReplyCode::NotFound, context);
+        let index = match self.usable(client, store) {
+            Ok(index) => index,
+            Err(code) => return self.fail_channel(client, channel, code, context),
         };
         let (ready, consumers) = (self.queues[index].queue.ready(), self.queues[index].consumers.len());
         context.send(Address::Client(client), Message::QueueState { channel, ready, consumers });
@@ -268,31 +267,39 @@ impl<P: Clone> QueueSide<P> {
 
     /// Ends a channel: its consumers stop, then everything unsettled goes back, oldest delivery first.
     fn close_channel<O: Observer>(&mut self, client: ClientId, number: Channel, context: &mut Context<'_, P, O>) {
-        let Some(channels) = self.connections.get_mut(client.index()) else { return };
+        let channels = &mut self.connection(client).channels;
         let Some(position) = channels.iter().position(|channel| channel.number == number) else { return };
         let mut channel = channels.remove(position);
         for (_, store, place) in &channel.consumers {
-            let index = self.hosted(*store).expect("consumers are at queues of this node");
+            let index = self.hosted(*store).expect("a queue that goes takes its consumers with it");
             self.queues[index].consumers.remove(*place);
         }
         let unsettled = channel.settle_until(0).expect("tag 0 covers whatever there is");
-        self.settle_all(unsettled, Outcome::Requeue, context);
+        self.settle_all(unsettled, Settlement::Return, context);
+        for (_, store, _) in channel.consumers {
+            if let Some(index) = self.hosted(store) {
+                self.consumer_gone(index, context);
+                // A single active consumer may have a successor, for whom messages are ready.
+                self.dispatch(index, context);
+            }
+        }
     }
 
     fn disconnected<O: Observer>(&mut self, client: ClientId, context: &mut Context<'_, P, O>) {
         for audience in &mut self.audiences {
             audience.subscribers.retain(|subscriber| *subscriber != client);
         }
-        let last = |side: &Self| side.connections.get(client.index())?.last().map(|channel| channel.number);
-        while let Some(channel) = last(self) {
+        while let Some(channel) = self.connection(client).channels.last().map(|channel| channel.number) {
             self.close_channel(client, channel, context);
         }
+        self.delete_exclusive(client, context);
+        self.forget_connection(client, context);
     }
 
     /// Tells which messages are still to be had, and for whom.
     pub fn census<O: Observer>(&self, header: &RunHeader, context: &mut Context<'_, P, O>) {
         for hosted in &self.queues {
-            for publication in hosted.queue.messages() {
+            for (_, publication) in hosted.queue.messages() {
                 for &application in header.served_by(hosted.config.store) {
                     context.observe(Event::Remaining { message: publication.envelope.message, application });
                 }
@@ -302,39 +309,29 @@ impl<P: Clone> QueueSide<P> {
 
     /// What survives when the node goes down now: the durable queues.
     pub fn crash(self, kind: Crash) -> DurableQueues<P> {
-        let durable = self.queues.into_iter().filter(|hosted| hosted.config.durable);
+        let durable = self.queues.into_iter().filter(|hosted| hosted.exists && hosted.config.is_durable());
         DurableQueues(durable.map(|hosted| (hosted.config.store, hosted.queue.crash(kind))).collect())
     }
 
     /// The queues of a node that comes back.
     pub fn recover(node: NodeId, deployment: &Deployment, durable: DurableQueues<P>) -> QueueSide<P> {
         let mut side = QueueSide::new(node, deployment);
+        let kept: BTreeSet<StoreId> = durable.0.iter().map(|(store, _)| *store).collect();
+        for hosted in &mut side.queues {
+            // A durable queue that is not there was deleted before. Others are declared anew by whoever needs them.
+            hosted.exists = !hosted.config.is_durable() || kept.contains(&hosted.config.store);
+            if !hosted.exists {
+                side.router.remove_queue(hosted.config.store);
+            }
+        }
         for (store, queue) in durable.0 {
             let index = side.hosted(store).expect("the deployment places this queue here, as it did before");
-            side.queues[index].queue = ClassicQueue::recover(queue);
+            let hosted = &mut side.queues[index];
+            hosted.queue = ClassicQueue::recover(queue, hosted.config.max_priority);
+            side.memory.held += hosted.queue.ready_bytes();
+            let next = hosted.queue.head_deadline();
+            side.timers.set_or_clear(Timer::Head.number(index), next);
         }
         side
-    }
-}
-
-impl<P> HostedQueue<P> {
-    fn new(config: QueueConfig) -> HostedQueue<P> {
-        HostedQueue {
-            config,
-            queue: ClassicQueue::default(),
-            consumers: ConsumerRing::default(),
-            unflushed: VecDeque::new(),
-            flushing: false,
-        }
-    }
-
-    /// Asks for everything to be flushed, unless a flush is under way: what arrives meanwhile shares the next.
-    #[inline]
-    fn flush<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
-        if !self.flushing && !self.queue.log().is_flushed() {
-            self.flushing = true;
-            let until = self.queue.log().end();
-            context.out.place().fill(Effect::Flush { node: context.node, store: self.config.store, until });
-        }
     }
 }

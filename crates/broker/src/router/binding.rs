@@ -177,7 +177,7 @@ mod tests {
         }
         let refused = "406 the binding key \"#.*.#.#\" has 3 words `#`, and a topic exchange takes 2 at most";
         assert_eq!(topic("#.*.#.#"), refused);
-        assert_eq!(check_pattern("#.#.#.#", &Profile { topic_hash_words_max: None }), Ok(()));
+        assert_eq!(check_pattern("#.#.#.#", &Profile { topic_hash_words_max: None, ..Profile::default() }), Ok(()));
     }
 
     #[test]

@@ -10,7 +10,7 @@ const BCC: &str = "BCC";
 
 /// Whether a message names further keys, well or badly.
 pub(super) fn has_extra_keys(properties: &Properties) -> bool {
-    [CC, BCC].into_iter().any(|name| properties.headers.get(name).is_some())
+    !properties.blind_copies.is_empty() || [CC, BCC].into_iter().any(|name| properties.headers.get(name).is_some())
 }
 
 /// Calls `add` with each further key. A header that is no array refuses the publish; in an array, RabbitMQ passes
@@ -18,28 +18,37 @@ pub(super) fn has_extra_keys(properties: &Properties) -> bool {
 pub(super) fn extra_keys(properties: &Properties, mut add: impl FnMut(&str)) -> Result<(), ReplyCode> {
     for value in [CC, BCC].into_iter().filter_map(|name| properties.headers.get(name)) {
         let FieldValue::Array(entries) = value else { return Err(ReplyCode::PreconditionFailed) };
-        for entry in entries {
-            if let FieldValue::Text(text) = entry {
-                add(text);
-            }
-        }
+        texts(entries).for_each(|text| add(text));
     }
+    properties.blind_copies.iter().for_each(|text| add(text));
     Ok(())
 }
 
-/// Takes the blind copies off a message: whoever receives it must not see them, while `CC` stays.
-#[inline]
-pub fn strip_blind_copies(properties: &mut Option<Arc<Properties>>) {
-    if let Some(properties) = properties {
-        strip(properties);
+fn texts(entries: &[FieldValue]) -> impl Iterator<Item = &Arc<str>> {
+    entries.iter().filter_map(|entry| match entry {
+        FieldValue::Text(text) => Some(text),
+        _ => None,
+    })
+}
+
+/// The keys that the `CC` header names.
+pub fn carbon_copies(properties: &Properties) -> Vec<Arc<str>> {
+    match properties.headers.get(CC) {
+        Some(FieldValue::Array(entries)) => texts(entries).cloned().collect(),
+        _ => Vec::new(),
     }
 }
 
-/// Kept apart, since most messages have no properties.
-#[inline(never)]
-fn strip(properties: &mut Arc<Properties>) {
-    if properties.headers.get(BCC).is_some() {
-        Arc::make_mut(properties).headers.remove(BCC);
+/// Takes the blind copies off a message: whoever receives it must not see them, while `CC` stays. The broker
+/// remembers them, because a dead letter goes to all its keys again.
+pub fn strip_blind_copies(properties: &mut Option<Arc<Properties>>) {
+    if let Some(properties) = properties
+        && let Some(FieldValue::Array(entries)) = properties.headers.get(BCC)
+    {
+        let keys = texts(entries).cloned().collect();
+        let properties = Arc::make_mut(properties);
+        properties.headers.remove(BCC);
+        properties.blind_copies = keys;
     }
 }
 
@@ -74,11 +83,14 @@ mod tests {
     #[test]
     fn blind_copies_are_taken_off_and_others_stay() {
         let mut sent = properties("CC", FieldValue::Array(vec![]));
-        sent.headers.push("BCC", FieldValue::Array(vec![]));
+        sent.headers.push("BCC", FieldValue::Array(vec![FieldValue::Text("b".into())]));
         let published = Arc::new(sent);
         let mut delivered = Some(Arc::clone(&published));
         strip_blind_copies(&mut delivered);
-        assert_eq!(*delivered.unwrap(), properties("CC", FieldValue::Array(vec![])));
+        let mut expected = properties("CC", FieldValue::Array(vec![]));
+        expected.blind_copies = vec!["b".into()];
+        assert_eq!(*delivered.unwrap(), expected);
+        assert_eq!(keys(&expected), Ok(vec!["b".to_string()]), "they still count as keys");
         assert!(published.headers.get("BCC").is_some());
     }
 }

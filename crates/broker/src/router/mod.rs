@@ -6,7 +6,7 @@
 //! use brokerlab_broker::router::Router;
 //! # use brokerlab_event::{Model, NodeId, StoreId};
 //!
-//! # let queue = |number, name| QueueConfig { store: StoreId::new(number), node: NodeId::new(0), name, durable: true };
+//! # let queue = |number, name| QueueConfig::new(StoreId::new(number), NodeId::new(0), name);
 //! # let (work, all) = (queue(0, RoutingKey(0)), queue(1, RoutingKey(1)));
 //! let events = ExchangeId(1);
 //! let bind = |store, key| BindingConfig {
@@ -25,6 +25,7 @@
 //!     queues: vec![work, all],
 //! #   model: Model::Queue,
 //! #   nodes: 1,
+//! #   memory_watermark: None,
 //! #   profile: Profile::default(),
 //! #   topics: vec![],
 //! #   groups: vec![],
@@ -53,7 +54,7 @@ use std::sync::Arc;
 use brokerlab_event::StoreId;
 
 pub use self::binding::{BindingEnd, BindingError, BindingRequest, ReservedName, check_binding, check_name};
-pub use self::copies::strip_blind_copies;
+pub use self::copies::{carbon_copies, strip_blind_copies};
 use self::exchange::Exchange;
 use self::keys::{Keys, MessageKeys};
 use self::targets::Found;

@@ -21,6 +21,7 @@ impl Rig {
                 routing_keys: vec![],
                 exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
                 queues: vec![],
+                memory_watermark: None,
                 bindings: vec![],
                 topics: vec![],
                 groups: vec![],
@@ -32,7 +33,7 @@ impl Rig {
         for number in 0..queues {
             let name = rig.key(&format!("q{number}"));
             let (store, node) = (StoreId::new(number as u32), NodeId::new(0));
-            rig.deployment.queues.push(QueueConfig { store, node, name, durable: true });
+            rig.deployment.queues.push(QueueConfig::new(store, node, name));
         }
         rig
     }

@@ -85,6 +85,7 @@ impl Plan {
             application: ApplicationId::new(0),
             node: NodeId::new(0),
             work: WorkLaw { distribution: work, stream: Stream::new(1, "work") },
+            failures: None,
             answers: false,
             kind: ConsumerKind::Group(self.member.clone()),
         }
@@ -124,6 +125,7 @@ impl Plan {
             routing_keys: Vec::new(),
             exchanges: Vec::new(),
             queues: Vec::new(),
+            memory_watermark: None,
             bindings: Vec::new(),
             topics: vec![topic],
             groups: vec![group],
@@ -169,7 +171,7 @@ impl Rig {
         self.offered += 1;
         let sender = ClientId::new(PRODUCER);
         let envelope = Envelope { message, key, size, timestamp: self.now, sender, payload: () };
-        self.producer.handle_message(self.now, Message::Offer(envelope), &mut self.out, &mut self.events);
+        self.producer.handle_message(self.now, Message::Offer { kind: 0, envelope }, &mut self.out, &mut self.events);
         self.settle();
     }
 

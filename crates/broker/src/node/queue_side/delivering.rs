@@ -1,32 +1,52 @@
 //! Delivering: who gets the next message, and what becomes of one that was settled.
 
-use brokerlab_event::{Bytes, ClientId, Event, Observer, Outcome, Removal};
+use brokerlab_event::{Bytes, ClientId, Event, Observer, Removal};
 
-use super::super::Context;
 use super::QueueSide;
+use super::lifetimes::Timer;
 use crate::channel::Unsettled;
 use crate::message::{Address, Channel, Effect, Message, ReplyCode};
+use crate::node::Context;
+use crate::properties::DeathReason;
+
+/// How deliveries are settled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Settlement {
+    /// Done.
+    Ack,
+    /// Not done, and nobody's fault.
+    Requeue,
+    /// Not done: the attempt has failed, or its consumer has.
+    Return,
+    /// Not done, and not wanted back.
+    Reject,
+}
 
 impl<P: Clone> QueueSide<P> {
-    /// Hands out messages while there is one and somebody who can take it.
+    /// Hands out messages while there is one and somebody who can take it. What has expired is not handed out.
     #[inline]
     pub(super) fn dispatch<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
+        if self.queues[index].queue.expires() {
+            self.expire(index, context);
+        }
         if self.queues[index].queue.ready() > 0 {
             self.hand_out(index, context);
         }
     }
 
+    /// The same where the head has not expired, or has just arrived: a message whose time to live is nothing still
+    /// reaches a consumer that waits for it.
     #[inline(never)]
     pub(super) fn hand_out<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
         let hosted = &mut self.queues[index];
         let store = hosted.config.store;
         while hosted.queue.ready() > 0 {
             let Some((place, subscriber)) = hosted.consumers.turn() else { return };
-            let channels = &mut self.connections[subscriber.client.index()];
+            let channels = &mut self.connections[subscriber.client.index()].channels;
             let channel = channels.iter_mut().find(|channel| channel.number == subscriber.channel);
             let channel = channel.expect("a channel that ends takes its consumers with it");
             if channel.is_blocked() && !subscriber.auto_ack {
-                hosted.consumers.skip();
+                hosted.consumers.skip(place);
                 continue; // it enters the ring again when its channel settles something
             }
             let taken = hosted.queue.deliver_with(|entry| (entry.redelivered, entry.publication.clone()));
@@ -34,6 +54,7 @@ impl<P: Clone> QueueSide<P> {
             let tag = if subscriber.auto_ack {
                 let size = Bytes::new(publication.envelope.size);
                 hosted.queue.settle(offset);
+                self.memory.held -= u64::from(size.get());
                 let cause = Removal::AutoAcked;
                 context.observe(Event::Removed { message: publication.envelope.message, store, offset, size, cause });
                 channel.deliver_settled()
@@ -42,9 +63,15 @@ impl<P: Clone> QueueSide<P> {
             };
             hosted.consumers.delivered(place);
             let (channel, consumer) = (subscriber.channel, subscriber.tag);
+            let delivery_count = 0;
+            let message =
+                Message::Deliver { channel, consumer, tag, redelivered, delivery_count, store, offset, publication };
             let (from, to) = (Address::Node(context.node), Address::Client(subscriber.client));
-            let message = Message::Deliver { channel, consumer, tag, redelivered, store, offset, publication };
             context.out.place().fill(Effect::Send { from, to, message });
+            if hosted.queue.expires() {
+                let next = hosted.expire(&mut self.dead, &mut self.memory, context);
+                self.timers.set_or_clear(Timer::Head.number(index), next);
+            }
         }
     }
 
@@ -54,7 +81,7 @@ impl<P: Clone> QueueSide<P> {
         number: Channel,
         tag: u64,
         multiple: bool,
-        outcome: Outcome,
+        how: Settlement,
         context: &mut Context<'_, P, O>,
     ) {
         let channel = self.channel(client, number);
@@ -63,13 +90,14 @@ impl<P: Clone> QueueSide<P> {
             let Some(deliveries) = channel.settle_until(tag) else {
                 return self.fail_channel(client, number, ReplyCode::PreconditionFailed, context);
             };
-            self.settle_all(deliveries, outcome, context);
+            self.settle_all(deliveries, how, context);
         } else {
             let Some(delivery) = channel.settle(tag) else {
                 return self.fail_channel(client, number, ReplyCode::PreconditionFailed, context);
             };
-            let index = self.settle_one(delivery, outcome, context);
-            self.dispatch(index, context);
+            if let Some(index) = self.settle_one(delivery, how, context) {
+                self.after_settling(index, how, context);
+            }
         }
         if was_blocked {
             self.unblock(client, number, context);
@@ -80,56 +108,74 @@ impl<P: Clone> QueueSide<P> {
     pub(super) fn settle_all<O: Observer>(
         &mut self,
         all: Vec<Unsettled>,
-        outcome: Outcome,
+        how: Settlement,
         context: &mut Context<'_, P, O>,
     ) {
         let mut touched: Vec<usize> = Vec::new();
         for delivery in all {
-            let index = self.settle_one(delivery, outcome, context);
-            if !touched.contains(&index) {
+            if let Some(index) = self.settle_one(delivery, how, context)
+                && !touched.contains(&index)
+            {
                 touched.push(index);
             }
         }
         for index in touched {
-            self.dispatch(index, context);
+            self.after_settling(index, how, context);
         }
     }
 
+    /// Tells which queue the delivery came from; nothing where that queue is gone.
     #[inline(always)]
-    pub(super) fn settle_one<O: Observer>(
+    fn settle_one<O: Observer>(
         &mut self,
         delivery: Unsettled,
-        outcome: Outcome,
+        how: Settlement,
         context: &mut Context<'_, P, O>,
-    ) -> usize {
+    ) -> Option<usize> {
         let Unsettled { store, offset, consumer } = delivery;
-        let index = self.hosted(store).expect("deliveries come from queues of this node");
+        let index = self.hosted(store)?;
         let hosted = &mut self.queues[index];
-        let cause = match outcome {
-            Outcome::Requeue => None,
-            Outcome::Ack | Outcome::Automatic => Some(Removal::Acked),
-            Outcome::Reject => Some(Removal::Rejected),
-        };
-        match cause {
-            Some(cause) => {
+        match how {
+            Settlement::Ack => {
                 let (message, size) = hosted.queue.settle(offset);
-                context.observe(Event::Removed { message, store, offset, size: Bytes::new(size), cause });
+                self.memory.held -= u64::from(size);
+                let (size, cause) = (Bytes::new(size), Removal::Acked);
+                context.observe(Event::Removed { message, store, offset, size, cause });
             }
-            None => {
+            Settlement::Requeue | Settlement::Return => {
                 let message = hosted.queue.requeue(offset);
                 context.observe(Event::Requeued { message, store, offset });
+            }
+            Settlement::Reject => {
+                let entry = hosted.queue.entry(offset).expect("what is held is not settled");
+                let publication = entry.publication.clone();
+                let (message, size) = hosted.queue.settle(offset);
+                self.memory.held -= u64::from(size);
+                let (size, cause) = (Bytes::new(size), Removal::Rejected);
+                context.observe(Event::Removed { message, store, offset, size, cause });
+                hosted.bequeath(publication, DeathReason::Rejected, &mut self.dead);
             }
         }
         if let Some(place) = consumer {
             hosted.consumers.settled(place);
         }
-        index
+        Some(index)
+    }
+
+    /// What came back may make the queue too long, or have expired meanwhile; then it is handed out.
+    #[inline]
+    fn after_settling<O: Observer>(&mut self, index: usize, how: Settlement, context: &mut Context<'_, P, O>) {
+        let hosted = &mut self.queues[index];
+        if hosted.limited && matches!(how, Settlement::Requeue | Settlement::Return) {
+            hosted.enforce_limits(&mut self.dead, &mut self.memory, context);
+        }
+        self.dispatch(index, context);
     }
 
     /// The shared limit of a channel is no longer reached: its consumers can take messages again.
     pub(super) fn unblock<O: Observer>(&mut self, client: ClientId, channel: Channel, context: &mut Context<'_, P, O>) {
         for (_, store, place) in self.channel(client, channel).consumers.clone() {
-            let index = self.hosted(store).expect("consumers are at queues of this node");
+            let index = self.hosted(store).expect("a queue that goes takes its consumers with it");
             self.queues[index].consumers.unblock(place);
             self.dispatch(index, context);
         }

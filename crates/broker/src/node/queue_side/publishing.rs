@@ -1,11 +1,15 @@
-//! Publishing: routing, storing, and confirms once every queue has taken a message.
+//! Publishing: routing, storing, dead letters, and confirms once every queue has taken a message.
 
-use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, Observer, Offset, StoreId};
+use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, Observer, Offset, Refusal, StoreId};
 
-use super::super::Context;
 use super::QueueSide;
-use crate::config::{ExchangeId, ExchangeKind};
-use crate::message::{Address, Channel, Effect, Message, Publication, ReplyCode};
+use super::hosted::parse_expiration;
+use super::lifetimes::Timer;
+use crate::config::{ExchangeId, ExchangeKind, Overflow};
+use crate::dead_letter::{DeadLetter, is_cycle};
+use crate::message::{Address, Channel, Effect, Envelope, Message, Publication, ReplyCode};
+use crate::node::Context;
+use crate::properties::DeathReason;
 use crate::router::strip_blind_copies;
 
 /// A publish that some queue has still to take.
@@ -14,6 +18,16 @@ pub(super) struct Confirm {
     client: ClientId,
     channel: Channel,
     sequence: u64,
+}
+
+/// A publish to several queues.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SharedConfirm {
+    confirm: Confirm,
+    /// How many queues have not answered.
+    left: u32,
+    /// Why one of them has refused it: the publisher is told so, although others have it.
+    refused: Option<Refusal>,
 }
 
 /// Whom to tell when a queue has taken a publish: the publisher, or the count of a publish to several queues.
@@ -37,36 +51,37 @@ impl<P: Clone> QueueSide<P> {
             Ok(kind) => kind,
             Err(code) => return self.fail_channel(client, channel, code, context),
         };
+        if publication.properties.is_some() && !prepare(publication) {
+            return self.fail_channel(client, channel, ReplyCode::PreconditionFailed, context);
+        }
+        let targets = match self.router.route(exchange, routing_key, publication.properties.as_deref()) {
+            Ok(targets) => Targets::of(targets),
+            Err(code) => return self.fail_channel(client, channel, code, context),
+        };
         let confirm = self.number_publish(client, channel);
         if kind == ExchangeKind::Broadcast {
             self.broadcast(publication, context);
-            return confirm.into_iter().for_each(|confirm| confirm.send(context));
+            return confirm.into_iter().for_each(|confirm| confirm.send(Ok(()), context));
         }
-        let queues = match self.router.route(exchange, routing_key, publication.properties.as_deref()) {
-            Ok(queues) => queues,
-            Err(code) => return self.fail_channel(client, channel, code, context),
-        };
-        strip_blind_copies(&mut publication.properties);
-        match *queues {
-            [] => {
+        match targets {
+            Targets::None => {
                 context.observe(Event::Unrouted { message: publication.envelope.message });
                 if mandatory {
                     let publication = publication.clone();
                     let message = Message::Return { channel, code: ReplyCode::NoRoute, publication };
                     context.send(Address::Client(client), message);
                 }
-                confirm.into_iter().for_each(|confirm| confirm.send(context));
+                confirm.into_iter().for_each(|confirm| confirm.send(Ok(()), context));
             }
-            [single] => self.enqueue(single, publication, confirm.map(Waiting::Single), context),
-            ref several => {
-                let several = several.to_vec();
-                self.copy_to(several, publication, confirm, context);
+            Targets::One(store) => {
+                self.enqueue(store, publication, confirm.map(Waiting::Single), context);
             }
+            Targets::Several(stores) => self.copy_to(stores, publication, confirm, context),
         }
     }
 
     #[inline(never)]
-    pub(super) fn copy_to<O: Observer>(
+    fn copy_to<O: Observer>(
         &mut self,
         stores: Vec<StoreId>,
         publication: &Publication<P>,
@@ -81,20 +96,21 @@ impl<P: Clone> QueueSide<P> {
 
     /// The number of a publish, where the channel asked for confirms.
     #[inline]
-    pub(super) fn number_publish(&mut self, client: ClientId, channel: Channel) -> Option<Confirm> {
+    fn number_publish(&mut self, client: ClientId, channel: Channel) -> Option<Confirm> {
         let published = self.channel(client, channel).published.as_mut()?;
         *published += 1;
         Some(Confirm { client, channel, sequence: *published })
     }
 
-    pub(super) fn share(&mut self, confirm: Confirm, targets: u32) -> u32 {
+    fn share(&mut self, confirm: Confirm, left: u32) -> u32 {
+        let shared = SharedConfirm { confirm, left, refused: None };
         match self.free.pop() {
             Some(place) => {
-                self.shared[place as usize] = (confirm, targets);
+                self.shared[place as usize] = shared;
                 place
             }
             None => {
-                self.shared.push((confirm, targets));
+                self.shared.push(shared);
                 self.shared.len() as u32 - 1
             }
         }
@@ -104,56 +120,164 @@ impl<P: Clone> QueueSide<P> {
     #[inline(always)]
     pub(super) fn taken<O: Observer>(&mut self, waiting: Waiting, context: &mut Context<'_, P, O>) {
         match waiting {
-            Waiting::Single(confirm) => confirm.send(context),
-            Waiting::Shared(place) => {
-                let (confirm, left) = &mut self.shared[place as usize];
-                *left -= 1;
-                if *left == 0 {
-                    confirm.send(context);
-                    self.free.push(place);
-                }
-            }
+            Waiting::Single(confirm) => confirm.send(Ok(()), context),
+            Waiting::Shared(place) => self.answered(place, None, context),
         }
     }
 
+    /// One queue has refused a publish.
+    fn refused<O: Observer>(&mut self, waiting: Waiting, reason: Refusal, context: &mut Context<'_, P, O>) {
+        match waiting {
+            Waiting::Single(confirm) => confirm.send(Err(reason), context),
+            Waiting::Shared(place) => self.answered(place, Some(reason), context),
+        }
+    }
+
+    fn answered<O: Observer>(&mut self, place: u32, refused: Option<Refusal>, context: &mut Context<'_, P, O>) {
+        let shared = &mut self.shared[place as usize];
+        shared.left -= 1;
+        shared.refused = shared.refused.or(refused);
+        if shared.left == 0 {
+            shared.confirm.send(shared.refused.map_or(Ok(()), Err), context);
+            self.free.push(place);
+        }
+    }
+
+    /// Adds a message to a queue and hands it out where somebody waits for it. False where the queue refuses it.
     #[inline(always)]
-    pub(super) fn enqueue<O: Observer>(
+    fn enqueue<O: Observer>(
         &mut self,
         store: StoreId,
         publication: &Publication<P>,
         waiting: Option<Waiting>,
         context: &mut Context<'_, P, O>,
-    ) {
+    ) -> bool {
         let index = self.hosted(store).expect("the router knows only queues of this node");
         let hosted = &mut self.queues[index];
-        let (message, size) = (publication.envelope.message, Bytes::new(publication.envelope.size));
-        let offset = hosted.queue.enqueue(publication.clone(), context.now);
-        context.observe(Event::Stored { message, store, offset, size });
-        if hosted.config.durable {
-            if let Some(waiting) = waiting {
-                hosted.unflushed.push_back((offset, waiting));
-            }
-            hosted.flush(context);
+        let Envelope { message, size, sender, .. } = publication.envelope;
+        let size = Bytes::new(size);
+        if hosted.limited && hosted.would_overflow(size.get()) {
+            self.refuse(index, publication, waiting, context);
+            return false;
         }
-        let durable = hosted.config.durable;
-        self.dispatch(index, context);
-        if let (false, Some(waiting)) = (durable, waiting) {
+        let (mut deadline, mut persistent) = (None, hosted.config.durable);
+        if let Some(properties) = &publication.properties {
+            persistent &= !properties.transient;
+            deadline = hosted.deadline(publication, context.now);
+        } else if hosted.config.message_ttl.is_some() {
+            deadline = hosted.deadline(publication, context.now);
+        }
+        let offset = hosted.queue.enqueue(publication.clone(), deadline, context.now);
+        self.memory.held += u64::from(size.get());
+        context.observe(Event::Stored { message, store, offset, size });
+        if persistent {
+            hosted.unflushed.push_back((offset, sender, waiting));
+            hosted.flush(context);
+            self.charge(sender);
+        }
+        // Nobody waits where other messages do: what is handed out now is this message.
+        self.hand_out(index, context);
+        self.trim_queue(index, context);
+        if let (false, Some(waiting)) = (persistent, waiting) {
             self.taken(waiting, context);
+        }
+        true
+    }
+
+    /// Brings a queue back within its limits, and gives up what has expired at its head.
+    #[inline]
+    fn trim_queue<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
+        let hosted = &mut self.queues[index];
+        if hosted.limited {
+            hosted.enforce_limits(&mut self.dead, &mut self.memory, context);
+        }
+        if hosted.queue.expires() {
+            let next = hosted.expire(&mut self.dead, &mut self.memory, context);
+            self.timers.set_or_clear(Timer::Head.number(index), next);
+        }
+    }
+
+    #[cold]
+    fn refuse<O: Observer>(
+        &mut self,
+        index: usize,
+        publication: &Publication<P>,
+        waiting: Option<Waiting>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let hosted = &self.queues[index];
+        let (message, store, reason) = (publication.envelope.message, hosted.config.store, Refusal::Full);
+        context.observe(Event::Declined { message, store, reason });
+        if hosted.config.overflow == Overflow::RejectPublishDlx {
+            hosted.bequeath(publication.clone(), DeathReason::MaxLength, &mut self.dead);
+        }
+        if let Some(waiting) = waiting {
+            self.refused(waiting, reason, context);
+        }
+    }
+
+    /// Publishes what queues have given up to their dead-letter exchanges, in the order in which it was given up.
+    #[inline]
+    pub(super) fn bury<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
+        while let Some(letter) = self.dead.pop_front() {
+            self.dead_letter(letter, context);
+        }
+    }
+
+    /// At most once: whoever does not take a dead letter at this moment will not get it.
+    #[inline(never)]
+    fn dead_letter<O: Observer>(&mut self, letter: DeadLetter<P>, context: &mut Context<'_, P, O>) {
+        let DeadLetter { queue, reason, .. } = letter;
+        let index = self.place(queue).expect("dead letters come from queues of this node");
+        let Some(target) = self.queues[index].config.dead_letter else { return };
+        let publication = letter.address(&target, context.now);
+        let properties = publication.properties.as_deref().expect("a dead letter has its deaths on record");
+        let Ok(stores) = self.router.route(target.exchange, publication.routing_key, Some(properties)) else {
+            return; // there is no such exchange
+        };
+        let mut stores = stores.to_vec();
+        stores.retain(|store| reason == DeathReason::Rejected || !is_cycle(properties, *store));
+        let message = publication.envelope.message;
+        let mut stored = false;
+        for store in stores {
+            stored |= self.enqueue(store, &publication, None, context);
+        }
+        if stored {
+            context.observe(Event::DeadLettered { message, store: queue });
         }
     }
 
     /// The disk reports that everything in a queue below this place is durable.
     pub fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
-        let index = self.hosted(store).expect("the disk answers for queues of this node");
+        let Some(index) = self.hosted(store) else { return };
         let hosted = &mut self.queues[index];
         hosted.queue.mark_flushed(until);
         hosted.flushing = false;
         hosted.flush(context);
         context.observe(Event::Flushed { node: context.node, store, offset: until });
-        while let Some(&(offset, waiting)) = self.queues[index].unflushed.front()
+        // What was settled before it was written is confirmed too.
+        let until = hosted.queue.log().flushed();
+        while let Some(&(offset, client, waiting)) = self.queues[index].unflushed.front()
             && offset < until
         {
             self.queues[index].unflushed.pop_front();
+            self.written(client, waiting, context);
+        }
+        if self.memory.blocks_somebody() {
+            self.read_on(context);
+        }
+    }
+
+    /// A publish has been written.
+    #[inline]
+    pub(super) fn written<O: Observer>(
+        &mut self,
+        client: ClientId,
+        waiting: Option<Waiting>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        self.refund(client);
+        if let Some(waiting) = waiting {
             self.taken(waiting, context);
         }
     }
@@ -165,7 +289,7 @@ impl<P: Clone> QueueSide<P> {
         audience.subscribers.push_back(client);
     }
 
-    pub(super) fn broadcast<O: Observer>(&mut self, publication: &Publication<P>, context: &mut Context<'_, P, O>) {
+    fn broadcast<O: Observer>(&mut self, publication: &Publication<P>, context: &mut Context<'_, P, O>) {
         for audience in self.audiences.iter_mut().filter(|audience| audience.exchange == publication.exchange) {
             let Some(client) = audience.subscribers.pop_front() else {
                 let (message, application) = (publication.envelope.message, audience.application);
@@ -178,6 +302,7 @@ impl<P: Clone> QueueSide<P> {
                 consumer: 0,
                 tag: 0,
                 redelivered: false,
+                delivery_count: 0,
                 store: StoreId::MAX,
                 offset: Offset::ZERO,
                 publication: publication.clone(),
@@ -187,11 +312,37 @@ impl<P: Clone> QueueSide<P> {
     }
 }
 
+/// Looks at the properties of a publish, and takes off what receivers must not see. False where they are wrong.
+#[inline(never)]
+fn prepare<P>(publication: &mut Publication<P>) -> bool {
+    strip_blind_copies(&mut publication.properties);
+    let properties = publication.properties.as_ref();
+    let expiration = properties.and_then(|properties| properties.expiration.as_deref());
+    expiration.is_none_or(|text| parse_expiration(text).is_ok())
+}
+
+/// The queues that a message goes to, taken out of the router.
+enum Targets {
+    None,
+    One(StoreId),
+    Several(Vec<StoreId>),
+}
+
+impl Targets {
+    #[inline]
+    fn of(stores: &[StoreId]) -> Targets {
+        match *stores {
+            [] => Targets::None,
+            [single] => Targets::One(single),
+            ref several => Targets::Several(several.to_vec()),
+        }
+    }
+}
+
 impl Confirm {
-    fn send<P, O: Observer>(&self, context: &mut Context<'_, P, O>) {
+    fn send<P, O: Observer>(&self, result: Result<(), Refusal>, context: &mut Context<'_, P, O>) {
         let Confirm { client, channel, sequence } = *self;
         let (from, to) = (Address::Node(context.node), Address::Client(client));
-        let message = Message::Confirm { channel, sequence, result: Ok(()) };
-        context.out.place().fill(Effect::Send { from, to, message });
+        context.out.place().fill(Effect::Send { from, to, message: Message::Confirm { channel, sequence, result } });
     }
 }
