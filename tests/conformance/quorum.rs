@@ -146,7 +146,7 @@ impl Rig {
             payload: (),
         };
         let properties = Properties {
-            priority: step["prio"].as_u64().map(|priority| priority.min(255) as u8),
+            priority: step["prio"].as_i64().map(|priority| priority.clamp(0, 255) as u8),
             expiration: step["ttl"].as_u64().map(|ttl| ttl.to_string().into()),
             ..Properties::default()
         };

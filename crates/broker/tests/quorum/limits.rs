@@ -65,6 +65,15 @@ fn publishers_stop_above_the_limit_and_go_on_at_four_fifths() {
 }
 
 #[test]
+fn a_stopped_channel_that_dies_takes_nothing_with_it() {
+    let mut rig = Rig::new(rejecting(0));
+    assert_eq!(rig.publish_as(0, 1), "in0#1 stopc0");
+    assert_eq!(rig.apply(Command::Down(session(0))), "");
+    assert_eq!(rig.publish_as(1, 1), "in1#1 stopc1", "the next one is told");
+    assert_eq!(rig.apply(Command::Purge), "gone0 gone1 purged=2 goc1");
+}
+
+#[test]
 fn purging_lets_publishers_go_on() {
     let mut rig = Rig::new(rejecting(0));
     assert_eq!(rig.publish_as(0, 1), "in0#1 stopc0");
