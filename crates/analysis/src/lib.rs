@@ -17,11 +17,12 @@
 //!     demand_digest: 0,
 //!     horizon: Time::from_nanos(1_000),
 //!     warm_up: Time::ZERO,
-//!     applications: vec![ApplicationInfo { name: "billing".into() }],
+//!     applications: vec![ApplicationInfo::new("billing")],
 //!     clients: vec![client("producer/1", ClientRole::Producer), client("billing/1", ClientRole::Consumer(billing))],
 //!     stores: vec![StoreInfo { name: "work".into(), kind: StoreKind::Queue, applications: vec![billing] }],
 //!     faults: vec![],
 //!     keys: KeyTable::default(),
+//!     kinds: Kinds::default(),
 //!     promises: vec![],
 //! };
 //! let (store, offset, size) = (StoreId::new(0), Offset::ZERO, Bytes::new(100));

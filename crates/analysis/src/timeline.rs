@@ -49,13 +49,13 @@ pub struct Notable {
 /// reach; all of them together never take more memory than the events.
 ///
 /// ```
-/// # use brokerlab_event::{ClientId, ClientInfo, ClientRole, Event, EventLog, KeyTable, Model, Observer, RunHeader, Time};
+/// # use brokerlab_event::{ClientId, ClientInfo, ClientRole, Event, EventLog, KeyTable, Kinds, Model, Observer, RunHeader, Time};
 /// use brokerlab_analysis::Timeline;
 /// # let header = RunHeader {
 /// #     title: String::new(), contender: String::new(), model: Model::Queue, seed: 1, demand_digest: 0,
 /// #     horizon: Time::from_nanos(10), warm_up: Time::ZERO, applications: vec![],
 /// #     clients: vec![ClientInfo { name: "producer/1".into(), role: ClientRole::Producer }],
-/// #     stores: vec![], faults: vec![], keys: KeyTable::default(), promises: vec![],
+/// #     stores: vec![], faults: vec![], keys: KeyTable::default(), kinds: Kinds::default(), promises: vec![],
 /// # };
 /// let mut log = EventLog::default();
 /// log.observe(Time::from_nanos(5), Event::Connected { client: ClientId::new(0) });

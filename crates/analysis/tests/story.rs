@@ -26,7 +26,7 @@ fn header() -> RunHeader {
         demand_digest: 0,
         horizon: Time::from_nanos(1_000),
         warm_up: Time::from_nanos(20),
-        applications: ["billing", "audit"].map(|name| ApplicationInfo { name: name.into() }).into(),
+        applications: ["billing", "audit"].map(ApplicationInfo::new).into(),
         clients: vec![
             client(ClientRole::Producer),
             client(ClientRole::Consumer(application(BILLING))),
@@ -40,6 +40,7 @@ fn header() -> RunHeader {
         }],
         faults: vec![FaultInfo { name: "crash billing/1".into(), start: Time::from_nanos(300), end: None }],
         keys: KeyTable::default(),
+        kinds: Kinds::default(),
         promises: vec![
             promise(Guarantee::Delivery, &[]),
             promise(Guarantee::NoDuplicates, &["commits follow the work"]),

@@ -1,6 +1,6 @@
 //! What stands once per run: names, topology, key bytes, faults and the promises of the configuration.
 
-use crate::{ApplicationId, ClientId, KeyId, StoreId, Time};
+use crate::{ApplicationId, ClientId, KeyId, KindLaw, MessageId, StoreId, Time};
 
 /// The shape of a contender.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -35,6 +35,24 @@ impl Model {
 pub struct ApplicationInfo {
     /// Its name in the scenario.
     pub name: String,
+    /// Whether it needs the messages of each kind, by the index of the kind. `None`: it needs all messages.
+    pub wants: Option<Vec<bool>>,
+}
+
+impl ApplicationInfo {
+    /// An application that needs all messages.
+    pub fn new(name: impl Into<String>) -> ApplicationInfo {
+        ApplicationInfo { name: name.into(), wants: None }
+    }
+}
+
+/// The kinds of messages. The default is one kind without a name.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Kinds {
+    /// Their names in the order of the scenario; empty where it names none, and then there is one kind.
+    pub names: Vec<String>,
+    /// Which message is of which kind.
+    pub law: KindLaw,
 }
 
 /// What a client does.
@@ -179,6 +197,8 @@ pub struct RunHeader {
     pub horizon: Time,
     /// What happens before this moment is left out of latency and throughput figures (never out of fates).
     pub warm_up: Time,
+    /// The kinds of messages.
+    pub kinds: Kinds,
     /// Who needs the messages.
     pub applications: Vec<ApplicationInfo>,
     /// Producers first, then the consumers of each application in turn.
@@ -202,6 +222,20 @@ impl RunHeader {
         }
     }
 
+    /// Whether an application needs a message.
+    #[inline]
+    pub fn wants(&self, application: ApplicationId, message: MessageId) -> bool {
+        match &self.applications[application.index()].wants {
+            None => true,
+            Some(wanted) => wanted[usize::from(self.kinds.law.of(message))],
+        }
+    }
+
+    /// True where every application needs every message, so that nobody has to ask of each.
+    pub fn all_want_everything(&self) -> bool {
+        self.applications.iter().all(|application| application.wants.is_none())
+    }
+
     /// The applications that a store serves.
     pub fn served_by(&self, store: StoreId) -> &[ApplicationId] {
         &self.stores[store.index()].applications
@@ -211,5 +245,38 @@ impl RunHeader {
     pub fn consumers_of(&self, application: ApplicationId) -> impl Iterator<Item = ClientId> + '_ {
         let wanted = ClientRole::Consumer(application);
         self.clients.iter().enumerate().filter(move |(_, c)| c.role == wanted).map(|(i, _)| ClientId::new(i as u32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Stream;
+
+    #[test]
+    fn an_application_wants_the_kinds_that_it_names_and_all_if_it_names_none() {
+        let kinds = ["order", "refund"].map(String::from).into();
+        let picky = ApplicationInfo { wants: Some(vec![false, true]), ..ApplicationInfo::new("refunds") };
+        let header = RunHeader {
+            title: String::new(),
+            contender: String::new(),
+            model: Model::Queue,
+            seed: 0,
+            demand_digest: 0,
+            horizon: Time::ZERO,
+            warm_up: Time::ZERO,
+            kinds: Kinds { names: kinds, law: KindLaw::new([1, 1], Stream::new(1, "kinds")) },
+            applications: vec![ApplicationInfo::new("audit"), picky],
+            clients: Vec::new(),
+            stores: Vec::new(),
+            faults: Vec::new(),
+            keys: KeyTable::default(),
+            promises: Vec::new(),
+        };
+        assert!(!header.all_want_everything());
+        let wanted = |application| (0..100).filter(|id| header.wants(application, MessageId::new(*id))).count();
+        assert_eq!(wanted(ApplicationId::new(0)), 100);
+        let refunds = wanted(ApplicationId::new(1));
+        assert!((30..70).contains(&refunds), "{refunds} of 100");
     }
 }

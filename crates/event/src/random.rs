@@ -276,6 +276,56 @@ impl FailureLaw {
     }
 }
 
+/// Of which kind a message is. Like the work on it, that hangs on the message alone, so that every contender meets
+/// the same messages and whoever reads events can tell a message's kind from its id.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KindLaw {
+    /// The weights of the kinds, each added to those before it.
+    cumulative: std::sync::Arc<[u64]>,
+    stream: Stream,
+}
+
+impl KindLaw {
+    /// The law by which kinds come in proportion to their weights, at most 65,536 of them.
+    ///
+    /// # Panics
+    /// Panics where all weights together are zero: some kind there must be.
+    pub fn new(weights: impl IntoIterator<Item = u64>, stream: Stream) -> KindLaw {
+        let sums = weights.into_iter().scan(0_u64, |sum, weight| {
+            *sum += weight;
+            Some(*sum)
+        });
+        let cumulative: std::sync::Arc<[u64]> = sums.collect();
+        assert!(cumulative.last().is_some_and(|sum| *sum > 0), "a message is of some kind");
+        KindLaw { cumulative, stream }
+    }
+
+    /// How many kinds there are.
+    pub fn count(&self) -> usize {
+        self.cumulative.len()
+    }
+
+    /// The kind of this message, an index.
+    #[inline]
+    pub fn of(&self, message: crate::MessageId) -> u16 {
+        match *self.cumulative {
+            [_] => 0,
+            [.., sum] => {
+                let place = below(self.stream.at(message.get()), sum);
+                self.cumulative.partition_point(|end| *end <= place) as u16
+            }
+            [] => unreachable!("there is at least one kind"),
+        }
+    }
+}
+
+/// Of one kind are all messages unless a scenario says otherwise.
+impl Default for KindLaw {
+    fn default() -> Self {
+        KindLaw::new([1], Stream::new(0, "kinds"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +350,18 @@ mod tests {
         let first = (0..10_000).filter(|id| law.fails(message(*id), 0)).count();
         assert!((900..1_100).contains(&always), "{always}");
         assert!((2_650..2_950).contains(&first), "0.1 + 0.9 * 0.2 of 10,000: {first}");
+    }
+
+    #[test]
+    fn kinds_come_in_proportion_to_their_weights() {
+        let law = KindLaw::new([3, 0, 1], Stream::new(7, "kinds"));
+        let mut counts = [0; 3];
+        for id in 0..40_000 {
+            counts[usize::from(law.of(crate::MessageId::new(id)))] += 1;
+        }
+        assert!((29_600..30_400).contains(&counts[0]), "{counts:?}");
+        assert_eq!((counts[1], law.count()), (0, 3));
+        assert_eq!(KindLaw::default().of(crate::MessageId::new(99)), 0);
     }
 
     #[test]

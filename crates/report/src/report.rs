@@ -394,8 +394,8 @@ mod tests {
     use super::*;
     use brokerlab_analysis::{Analysis, Options};
     use brokerlab_event::{
-        ApplicationId, ApplicationInfo, Bytes, ClientId, ClientInfo, ClientRole, Count, Event, KeyTable, MessageId,
-        Model, Observer, Offset, Outcome, Removal, StoreId, StoreInfo, StoreKind,
+        ApplicationId, ApplicationInfo, Bytes, ClientId, ClientInfo, ClientRole, Count, Event, KeyTable, Kinds,
+        MessageId, Model, Observer, Offset, Outcome, Removal, StoreId, StoreInfo, StoreKind,
     };
 
     fn header() -> RunHeader {
@@ -410,7 +410,7 @@ mod tests {
             demand_digest: 2,
             horizon: Time::from_nanos(2_000_000_000),
             warm_up: Time::ZERO,
-            applications: vec![ApplicationInfo { name: "billing".into() }],
+            applications: vec![ApplicationInfo::new("billing")],
             clients: vec![
                 client("producer/1", ClientRole::Producer),
                 client("billing/1", ClientRole::Consumer(ApplicationId::new(0))),
@@ -422,6 +422,7 @@ mod tests {
             }],
             faults: Vec::new(),
             keys,
+            kinds: Kinds::default(),
             promises: Vec::new(),
         }
     }

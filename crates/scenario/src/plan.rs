@@ -5,8 +5,8 @@ use std::sync::Arc;
 use brokerlab_broker::config::*;
 use brokerlab_broker::properties::FieldTable;
 use brokerlab_event::{
-    ApplicationId, ApplicationInfo, ClientId, ClientInfo, ClientRole, FaultInfo, Model, NodeId, RunHeader, StoreId,
-    StoreInfo, StoreKind, Stream, Time, WorkLaw,
+    ApplicationId, ApplicationInfo, ClientId, ClientInfo, ClientRole, FaultInfo, Kinds, Model, NodeId, RunHeader,
+    StoreId, StoreInfo, StoreKind, Stream, Time, WorkLaw,
 };
 
 use crate::demand::{Demand, key_table};
@@ -52,7 +52,8 @@ pub fn compile(scenario: &Scenario, contender: usize) -> Plan {
         demand_digest: demand.digest(),
         horizon: Time::ZERO + scenario.duration,
         warm_up: Time::ZERO + scenario.warm_up,
-        applications: scenario.demand.applications.iter().map(|a| ApplicationInfo { name: a.name.clone() }).collect(),
+        kinds: Kinds::default(),
+        applications: scenario.demand.applications.iter().map(|a| ApplicationInfo::new(a.name.clone())).collect(),
         clients: clients(scenario),
         stores,
         faults: scenario

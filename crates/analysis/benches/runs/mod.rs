@@ -1,8 +1,8 @@
 //! Runs to measure with: one producer, one queue, some consumers.
 
 use brokerlab_event::{
-    ApplicationId, ApplicationInfo, Bytes, ClientId, ClientInfo, ClientRole, Count, Event, KeyId, KeyTable, MessageId,
-    Model, Observer, Offset, Outcome, Removal, RunHeader, StoreId, StoreInfo, StoreKind, Time,
+    ApplicationId, ApplicationInfo, Bytes, ClientId, ClientInfo, ClientRole, Count, Event, KeyId, KeyTable, Kinds,
+    MessageId, Model, Observer, Offset, Outcome, Removal, RunHeader, StoreId, StoreInfo, StoreKind, Time,
 };
 
 /// One queue that this many consumers of one application share.
@@ -20,11 +20,12 @@ pub fn header(consumers: usize) -> RunHeader {
         demand_digest: 0,
         horizon: Time::from_nanos(100_000_000_000),
         warm_up: Time::ZERO,
-        applications: vec![ApplicationInfo { name: "work".into() }],
+        applications: vec![ApplicationInfo::new("work")],
         clients,
         stores: vec![StoreInfo { name: "work".into(), kind: StoreKind::Queue, applications: vec![application] }],
         faults: Vec::new(),
         keys: KeyTable::default(),
+        kinds: Kinds::default(),
         promises: Vec::new(),
     }
 }

@@ -4,8 +4,8 @@
 
 use brokerlab_event::{
     ApplicationId, ApplicationInfo, Bytes, ClientId, ClientInfo, ClientRole, Count, Departure, Event, EventLog, KeyId,
-    KeyTable, MessageId, Model, Observer, Offset, Outcome, Refusal, Removal, RunHeader, StoreId, StoreInfo, StoreKind,
-    Time,
+    KeyTable, Kinds, MessageId, Model, Observer, Offset, Outcome, Refusal, Removal, RunHeader, StoreId, StoreInfo,
+    StoreKind, Time,
 };
 
 pub const APPLICATIONS: usize = 2;
@@ -55,11 +55,12 @@ pub fn header(shape: Shape) -> RunHeader {
         demand_digest: 0,
         horizon: Time::from_nanos(1_000_000),
         warm_up: Time::ZERO,
-        applications: all.iter().map(|id| ApplicationInfo { name: id.to_string() }).collect(),
+        applications: all.iter().map(|id| ApplicationInfo::new(id.to_string())).collect(),
         clients,
         stores,
         faults: Vec::new(),
         keys,
+        kinds: Kinds::default(),
         promises: Vec::new(),
     }
 }

@@ -9,8 +9,8 @@ use brokerlab_broker::config::{
 };
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{
-    ApplicationId, ClientId, Distribution, Duration, Event, EventLog, Generator, KeyId, KeyTable, MessageId, Model,
-    NodeId, Record, RunHeader, StoreId, Stream, Time, WorkLaw,
+    ApplicationId, ClientId, Distribution, Duration, Event, EventLog, Generator, KeyId, KeyTable, Kinds, MessageId,
+    Model, NodeId, Record, RunHeader, StoreId, Stream, Time, WorkLaw,
 };
 
 pub const fn secs(secs: u64) -> Duration {
@@ -343,6 +343,7 @@ fn header() -> RunHeader {
         stores: Vec::new(),
         faults: Vec::new(),
         keys: KeyTable::default(),
+        kinds: Kinds::default(),
         promises: Vec::new(),
     }
 }
