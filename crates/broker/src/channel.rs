@@ -29,8 +29,8 @@ pub struct ChannelState {
     pub shared_prefetch: u32,
     /// Number of the last publish, once confirms were asked for.
     pub published: Option<u64>,
-    /// Consumers on the channel: tag, queue and place there.
-    pub consumers: Vec<(ConsumerTag, StoreId, Place)>,
+    /// Consumers on the channel: tag, queue, and place there where it is a classic queue.
+    pub consumers: Vec<(ConsumerTag, StoreId, Option<Place>)>,
     /// The tag of the front of `unsettled`.
     oldest: DeliveryTag,
     /// Deliveries by tag; settled ones in the middle are empty.
@@ -98,6 +98,17 @@ impl ChannelState {
         self.outstanding -= taken.len() as u32;
         self.forget_settled();
         Some(taken)
+    }
+
+    /// Takes out deliveries that went back by themselves: settling them has no effect any more.
+    pub fn forget(&mut self, is_gone: impl Fn(&Unsettled) -> bool) {
+        for delivery in &mut self.unsettled {
+            if delivery.as_ref().is_some_and(&is_gone) {
+                *delivery = None;
+                self.outstanding -= 1;
+            }
+        }
+        self.forget_settled();
     }
 
     #[inline]

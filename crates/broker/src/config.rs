@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::properties::Properties;
+use crate::quorum::{DEFAULT_DELIVERY_LIMIT, DelayedRetry, Version};
 use brokerlab_event::{ApplicationId, ClientId, Duration, FailureLaw, Model, NodeId, StoreId, WorkLaw};
 
 use crate::properties::FieldTable;
@@ -101,11 +102,13 @@ pub struct Profile {
     /// A prefetch that all consumers of a channel share is permitted (not by default since 4.3, where it acts as one
     /// for each consumer).
     pub shared_prefetch: bool,
+    /// The state machine of quorum queues.
+    pub quorum: Version,
 }
 
 impl Default for Profile {
     fn default() -> Self {
-        Profile { topic_hash_words_max: Some(2), shared_prefetch: false }
+        Profile { topic_hash_words_max: Some(2), shared_prefetch: false, quorum: Version::V4_3 }
     }
 }
 
@@ -115,7 +118,8 @@ impl Profile {
         match name {
             "rabbit-4.3" => Some(Profile::default()),
             "rabbit-3.13" | "rabbit-4.0" | "rabbit-4.1" | "rabbit-4.2" => {
-                Some(Profile { topic_hash_words_max: None, shared_prefetch: true })
+                let quorum = if name == "rabbit-3.13" { Version::V3_13 } else { Version::V4_0 };
+                Some(Profile { topic_hash_words_max: None, shared_prefetch: true, quorum })
             }
             _ => None,
         }
@@ -193,6 +197,33 @@ impl QueueConfig {
 pub enum QueueKind {
     /// On one node.
     Classic,
+    /// Replicated: a Raft group, for now of one member.
+    Quorum(QuorumOptions),
+}
+
+/// What only a quorum queue can be told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QuorumOptions {
+    /// A message is given up when it has failed more often than this (`x-delivery-limit`); `None` for never.
+    pub delivery_limit: Option<u32>,
+    /// Dead letters are kept until all their targets have confirmed them (`x-dead-letter-strategy`). Needs
+    /// [`Overflow::RejectPublish`], otherwise they are handed over at most once.
+    pub at_least_once: bool,
+    /// Whether and how long returned messages wait before they are delivered again.
+    pub delayed_retry: Option<DelayedRetry>,
+    /// A delivery that is not settled for this long is returned, and its consumer cancelled (`x-consumer-timeout`).
+    pub consumer_timeout: Option<Duration>,
+}
+
+impl Default for QuorumOptions {
+    fn default() -> Self {
+        QuorumOptions {
+            delivery_limit: Some(DEFAULT_DELIVERY_LIMIT),
+            at_least_once: false,
+            delayed_retry: None,
+            consumer_timeout: Some(Duration::from_secs(30 * 60)),
+        }
+    }
 }
 
 /// How long a queue exists.

@@ -21,13 +21,15 @@ pub struct DeadLetter<P> {
     pub queue: StoreId,
     /// Why.
     pub reason: DeathReason,
+    /// The queue keeps it under this number until all targets have it; nothing where it is gone already.
+    pub number: Option<u64>,
 }
 
 impl<P: Clone> DeadLetter<P> {
     /// The message as it is published to the dead-letter exchange: with the death on record, without its time to
     /// live, and under the queue's key for dead letters where there is one. Otherwise it keeps its own keys.
     pub fn address(self, target: &DeadLetterConfig, now: Time) -> Publication<P> {
-        let DeadLetter { mut publication, queue, reason } = self;
+        let DeadLetter { mut publication, queue, reason, .. } = self;
         let mut properties = publication.properties.as_deref().cloned().unwrap_or_default();
         let carbon_copies = carbon_copies(&properties);
         record(

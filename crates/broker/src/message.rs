@@ -93,6 +93,8 @@ pub enum ReplyCode {
     PreconditionFailed = 406,
     /// The consumer tag is in use on this connection.
     NotAllowed = 530,
+    /// The broker cannot do this here.
+    NotImplemented = 540,
 }
 
 /// Why a request of the log side failed. All but [`LogError::OffsetOutOfRange`] are worth another try after

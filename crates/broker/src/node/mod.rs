@@ -177,6 +177,6 @@ impl<P: Clone> Node<P> {
     /// The node comes back now with what its disk kept.
     pub fn recover(now: Time, durable: Durable<P>, deployment: &Deployment) -> Node<P> {
         let Durable { id, queues, logs } = durable;
-        Node::of(id, QueueSide::recover(id, deployment, queues), LogSide::recover(id, deployment, now, logs))
+        Node::of(id, QueueSide::recover(id, deployment, now, queues), LogSide::recover(id, deployment, now, logs))
     }
 }

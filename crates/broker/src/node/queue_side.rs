@@ -6,6 +6,7 @@ mod flow;
 mod hosted;
 mod lifetimes;
 mod publishing;
+mod replicated;
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -16,15 +17,17 @@ use self::flow::{Connection, Memory};
 use self::hosted::HostedQueue;
 use self::lifetimes::Timer;
 use self::publishing::SharedConfirm;
+use self::replicated::{DurableReplica, Replica};
 use super::Context;
 use crate::channel::ChannelState;
 use crate::config::{ConsumerKind, Deployment, Destination, ExchangeId, Profile};
 use crate::dead_letter::DeadLetter;
 use crate::deadlines::Deadlines;
 use crate::dispatch::Subscription;
-use crate::log::Crash;
+use crate::log::{Crash, Entry};
 use crate::message::{Address, Channel, Message, ReplyCode};
 use crate::queue::{ClassicQueue, DurableQueue};
+use crate::quorum::Session;
 use crate::router::Router;
 
 /// The subscribers of a broadcast that stand for one application; each message goes to one of them.
@@ -57,7 +60,14 @@ pub struct QueueSide<P> {
 
 /// What is left of a node's queues when it has gone down.
 #[derive(Clone, Debug)]
-pub struct DurableQueues<P>(Vec<(StoreId, DurableQueue<P>)>);
+pub struct DurableQueues<P>(Vec<(StoreId, DurableStorage<P>)>);
+
+/// What is left of one queue.
+#[derive(Clone, Debug)]
+enum DurableStorage<P> {
+    Classic(DurableQueue<P>),
+    Quorum(DurableReplica<P>),
+}
 
 impl<P: Clone> QueueSide<P> {
     /// What the deployment places on this node.
@@ -68,8 +78,9 @@ impl<P: Clone> QueueSide<P> {
                 deployment.bindings.iter().filter(move |binding| binding.destination == Destination::Queue(store));
             own.cloned().collect()
         };
-        let queues: Vec<HostedQueue<P>> =
-            hosted.map(|config| HostedQueue::new(config.clone(), bindings(config.store))).collect();
+        let queues: Vec<HostedQueue<P>> = hosted
+            .map(|config| HostedQueue::new(config.clone(), bindings(config.store), &deployment.profile))
+            .collect();
         let mut index = vec![None; queues.iter().map(|queue| queue.config.store.index() + 1).max().unwrap_or(0)];
         for (number, queue) in queues.iter().enumerate() {
             index[queue.config.store.index()] = Some(number as u32);
@@ -231,6 +242,9 @@ impl<P: Clone> QueueSide<P> {
             Ok(index) => index,
             Err(code) => return self.fail_channel(client, channel, code, context),
         };
+        if self.is_replicated(index) {
+            return self.submit_purge(index, context);
+        }
         self.queues[index].queue.purge(|offset, publication| {
             let envelope = &publication.envelope;
             let (message, size) = (envelope.message, Bytes::new(envelope.size));
@@ -250,7 +264,7 @@ impl<P: Clone> QueueSide<P> {
             Ok(index) => index,
             Err(code) => return self.fail_channel(client, channel, code, context),
         };
-        let (ready, consumers) = (self.queues[index].queue.ready(), self.queues[index].consumers.len());
+        let (ready, consumers) = (self.queues[index].ready(), self.queues[index].consumer_count());
         context.send(Address::Client(client), Message::QueueState { channel, ready, consumers });
     }
 
@@ -272,10 +286,22 @@ impl<P: Clone> QueueSide<P> {
         let mut channel = channels.remove(position);
         for (_, store, place) in &channel.consumers {
             let index = self.hosted(*store).expect("a queue that goes takes its consumers with it");
-            self.queues[index].consumers.remove(*place);
+            if let Some(place) = place {
+                self.queues[index].consumers.remove(*place);
+            }
         }
-        let unsettled = channel.settle_until(0).expect("tag 0 covers whatever there is");
+        let mut unsettled = channel.settle_until(0).expect("tag 0 covers whatever there is");
+        let session = Session { client, channel: number };
+        // A quorum queue is told of the channel's end, and itself knows what to return.
+        let stores = unsettled.iter().map(|delivery| delivery.store);
+        let stores = stores.chain(channel.consumers.iter().map(|(_, store, _)| *store));
+        let told: BTreeSet<usize> =
+            stores.filter_map(|store| self.hosted(store)).chain(self.published_to(session)).collect();
+        unsettled.retain(|delivery| self.hosted(delivery.store).is_some_and(|index| !self.is_replicated(index)));
         self.settle_all(unsettled, Settlement::Return, context);
+        for index in told.into_iter().filter(|index| self.is_replicated(*index)).collect::<Vec<_>>() {
+            self.submit_down(index, session, context);
+        }
         for (_, store, _) in channel.consumers {
             if let Some(index) = self.hosted(store) {
                 self.consumer_gone(index, context);
@@ -299,7 +325,7 @@ impl<P: Clone> QueueSide<P> {
     /// Tells which messages are still to be had, and for whom.
     pub fn census<O: Observer>(&self, header: &RunHeader, context: &mut Context<'_, P, O>) {
         for hosted in &self.queues {
-            for (_, publication) in hosted.queue.messages() {
+            for (_, publication) in hosted.messages() {
                 for &application in header.served_by(hosted.config.store) {
                     context.observe(Event::Remaining { message: publication.envelope.message, application });
                 }
@@ -310,11 +336,15 @@ impl<P: Clone> QueueSide<P> {
     /// What survives when the node goes down now: the durable queues.
     pub fn crash(self, kind: Crash) -> DurableQueues<P> {
         let durable = self.queues.into_iter().filter(|hosted| hosted.exists && hosted.config.is_durable());
-        DurableQueues(durable.map(|hosted| (hosted.config.store, hosted.queue.crash(kind))).collect())
+        let storage = |hosted: HostedQueue<P>| match hosted.replica {
+            None => DurableStorage::Classic(hosted.queue.crash(kind)),
+            Some(replica) => DurableStorage::Quorum(replica.crash(kind)),
+        };
+        DurableQueues(durable.map(|hosted| (hosted.config.store, storage(hosted))).collect())
     }
 
     /// The queues of a node that comes back.
-    pub fn recover(node: NodeId, deployment: &Deployment, durable: DurableQueues<P>) -> QueueSide<P> {
+    pub fn recover(node: NodeId, deployment: &Deployment, now: Time, durable: DurableQueues<P>) -> QueueSide<P> {
         let mut side = QueueSide::new(node, deployment);
         let kept: BTreeSet<StoreId> = durable.0.iter().map(|(store, _)| *store).collect();
         for hosted in &mut side.queues {
@@ -327,9 +357,18 @@ impl<P: Clone> QueueSide<P> {
         for (store, queue) in durable.0 {
             let index = side.hosted(store).expect("the deployment places this queue here, as it did before");
             let hosted = &mut side.queues[index];
-            hosted.queue = ClassicQueue::recover(queue, hosted.config.max_priority);
-            side.memory.held += hosted.queue.ready_bytes();
-            let next = hosted.queue.head_deadline();
+            let next = match queue {
+                DurableStorage::Classic(queue) => {
+                    hosted.queue = ClassicQueue::recover(queue, hosted.config.max_priority);
+                    hosted.queue.head_deadline()
+                }
+                DurableStorage::Quorum(replica) => {
+                    hosted.replica = Some(Box::new(Replica::recover(replica)));
+                    Some(now) // its first commands
+                }
+            };
+            let sizes = hosted.messages().into_iter().map(|(_, publication)| publication.bytes());
+            side.memory.held += sizes.sum::<u64>();
             side.timers.set_or_clear(Timer::Head.number(index), next);
         }
         side

@@ -198,6 +198,8 @@ pub enum Effect<P> {
         position: Offset,
         /// The message.
         message: MessageId,
+        /// Bytes in its body.
+        size: u32,
         /// The channel that waits for a confirm, and its number there.
         sequence: Option<(Session, u64)>,
     },
@@ -246,6 +248,8 @@ pub enum Effect<P> {
         position: Offset,
         /// The message.
         message: MessageId,
+        /// Bytes in its body.
+        size: u32,
     },
     /// A message is back from a consumer.
     Returned {
@@ -271,6 +275,8 @@ pub enum Effect<P> {
         position: Offset,
         /// The message.
         message: MessageId,
+        /// Bytes in its body.
+        size: u32,
         /// Why.
         reason: DeathReason,
     },
@@ -280,6 +286,8 @@ pub enum Effect<P> {
         position: Offset,
         /// The message.
         message: MessageId,
+        /// Bytes in its body.
+        size: u32,
         /// Why.
         reason: DeathReason,
     },
@@ -298,6 +306,8 @@ pub enum Effect<P> {
         position: Offset,
         /// The message.
         message: MessageId,
+        /// Bytes in its body.
+        size: u32,
     },
     /// The answer to [`Command::Purge`]: how many were removed.
     Purged {

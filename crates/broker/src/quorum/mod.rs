@@ -39,7 +39,7 @@ mod ready;
 mod serving;
 mod settling;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use brokerlab_event::{Offset, Time};
 
@@ -52,7 +52,7 @@ pub use config::{
     UNLIMITED_PREFETCH, Version,
 };
 
-use crate::message::Publication;
+use crate::message::{Envelope, Publication};
 use crate::properties::DeathReason;
 use consumers::Consumers;
 use dead_letters::{Backlog, letter};
@@ -180,12 +180,13 @@ impl<P: Clone> QuorumQueue<P> {
 
     /// The queue does not want this message any more.
     fn give_up(&mut self, reason: DeathReason, message: Message<P>, effects: &mut Vec<Effect<P>>) {
-        let (position, id) = (message.position, message.publication.envelope.message);
+        let position = message.position;
+        let Envelope { message: id, size, .. } = message.publication.envelope;
         match self.config.effective_dead_lettering() {
-            DeadLettering::Disabled => effects.push(Effect::Dropped { position, message: id, reason }),
+            DeadLettering::Disabled => effects.push(Effect::Dropped { position, message: id, size, reason }),
             DeadLettering::AtMostOnce => effects.push(Effect::DeadLettered(letter(reason, None, message))),
             DeadLettering::AtLeastOnce => {
-                effects.push(Effect::Discarded { position, message: id, reason });
+                effects.push(Effect::Discarded { position, message: id, size, reason });
                 self.backlog.push(reason, message);
             }
         }
@@ -193,7 +194,8 @@ impl<P: Clone> QuorumQueue<P> {
 }
 
 fn removed<P>(message: &Message<P>) -> Effect<P> {
-    Effect::Removed { position: message.position, message: message.publication.envelope.message }
+    let Envelope { message: id, size, .. } = message.publication.envelope;
+    Effect::Removed { position: message.position, message: id, size }
 }
 
 /// What can be seen of the queue.
@@ -230,6 +232,12 @@ impl<P> QuorumQueue<P> {
             let held = consumer.held.iter();
             held.map(|(number, held)| (consumer.key, *number, held.message.position, &held.message.publication))
         })
+    }
+
+    /// Every channel that the queue knows of.
+    pub fn sessions(&self) -> BTreeSet<Session> {
+        let consumers = self.consumers.iter().map(|(_, consumer)| consumer.key.session);
+        consumers.chain(self.sessions.all()).collect()
     }
 
     /// The single active consumer.

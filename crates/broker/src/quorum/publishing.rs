@@ -7,7 +7,7 @@ use brokerlab_event::{Duration, Time};
 use super::command::{Effect, Session};
 use super::config::Overflow;
 use super::ready::Message;
-use super::{DeathReason, Publication, QuorumQueue};
+use super::{DeathReason, Envelope, Publication, QuorumQueue};
 
 /// What the queue knows of a channel that publishes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +27,11 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = Session> {
+        self.publishers.keys().copied()
+    }
+
     fn add(&mut self, session: Session) -> &mut Publisher {
         self.publishers.entry(session).or_insert(Publisher { next: 1, stopped: false })
     }
@@ -79,12 +84,13 @@ impl<P: Clone> QuorumQueue<P> {
             }
             publisher.next += 1;
         }
-        let (position, id) = (self.end, publication.envelope.message);
+        let position = self.end;
+        let Envelope { message: id, size, .. } = publication.envelope;
         self.end = position.next();
         let deadline = self.deadline(&publication);
         let age = self.applied;
         self.ready.push(Message { publication, position, age, deadline, delivery_count: 0, acquired_count: 0 });
-        effects.push(Effect::Enqueued { position, message: id, sequence });
+        effects.push(Effect::Enqueued { position, message: id, size, sequence });
         self.serve(effects);
     }
 

@@ -69,6 +69,7 @@ impl<P: Clone> QuorumQueue<P> {
                 number: *delivery,
                 position: message.position,
                 message: message.publication.envelope.message,
+                size: message.publication.envelope.size,
             });
         }
     }

@@ -7,6 +7,7 @@ use crate::channel::{ChannelState, Unsettled};
 use crate::dispatch::Subscription;
 use crate::message::{Address, Channel, ConsumerTag, Message, ReplyCode};
 use crate::node::Context;
+use crate::quorum::{ConsumerKey, ConsumerOptions, Session};
 
 impl<P: Clone> QueueSide<P> {
     pub(super) fn get<O: Observer>(
@@ -21,6 +22,10 @@ impl<P: Clone> QueueSide<P> {
             Ok(index) => index,
             Err(code) => return self.fail_channel(client, channel, code, context),
         };
+        if self.is_replicated(index) {
+            self.submit_get(index, Session { client, channel }, auto_ack, context);
+            return self.used(index, context);
+        }
         self.expire(index, context);
         let found = self.queues[index].queue.deliver().map(|offset| {
             let queue = &mut self.queues[index].queue;
@@ -56,13 +61,23 @@ impl<P: Clone> QueueSide<P> {
             Err(code) => return self.fail_channel(client, channel, code, context),
         };
         subscription.prefetch = self.channel(client, channel).prefetch;
+        self.queues[index].had_consumers = true;
+        if self.is_replicated(index) {
+            if self.channel(client, channel).shared_prefetch > 0 {
+                return self.fail_channel(client, channel, ReplyCode::NotImplemented, context);
+            }
+            self.channel(client, channel).consumers.push((tag, store, None));
+            self.used(index, context);
+            let Subscription { prefetch, priority, auto_ack, .. } = subscription;
+            let options = ConsumerOptions { prefetch, priority, auto_ack, timeout: None };
+            return self.submit_consumer(index, ConsumerKey::subscription(client, channel, tag), options, context);
+        }
         let hosted = &mut self.queues[index];
-        hosted.had_consumers = true;
         let place = match exclusive {
             true => hosted.consumers.add_exclusive(subscription),
             false => hosted.consumers.add(subscription),
         };
-        self.channel(client, channel).consumers.push((tag, store, place));
+        self.channel(client, channel).consumers.push((tag, store, Some(place)));
         self.used(index, context);
         self.dispatch(index, context);
     }
@@ -82,6 +97,8 @@ impl<P: Clone> QueueSide<P> {
         }
         let hosted = &self.queues[index];
         let alone = hosted.consumers.is_empty() && !hosted.config.single_active_consumer;
+        // A quorum queue does not look at the flag, except that a single active consumer cannot be exclusive.
+        let exclusive = exclusive && (hosted.replica.is_none() || hosted.config.single_active_consumer);
         if hosted.consumers.is_exclusive() || (exclusive && !alone) {
             return Err(ReplyCode::AccessRefused);
         }
@@ -99,7 +116,10 @@ impl<P: Clone> QueueSide<P> {
         let Some(position) = consumers.iter().position(|(other, ..)| *other == tag) else { return };
         let (_, store, place) = consumers.remove(position);
         let index = self.hosted(store).expect("a queue that goes takes its consumers with it");
-        self.queues[index].consumers.remove(place);
+        match place {
+            Some(place) => self.queues[index].consumers.remove(place),
+            None => self.submit_cancel(index, ConsumerKey::subscription(client, channel, tag), context),
+        }
         self.consumer_gone(index, context);
         if self.hosted(store).is_some() {
             self.dispatch(index, context); // a single active consumer may have a successor

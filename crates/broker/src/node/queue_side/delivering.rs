@@ -1,6 +1,6 @@
 //! Delivering: who gets the next message, and what becomes of one that was settled.
 
-use brokerlab_event::{Bytes, ClientId, Event, Observer, Removal};
+use brokerlab_event::{Bytes, ClientId, Event, Observer, Offset, Removal};
 
 use super::QueueSide;
 use super::lifetimes::Timer;
@@ -95,8 +95,15 @@ impl<P: Clone> QueueSide<P> {
             let Some(delivery) = channel.settle(tag) else {
                 return self.fail_channel(client, number, ReplyCode::PreconditionFailed, context);
             };
-            if let Some(index) = self.settle_one(delivery, how, context) {
-                self.after_settling(index, how, context);
+            match self.hosted(delivery.store) {
+                Some(index) if self.is_replicated(index) => {
+                    self.submit_settlement(index, &[delivery.offset], how, context);
+                }
+                Some(index) => {
+                    self.settle_one(index, delivery, how, context);
+                    self.after_settling(index, how, context);
+                }
+                None => {} // its queue is gone
             }
         }
         if was_blocked {
@@ -111,29 +118,38 @@ impl<P: Clone> QueueSide<P> {
         how: Settlement,
         context: &mut Context<'_, P, O>,
     ) {
-        let mut touched: Vec<usize> = Vec::new();
+        // Each queue with what it gets back, in the order in which the first delivery of each stands.
+        let mut touched: Vec<(usize, Vec<Offset>)> = Vec::new();
         for delivery in all {
-            if let Some(index) = self.settle_one(delivery, how, context)
-                && !touched.contains(&index)
-            {
-                touched.push(index);
+            let Some(index) = self.hosted(delivery.store) else { continue }; // its queue is gone
+            let place = touched.iter().position(|(known, _)| *known == index).unwrap_or_else(|| {
+                touched.push((index, Vec::new()));
+                touched.len() - 1
+            });
+            if self.is_replicated(index) {
+                touched[place].1.push(delivery.offset);
+            } else {
+                self.settle_one(index, delivery, how, context);
             }
         }
-        for index in touched {
-            self.after_settling(index, how, context);
+        for (index, places) in touched {
+            if self.is_replicated(index) {
+                self.submit_settlement(index, &places, how, context);
+            } else {
+                self.after_settling(index, how, context);
+            }
         }
     }
 
-    /// Tells which queue the delivery came from; nothing where that queue is gone.
     #[inline(always)]
     fn settle_one<O: Observer>(
         &mut self,
+        index: usize,
         delivery: Unsettled,
         how: Settlement,
         context: &mut Context<'_, P, O>,
-    ) -> Option<usize> {
+    ) {
         let Unsettled { store, offset, consumer } = delivery;
-        let index = self.hosted(store)?;
         let hosted = &mut self.queues[index];
         match how {
             Settlement::Ack => {
@@ -159,7 +175,6 @@ impl<P: Clone> QueueSide<P> {
         if let Some(place) = consumer {
             hosted.consumers.settled(place);
         }
-        Some(index)
     }
 
     /// What came back may make the queue too long, or have expired meanwhile; then it is handed out.
@@ -175,6 +190,7 @@ impl<P: Clone> QueueSide<P> {
     /// The shared limit of a channel is no longer reached: its consumers can take messages again.
     pub(super) fn unblock<O: Observer>(&mut self, client: ClientId, channel: Channel, context: &mut Context<'_, P, O>) {
         for (_, store, place) in self.channel(client, channel).consumers.clone() {
+            let Some(place) = place else { continue };
             let index = self.hosted(store).expect("a queue that goes takes its consumers with it");
             self.queues[index].consumers.unblock(place);
             self.dispatch(index, context);

@@ -83,14 +83,17 @@ impl<P: Clone> QueueSide<P> {
     /// A publish of this connection waits to be written.
     #[inline]
     pub(super) fn charge(&mut self, client: ClientId) {
-        self.connection(client).unwritten += 1;
+        if let Some(connection) = self.connections.get_mut(client.index()) {
+            connection.unwritten += 1;
+        }
     }
 
     /// A publish of this connection has been written.
     #[inline]
     pub(super) fn refund(&mut self, client: ClientId) {
-        let connection = self.connection(client);
-        connection.unwritten = connection.unwritten.saturating_sub(1);
+        if let Some(connection) = self.connections.get_mut(client.index()) {
+            connection.unwritten = connection.unwritten.saturating_sub(1);
+        }
     }
 
     /// After a publish: stops reading from its connection where the alarm is on or its credit is spent.
@@ -112,6 +115,14 @@ impl<P: Clone> QueueSide<P> {
         context.observe(Event::Blocked { client, cause });
         if cause == Blockage::Memory {
             context.send(Address::Client(client), Message::ConnectionBlocked);
+        }
+    }
+
+    /// Reads again from connections that nothing holds up any more.
+    #[inline]
+    pub(super) fn read_on_if_blocked<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
+        if self.memory.blocks_somebody() {
+            self.read_on(context);
         }
     }
 

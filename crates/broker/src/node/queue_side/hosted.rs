@@ -6,13 +6,15 @@ use brokerlab_event::{Bytes, ClientId, Duration, Event, Observer, Offset, Remova
 
 use super::flow::Memory;
 use super::publishing::Waiting;
-use crate::config::{BindingConfig, Overflow, QueueConfig};
+use super::replicated::Replica;
+use crate::config::{BindingConfig, Overflow, Profile, QueueConfig};
 use crate::dead_letter::DeadLetter;
 use crate::dispatch::ConsumerRing;
 use crate::message::{Effect, Publication};
 use crate::node::Context;
 use crate::properties::DeathReason;
 use crate::queue::ClassicQueue;
+use crate::quorum::Whereabouts;
 
 /// A queue with its consumers and the confirms that wait for its disk.
 #[derive(Clone, Debug)]
@@ -31,10 +33,12 @@ pub(super) struct HostedQueue<P> {
     pub flushing: bool,
     /// It has a limit of length.
     pub limited: bool,
+    /// The member of its group, where it is a quorum queue; then nothing above is in use.
+    pub replica: Option<Box<Replica<P>>>,
 }
 
 impl<P: Clone> HostedQueue<P> {
-    pub fn new(config: QueueConfig, bindings: Vec<BindingConfig>) -> HostedQueue<P> {
+    pub fn new(config: QueueConfig, bindings: Vec<BindingConfig>, profile: &Profile) -> HostedQueue<P> {
         HostedQueue {
             queue: ClassicQueue::new(config.max_priority),
             consumers: ConsumerRing::new(config.single_active_consumer),
@@ -43,6 +47,7 @@ impl<P: Clone> HostedQueue<P> {
             flushing: false,
             limited: config.max_length.is_some() || config.max_bytes.is_some(),
             exists: true,
+            replica: Replica::of(&config, profile),
             bindings,
             config,
         }
@@ -125,7 +130,7 @@ impl<P: Clone> HostedQueue<P> {
     /// Hands a message that the queue has given up to its dead-letter exchange, if it has one.
     pub fn bequeath(&self, publication: Publication<P>, reason: DeathReason, dead: &mut VecDeque<DeadLetter<P>>) {
         if self.config.dead_letter.is_some() {
-            dead.push_back(DeadLetter { publication, queue: self.config.store, reason });
+            dead.push_back(DeadLetter { publication, queue: self.config.store, reason, number: None });
         }
     }
 }
@@ -137,6 +142,30 @@ pub(super) fn removal(reason: DeathReason) -> Removal {
         DeathReason::Expired => Removal::Expired,
         DeathReason::MaxLength => Removal::MaxLength,
         DeathReason::DeliveryLimit => Removal::DeliveryLimit,
+    }
+}
+
+impl<P: Clone> HostedQueue<P> {
+    /// Messages that could be delivered now.
+    pub fn ready(&self) -> u64 {
+        self.replica.as_ref().map_or(self.queue.ready(), |replica| replica.machine.ready())
+    }
+
+    /// Consumers, those that wait included.
+    pub fn consumer_count(&self) -> u32 {
+        self.replica.as_ref().map_or(self.consumers.len(), |replica| replica.machine.consumer_count())
+    }
+
+    /// Every message that it has, by place.
+    pub fn messages(&self) -> Vec<(Offset, &Publication<P>)> {
+        match &self.replica {
+            None => self.queue.messages().collect(),
+            Some(replica) => {
+                let all = replica.machine.census().into_iter();
+                let kept = all.filter(|(_, (whereabouts, _))| *whereabouts != Whereabouts::DeadLetter);
+                kept.map(|(offset, (_, publication))| (offset, publication)).collect()
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use brokerlab_event::{Bytes, ClientId, Event, Observer, Removal, StoreId};
 
 use super::QueueSide;
 use super::hosted::HostedQueue;
+use crate::channel::ChannelState;
 use crate::config::Lifetime;
 use crate::message::{Address, Channel, Message, ReplyCode};
 use crate::node::Context;
@@ -15,17 +16,19 @@ pub(super) enum Timer {
     Head,
     /// It has been unused for too long.
     Unused,
+    /// Dead letters that it keeps are tried again.
+    Letters,
 }
 
 impl Timer {
-    const KINDS: u32 = 2;
+    const KINDS: u32 = 3;
 
     pub fn number(self, queue: usize) -> u32 {
         queue as u32 * Timer::KINDS + self as u32
     }
 
     pub fn of_number(number: u32) -> (Timer, usize) {
-        let timer = if number % Timer::KINDS == Timer::Head as u32 { Timer::Head } else { Timer::Unused };
+        let timer = [Timer::Head, Timer::Unused, Timer::Letters][(number % Timer::KINDS) as usize];
         (timer, (number / Timer::KINDS) as usize)
     }
 }
@@ -35,7 +38,9 @@ impl<P: Clone> QueueSide<P> {
     pub fn handle_timeout<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
         while let Some(number) = self.timers.pop_due(context.now) {
             match Timer::of_number(number) {
+                (Timer::Head, index) if self.is_replicated(index) => self.tick(index, context),
                 (Timer::Head, index) => self.expire(index, context),
+                (Timer::Letters, index) => self.retry_dead_letters(index, context),
                 (Timer::Unused, index) => self.delete_queue(index, context),
             }
             self.bury(context);
@@ -56,7 +61,7 @@ impl<P: Clone> QueueSide<P> {
         let hosted = &self.queues[index];
         let Some(expires) = hosted.config.expires else { return };
         let number = Timer::Unused.number(index);
-        if hosted.consumers.is_empty() {
+        if hosted.consumers.is_empty() && !self.has_consumers(index) {
             self.timers.set(number, context.now.saturating_add(expires));
         } else {
             self.timers.clear(number);
@@ -66,7 +71,8 @@ impl<P: Clone> QueueSide<P> {
     /// A consumer has gone.
     pub(super) fn consumer_gone<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
         let hosted = &self.queues[index];
-        if hosted.config.lifetime == Lifetime::AutoDelete && hosted.consumers.is_empty() && hosted.had_consumers {
+        let unused = hosted.consumers.is_empty() && !self.has_consumers(index);
+        if hosted.config.lifetime == Lifetime::AutoDelete && unused && hosted.had_consumers {
             self.delete_queue(index, context);
         } else {
             self.used(index, context);
@@ -96,7 +102,16 @@ impl<P: Clone> QueueSide<P> {
                 let _ = self.router.bind(binding);
             }
         }
-        self.used(index, context);
+        if !self.is_replicated(index) {
+            self.used(index, context); // a new declaration does not renew a quorum queue
+        }
+    }
+
+    /// True where a channel has a consumer at this quorum queue.
+    fn has_consumers(&self, index: usize) -> bool {
+        let hosted = &self.queues[index];
+        let at = |channel: &ChannelState| channel.consumers.iter().any(|(_, store, _)| *store == hosted.config.store);
+        hosted.replica.is_some() && self.connections.iter().any(|connection| connection.channels.iter().any(at))
     }
 
     pub(super) fn delete<O: Observer>(
@@ -119,7 +134,8 @@ impl<P: Clone> QueueSide<P> {
         self.router.remove_queue(store);
         self.timers.clear(Timer::Head.number(index));
         self.timers.clear(Timer::Unused.number(index));
-        for (offset, publication) in self.queues[index].queue.messages() {
+        self.timers.clear(Timer::Letters.number(index));
+        for (offset, publication) in self.queues[index].messages() {
             let (message, size) = (publication.envelope.message, Bytes::new(publication.envelope.size));
             self.memory.held -= u64::from(size.get());
             context.observe(Event::Removed { message, store, offset, size, cause: Removal::Purged });
@@ -134,9 +150,11 @@ impl<P: Clone> QueueSide<P> {
             }
         }
         let HostedQueue { config, bindings, .. } = &self.queues[index];
-        let empty = HostedQueue { exists: false, ..HostedQueue::new(config.clone(), bindings.clone()) };
+        let empty = HostedQueue { exists: false, ..HostedQueue::new(config.clone(), bindings.clone(), &self.profile) };
         let gone = core::mem::replace(&mut self.queues[index], empty);
-        for (_, client, waiting) in gone.unflushed {
+        let unanswered = gone.replica.map(|replica| replica.enqueued).unwrap_or_default();
+        let unflushed = gone.unflushed.into_iter().map(|(_, client, waiting)| (client, waiting));
+        for (client, waiting) in unflushed.chain(unanswered) {
             self.written(client, waiting, context);
         }
     }

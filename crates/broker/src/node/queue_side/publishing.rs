@@ -1,6 +1,6 @@
 //! Publishing: routing, storing, dead letters, and confirms once every queue has taken a message.
 
-use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, Observer, Offset, Refusal, StoreId};
+use brokerlab_event::{ApplicationId, Bytes, ClientId, Duration, Event, Observer, Offset, Refusal, StoreId};
 
 use super::QueueSide;
 use super::hosted::parse_expiration;
@@ -10,14 +10,16 @@ use crate::dead_letter::{DeadLetter, is_cycle};
 use crate::message::{Address, Channel, Effect, Envelope, Message, Publication, ReplyCode};
 use crate::node::Context;
 use crate::properties::DeathReason;
+use crate::quorum::Session;
 use crate::router::strip_blind_copies;
 
-/// A publish that some queue has still to take.
+/// Who is told once all queues have taken a message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Confirm {
-    client: ClientId,
-    channel: Channel,
-    sequence: u64,
+pub(super) enum Confirm {
+    /// A publisher: the number of the publish on its channel.
+    Publish { client: ClientId, channel: Channel, sequence: u64 },
+    /// A queue that keeps a dead letter until then: its place here, and the number of the letter.
+    Letter { queue: usize, number: u64 },
 }
 
 /// A publish to several queues.
@@ -29,6 +31,12 @@ pub(super) struct SharedConfirm {
     /// Why one of them has refused it: the publisher is told so, although others have it.
     refused: Option<Refusal>,
 }
+
+/// The channel that dead letters come from: nobody tells it to stop.
+const DEAD_LETTERS: Session = Session { client: ClientId::MAX, channel: 0 };
+
+/// How long a queue that keeps its dead letters waits before it tries again (`dead_letter_worker`, 180 s).
+const LETTER_RETRY: Duration = Duration::from_secs(180);
 
 /// Whom to tell when a queue has taken a publish: the publisher, or the count of a publish to several queues.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +69,7 @@ impl<P: Clone> QueueSide<P> {
         let confirm = self.number_publish(client, channel);
         if kind == ExchangeKind::Broadcast {
             self.broadcast(publication, context);
-            return confirm.into_iter().for_each(|confirm| confirm.send(Ok(()), context));
+            return confirm.into_iter().for_each(|confirm| self.answer(confirm, Ok(()), context));
         }
         match targets {
             Targets::None => {
@@ -71,12 +79,15 @@ impl<P: Clone> QueueSide<P> {
                     let message = Message::Return { channel, code: ReplyCode::NoRoute, publication };
                     context.send(Address::Client(client), message);
                 }
-                confirm.into_iter().for_each(|confirm| confirm.send(Ok(()), context));
+                confirm.into_iter().for_each(|confirm| self.answer(confirm, Ok(()), context));
             }
             Targets::One(store) => {
-                self.enqueue(store, publication, confirm.map(Waiting::Single), context);
+                let session = Session { client, channel };
+                self.enqueue(store, session, publication, confirm.map(Waiting::Single), context);
             }
-            Targets::Several(stores) => self.copy_to(stores, publication, confirm, context),
+            Targets::Several(stores) => {
+                self.copy_to(stores, Session { client, channel }, publication, confirm, context)
+            }
         }
     }
 
@@ -84,13 +95,14 @@ impl<P: Clone> QueueSide<P> {
     fn copy_to<O: Observer>(
         &mut self,
         stores: Vec<StoreId>,
+        session: Session,
         publication: &Publication<P>,
         confirm: Option<Confirm>,
         context: &mut Context<'_, P, O>,
     ) {
         let shared = confirm.map(|confirm| Waiting::Shared(self.share(confirm, stores.len() as u32)));
         for store in stores {
-            self.enqueue(store, publication, shared, context);
+            self.enqueue(store, session, publication, shared, context);
         }
     }
 
@@ -99,7 +111,7 @@ impl<P: Clone> QueueSide<P> {
     fn number_publish(&mut self, client: ClientId, channel: Channel) -> Option<Confirm> {
         let published = self.channel(client, channel).published.as_mut()?;
         *published += 1;
-        Some(Confirm { client, channel, sequence: *published })
+        Some(Confirm::Publish { client, channel, sequence: *published })
     }
 
     fn share(&mut self, confirm: Confirm, left: u32) -> u32 {
@@ -120,15 +132,15 @@ impl<P: Clone> QueueSide<P> {
     #[inline(always)]
     pub(super) fn taken<O: Observer>(&mut self, waiting: Waiting, context: &mut Context<'_, P, O>) {
         match waiting {
-            Waiting::Single(confirm) => confirm.send(Ok(()), context),
+            Waiting::Single(confirm) => self.answer(confirm, Ok(()), context),
             Waiting::Shared(place) => self.answered(place, None, context),
         }
     }
 
     /// One queue has refused a publish.
-    fn refused<O: Observer>(&mut self, waiting: Waiting, reason: Refusal, context: &mut Context<'_, P, O>) {
+    pub(super) fn refused<O: Observer>(&mut self, waiting: Waiting, reason: Refusal, context: &mut Context<'_, P, O>) {
         match waiting {
-            Waiting::Single(confirm) => confirm.send(Err(reason), context),
+            Waiting::Single(confirm) => self.answer(confirm, Err(reason), context),
             Waiting::Shared(place) => self.answered(place, Some(reason), context),
         }
     }
@@ -138,8 +150,38 @@ impl<P: Clone> QueueSide<P> {
         shared.left -= 1;
         shared.refused = shared.refused.or(refused);
         if shared.left == 0 {
-            shared.confirm.send(shared.refused.map_or(Ok(()), Err), context);
+            let SharedConfirm { confirm, refused, .. } = *shared;
             self.free.push(place);
+            self.answer(confirm, refused.map_or(Ok(()), Err), context);
+        }
+    }
+
+    /// All queues have answered.
+    #[inline]
+    fn answer<O: Observer>(&mut self, confirm: Confirm, result: Result<(), Refusal>, context: &mut Context<'_, P, O>) {
+        match confirm {
+            Confirm::Publish { client, channel, sequence } => {
+                let (from, to) = (Address::Node(context.node), Address::Client(client));
+                let message = Message::Confirm { channel, sequence, result };
+                context.out.place().fill(Effect::Send { from, to, message });
+            }
+            Confirm::Letter { queue, number } => self.letter_answered(queue, number, result.is_ok(), context),
+        }
+    }
+
+    /// A dead letter that is kept has reached its targets, or is tried again later.
+    #[cold]
+    fn letter_answered<O: Observer>(
+        &mut self,
+        queue: usize,
+        number: u64,
+        taken: bool,
+        context: &mut Context<'_, P, O>,
+    ) {
+        if taken {
+            self.dead_letter_taken(queue, number, context);
+        } else {
+            self.timers.set(Timer::Letters.number(queue), context.now.saturating_add(LETTER_RETRY));
         }
     }
 
@@ -148,11 +190,15 @@ impl<P: Clone> QueueSide<P> {
     fn enqueue<O: Observer>(
         &mut self,
         store: StoreId,
+        session: Session,
         publication: &Publication<P>,
         waiting: Option<Waiting>,
         context: &mut Context<'_, P, O>,
     ) -> bool {
         let index = self.hosted(store).expect("the router knows only queues of this node");
+        if self.is_replicated(index) {
+            return self.submit_publish(index, session, publication, waiting, context);
+        }
         let hosted = &mut self.queues[index];
         let Envelope { message, size, sender, .. } = publication.envelope;
         let size = Bytes::new(size);
@@ -227,20 +273,24 @@ impl<P: Clone> QueueSide<P> {
     /// At most once: whoever does not take a dead letter at this moment will not get it.
     #[inline(never)]
     fn dead_letter<O: Observer>(&mut self, letter: DeadLetter<P>, context: &mut Context<'_, P, O>) {
-        let DeadLetter { queue, reason, .. } = letter;
+        let DeadLetter { queue, reason, number, .. } = letter;
         let index = self.place(queue).expect("dead letters come from queues of this node");
         let Some(target) = self.queues[index].config.dead_letter else { return };
         let publication = letter.address(&target, context.now);
         let properties = publication.properties.as_deref().expect("a dead letter has its deaths on record");
-        let Ok(stores) = self.router.route(target.exchange, publication.routing_key, Some(properties)) else {
-            return; // there is no such exchange
-        };
-        let mut stores = stores.to_vec();
+        // An exchange that does not exist takes nothing.
+        let routed = self.router.route(target.exchange, publication.routing_key, Some(properties));
+        let mut stores = routed.map(<[StoreId]>::to_vec).unwrap_or_default();
         stores.retain(|store| reason == DeathReason::Rejected || !is_cycle(properties, *store));
+        let confirm = number.map(|number| Confirm::Letter { queue: index, number });
+        if let (true, Some(confirm)) = (stores.is_empty(), confirm) {
+            return self.answer(confirm, Err(Refusal::NotFound), context);
+        }
+        let waiting = confirm.map(|confirm| Waiting::Shared(self.share(confirm, stores.len() as u32)));
         let message = publication.envelope.message;
         let mut stored = false;
         for store in stores {
-            stored |= self.enqueue(store, &publication, None, context);
+            stored |= self.enqueue(store, DEAD_LETTERS, &publication, waiting, context);
         }
         if stored {
             context.observe(Event::DeadLettered { message, store: queue });
@@ -250,6 +300,11 @@ impl<P: Clone> QueueSide<P> {
     /// The disk reports that everything in a queue below this place is durable.
     pub fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
         let Some(index) = self.hosted(store) else { return };
+        if self.is_replicated(index) {
+            context.observe(Event::Flushed { node: context.node, store, offset: until });
+            self.committed(index, until, context);
+            return self.read_on_if_blocked(context);
+        }
         let hosted = &mut self.queues[index];
         hosted.queue.mark_flushed(until);
         hosted.flushing = false;
@@ -263,9 +318,7 @@ impl<P: Clone> QueueSide<P> {
             self.queues[index].unflushed.pop_front();
             self.written(client, waiting, context);
         }
-        if self.memory.blocks_somebody() {
-            self.read_on(context);
-        }
+        self.read_on_if_blocked(context);
     }
 
     /// A publish has been written.
@@ -336,13 +389,5 @@ impl Targets {
             [single] => Targets::One(single),
             ref several => Targets::Several(several.to_vec()),
         }
-    }
-}
-
-impl Confirm {
-    fn send<P, O: Observer>(&self, result: Result<(), Refusal>, context: &mut Context<'_, P, O>) {
-        let Confirm { client, channel, sequence } = *self;
-        let (from, to) = (Address::Node(context.node), Address::Client(client));
-        context.out.place().fill(Effect::Send { from, to, message: Message::Confirm { channel, sequence, result } });
     }
 }
