@@ -609,12 +609,14 @@ events! {
 
     // Queues that give messages up, and brokers that hold producers up.
 
-    /// A queue gave the message up, and at least one queue took it as a dead letter.
+    /// A queue gave the message up, and another took it as a dead letter; told of each queue that did.
     33 Broker DeadLettered {
         /// The message.
         message: MessageId,
         /// The queue that gave it up.
         store: StoreId,
+        /// The queue that took it; it can be the same.
+        target: StoreId,
     }
     /// A queue did not take a message that was routed to it.
     34 Broker Declined {
@@ -655,6 +657,10 @@ events! {
         message: MessageId,
         /// The consumer.
         consumer: ClientId,
+        /// Where it came from.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
     }
 }
 
@@ -704,7 +710,8 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_order_of_declaration() {
-        let event = Event::Failed { message: MessageId::new(0), consumer: ClientId::new(0) };
+        let (message, consumer, store) = (MessageId::new(0), ClientId::new(0), StoreId::new(0));
+        let event = Event::Failed { message, consumer, store, offset: Offset::ZERO };
         assert_eq!(Event::NAMES[event.number() as usize], event.name());
         assert_eq!(Event::NAMES.len() as u8, event.number() + 1);
     }

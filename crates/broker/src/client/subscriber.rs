@@ -253,7 +253,7 @@ impl Subscriber {
     #[inline(never)]
     fn fail<P, O: Observer>(&mut self, now: Time, done: InHand, out: &mut Outbox<P>, observer: &mut O) {
         let InHand { message, store, offset, tag, attempts, .. } = done;
-        observer.observe(now, Event::Failed { message, consumer: self.client });
+        observer.observe(now, Event::Failed { message, consumer: self.client, store, offset });
         let Source::Queue(QueueConsumerConfig { auto_ack: false, on_failure, .. }) = self.source else { return };
         let Some(tag) = tag else { return };
         let channel = CHANNEL;

@@ -288,12 +288,10 @@ impl<P: Clone> QueueSide<P> {
         }
         let waiting = confirm.map(|confirm| Waiting::Shared(self.share(confirm, stores.len() as u32)));
         let message = publication.envelope.message;
-        let mut stored = false;
-        for store in stores {
-            stored |= self.enqueue(store, DEAD_LETTERS, &publication, waiting, context);
-        }
-        if stored {
-            context.observe(Event::DeadLettered { message, store: queue });
+        for target in stores {
+            if self.enqueue(target, DEAD_LETTERS, &publication, waiting, context) {
+                context.observe(Event::DeadLettered { message, store: queue, target });
+            }
         }
     }
 
