@@ -1,0 +1,4 @@
+//! The queue side of a node as its clients see it: every interleaving of a few messages and consumers, and random
+//! topologies and operations held against a naive reference.
+
+mod rig;
