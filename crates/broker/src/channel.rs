@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use brokerlab_event::{Offset, StoreId};
+use brokerlab_event::{Offset, StoreId, Time};
 
 use crate::dispatch::Place;
 use crate::message::{Channel, ConsumerTag, DeliveryTag};
@@ -35,6 +35,8 @@ pub struct ChannelState {
     oldest: DeliveryTag,
     /// Deliveries by tag; settled ones in the middle are empty.
     unsettled: VecDeque<Option<Unsettled>>,
+    /// When each of them was delivered, where somebody watches that.
+    delivered: VecDeque<Time>,
     outstanding: u32,
 }
 
@@ -49,6 +51,7 @@ impl ChannelState {
             consumers: Vec::new(),
             oldest: 1,
             unsettled: VecDeque::new(),
+            delivered: VecDeque::new(),
             outstanding: 0,
         }
     }
@@ -70,6 +73,16 @@ impl ChannelState {
         }
         self.unsettled.push_back(None);
         self.oldest + self.unsettled.len() as u64 - 1
+    }
+
+    /// Remembers the time of the latest deliveries.
+    pub fn stamp(&mut self, now: Time) {
+        self.delivered.resize(self.unsettled.len(), now);
+    }
+
+    /// When the oldest delivery that is not settled was made, where that is watched.
+    pub fn oldest_delivery(&self) -> Option<Time> {
+        self.delivered.front().copied()
     }
 
     /// Takes one delivery out; nothing where the tag is unknown or settled already.
@@ -94,6 +107,7 @@ impl ChannelState {
             }
         };
         let taken: Vec<Unsettled> = self.unsettled.drain(..count).flatten().collect();
+        self.delivered.drain(..count.min(self.delivered.len()));
         self.oldest += count as u64;
         self.outstanding -= taken.len() as u32;
         self.forget_settled();
@@ -115,6 +129,7 @@ impl ChannelState {
     fn forget_settled(&mut self) {
         while let Some(None) = self.unsettled.front() {
             self.unsettled.pop_front();
+            self.delivered.pop_front();
             self.oldest += 1;
         }
     }
@@ -148,6 +163,21 @@ mod tests {
         assert_eq!(channel.settle(2), Some(unsettled(5)));
         assert_eq!(channel.deliver(unsettled(7)), 5);
         assert_eq!((channel.settle(9), channel.settle(0)), (None, None));
+    }
+
+    #[test]
+    fn the_oldest_delivery_that_is_not_settled_is_watched() {
+        let (mut channel, at) = (ChannelState::new(1), Time::from_nanos);
+        for time in 1..=4 {
+            channel.deliver(unsettled(time));
+            channel.stamp(at(time));
+        }
+        channel.settle(2);
+        assert_eq!(channel.oldest_delivery(), Some(at(1)));
+        channel.settle(1);
+        assert_eq!(channel.oldest_delivery(), Some(at(3)));
+        channel.settle_until(0);
+        assert_eq!(channel.oldest_delivery(), None);
     }
 
     #[test]

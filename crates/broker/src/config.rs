@@ -94,6 +94,9 @@ pub struct BindingConfig {
     pub arguments: FieldTable,
 }
 
+/// How long a consumer may take by default to settle a delivery (`consumer_timeout`).
+pub const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
 /// Rules that differ between versions of RabbitMQ, each by its name. The default is the newest version.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Profile {
@@ -104,11 +107,19 @@ pub struct Profile {
     pub shared_prefetch: bool,
     /// The state machine of quorum queues.
     pub quorum: Version,
+    /// A channel is closed (406) when a delivery on it is not settled for this long (`consumer_timeout`, 30 minutes,
+    /// looked at every minute). Since 4.3 only quorum queues look, each for itself.
+    pub channel_timeout: Option<Duration>,
 }
 
 impl Default for Profile {
     fn default() -> Self {
-        Profile { topic_hash_words_max: Some(2), shared_prefetch: false, quorum: Version::V4_3 }
+        Profile {
+            topic_hash_words_max: Some(2),
+            shared_prefetch: false,
+            quorum: Version::V4_3,
+            channel_timeout: None,
+        }
     }
 }
 
@@ -119,7 +130,8 @@ impl Profile {
             "rabbit-4.3" => Some(Profile::default()),
             "rabbit-3.13" | "rabbit-4.0" | "rabbit-4.1" | "rabbit-4.2" => {
                 let quorum = if name == "rabbit-3.13" { Version::V3_13 } else { Version::V4_0 };
-                Some(Profile { topic_hash_words_max: None, shared_prefetch: true, quorum })
+                let channel_timeout = Some(CONSUMER_TIMEOUT);
+                Some(Profile { topic_hash_words_max: None, shared_prefetch: true, quorum, channel_timeout })
             }
             _ => None,
         }
@@ -221,7 +233,7 @@ impl Default for QuorumOptions {
             delivery_limit: Some(DEFAULT_DELIVERY_LIMIT),
             at_least_once: false,
             delayed_retry: None,
-            consumer_timeout: Some(Duration::from_secs(30 * 60)),
+            consumer_timeout: Some(CONSUMER_TIMEOUT),
         }
     }
 }

@@ -191,12 +191,13 @@ impl Subscriber {
                 observer.observe(now, Event::ChannelClosed { client: self.client, code: Count::new(code as u16) });
                 self.lose_channel(now);
             }
-            Message::ConsumerCancelled { .. } => self.retry_at = Some(now.saturating_add(RETRY_INTERVAL)),
+            // Its queue is gone, or has taken back what was not settled in time.
+            Message::ConsumerCancelled { .. } => self.lose_channel(now),
             _ => unreachable!("a node sends no such message to a subscriber"),
         }
     }
 
-    /// What it held belongs to the queue again. The work in hand goes on, but cannot be settled any more.
+    /// What it held is not its own any more. The work in hand goes on, but cannot be settled.
     fn lose_channel(&mut self, now: Time) {
         self.in_hand.truncate(usize::from(self.worker.is_busy()));
         if let Some(front) = self.in_hand.front_mut() {

@@ -15,7 +15,7 @@ use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, R
 use self::delivering::Settlement;
 use self::flow::{Connection, Memory};
 use self::hosted::HostedQueue;
-use self::lifetimes::Timer;
+use self::lifetimes::{SCAN_INTERVAL, Timer};
 use self::publishing::SharedConfirm;
 use self::replicated::{DurableReplica, Replica};
 use super::Context;
@@ -66,7 +66,7 @@ pub struct DurableQueues<P>(Vec<(StoreId, DurableStorage<P>)>);
 #[derive(Clone, Debug)]
 enum DurableStorage<P> {
     Classic(DurableQueue<P>),
-    Quorum(DurableReplica<P>),
+    Quorum(Box<DurableReplica<P>>),
 }
 
 impl<P: Clone> QueueSide<P> {
@@ -99,6 +99,9 @@ impl<P: Clone> QueueSide<P> {
             if let Some(expires) = queue.config.expires {
                 timers.set(Timer::Unused.number(number), Time::ZERO.saturating_add(expires));
             }
+        }
+        if deployment.profile.channel_timeout.is_some() {
+            timers.set(queues.len() as u32 * Timer::KINDS, Time::ZERO.saturating_add(SCAN_INTERVAL));
         }
         QueueSide {
             router: Router::new(deployment),
@@ -338,7 +341,7 @@ impl<P: Clone> QueueSide<P> {
         let durable = self.queues.into_iter().filter(|hosted| hosted.exists && hosted.config.is_durable());
         let storage = |hosted: HostedQueue<P>| match hosted.replica {
             None => DurableStorage::Classic(hosted.queue.crash(kind)),
-            Some(replica) => DurableStorage::Quorum(replica.crash(kind)),
+            Some(replica) => DurableStorage::Quorum(Box::new(replica.crash(kind))),
         };
         DurableQueues(durable.map(|hosted| (hosted.config.store, storage(hosted))).collect())
     }
@@ -363,7 +366,7 @@ impl<P: Clone> QueueSide<P> {
                     hosted.queue.head_deadline()
                 }
                 DurableStorage::Quorum(replica) => {
-                    hosted.replica = Some(Box::new(Replica::recover(replica)));
+                    hosted.replica = Some(Box::new(Replica::recover(*replica)));
                     Some(now) // its first commands
                 }
             };

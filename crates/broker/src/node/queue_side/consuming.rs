@@ -42,6 +42,9 @@ impl<P: Clone> QueueSide<P> {
             };
             (tag, redelivered, offset, publication)
         });
+        if self.profile.channel_timeout.is_some() {
+            self.channel(client, channel).stamp(context.now);
+        }
         self.expire(index, context);
         self.used(index, context);
         let ready = self.queues[index].queue.ready();

@@ -61,6 +61,9 @@ impl<P: Clone> QueueSide<P> {
             } else {
                 channel.deliver(Unsettled { store, offset, consumer: Some(place) })
             };
+            if self.profile.channel_timeout.is_some() {
+                channel.stamp(context.now);
+            }
             hosted.consumers.delivered(place);
             let (channel, consumer) = (subscriber.channel, subscriber.tag);
             let delivery_count = 0;

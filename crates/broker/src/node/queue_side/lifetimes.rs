@@ -1,6 +1,6 @@
 //! What queues do as time passes, and how they come and go.
 
-use brokerlab_event::{Bytes, ClientId, Event, Observer, Removal, StoreId};
+use brokerlab_event::{Bytes, ClientId, Duration, Event, Observer, Removal, StoreId};
 
 use super::QueueSide;
 use super::hosted::HostedQueue;
@@ -8,6 +8,9 @@ use crate::channel::ChannelState;
 use crate::config::Lifetime;
 use crate::message::{Address, Channel, Message, ReplyCode};
 use crate::node::Context;
+
+/// How often a broker before 4.3 looks for overdue deliveries.
+pub(super) const SCAN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a queue waits for, each with a deadline of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,7 +24,7 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    const KINDS: u32 = 3;
+    pub const KINDS: u32 = 3;
 
     pub fn number(self, queue: usize) -> u32 {
         queue as u32 * Timer::KINDS + self as u32
@@ -37,6 +40,10 @@ impl<P: Clone> QueueSide<P> {
     /// Does what is due.
     pub fn handle_timeout<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
         while let Some(number) = self.timers.pop_due(context.now) {
+            if number == self.scan_number() {
+                self.scan_channels(context);
+                continue;
+            }
             match Timer::of_number(number) {
                 (Timer::Head, index) if self.is_replicated(index) => self.tick(index, context),
                 (Timer::Head, index) => self.expire(index, context),
@@ -48,6 +55,28 @@ impl<P: Clone> QueueSide<P> {
         if self.memory.blocks_somebody() {
             self.read_on(context);
         }
+    }
+
+    /// The number of the timer that looks for overdue deliveries on channels, behind those of the queues.
+    pub(super) fn scan_number(&self) -> u32 {
+        self.queues.len() as u32 * Timer::KINDS
+    }
+
+    /// Closes channels with a delivery that was not settled in time.
+    fn scan_channels<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
+        let Some(timeout) = self.profile.channel_timeout else { return };
+        let overdue = |channel: &&ChannelState| {
+            channel.oldest_delivery().is_some_and(|at| at.saturating_add(timeout) <= context.now)
+        };
+        let channels = self.connections.iter().enumerate().flat_map(|(number, connection)| {
+            let client = ClientId::new(number as u32);
+            connection.channels.iter().filter(overdue).map(move |channel| (client, channel.number))
+        });
+        for (client, channel) in channels.collect::<Vec<_>>() {
+            self.fail_channel(client, channel, ReplyCode::PreconditionFailed, context);
+        }
+        self.bury(context);
+        self.timers.set(self.scan_number(), context.now.saturating_add(SCAN_INTERVAL));
     }
 
     /// Gives up what has expired at the head of a queue, and waits for the next to expire.

@@ -191,7 +191,9 @@ impl<P: Clone> QueueSide<P> {
         context: &mut Context<'_, P, O>,
     ) {
         let QueueKind::Quorum(quorum) = self.queues[index].config.kind else { return };
-        let options = ConsumerOptions { timeout: quorum.consumer_timeout, ..options };
+        let watches = self.profile.channel_timeout.is_none();
+        let timeout = quorum.consumer_timeout.filter(|_| watches);
+        let options = ConsumerOptions { timeout, ..options };
         self.submit(index, Command::Register { consumer, options }, context);
     }
 
@@ -458,7 +460,13 @@ impl<P: Clone> QueueSide<P> {
         let channel = channels.iter_mut().find(|known| known.number == channel)?;
         Some(match delivery.settled {
             true => channel.deliver_settled(),
-            false => channel.deliver(Unsettled { store, offset, consumer: None }),
+            false => {
+                let tag = channel.deliver(Unsettled { store, offset, consumer: None });
+                if self.profile.channel_timeout.is_some() {
+                    channel.stamp(context.now);
+                }
+                tag
+            }
         })
     }
 
