@@ -114,12 +114,7 @@ pub struct Profile {
 
 impl Default for Profile {
     fn default() -> Self {
-        Profile {
-            topic_hash_words_max: Some(2),
-            shared_prefetch: false,
-            quorum: Version::V4_3,
-            channel_timeout: None,
-        }
+        Profile { topic_hash_words_max: Some(2), shared_prefetch: false, quorum: Version::V4_3, channel_timeout: None }
     }
 }
 
@@ -446,6 +441,9 @@ pub struct GroupMemberConfig {
     pub reset: OffsetReset,
     /// When offsets are committed.
     pub commit: CommitPolicy,
+    /// A record on which the work fails is tried again in place, and everything behind it waits, until it has been
+    /// tried this often; then it is passed over. 0 for never.
+    pub max_attempts: u32,
 }
 
 /// Where a group without a committed offset starts (`auto.offset.reset`).

@@ -126,6 +126,7 @@ fn member(reader: &Reader<'_>) -> Option<GroupMemberConfig> {
         max_poll_interval: max_poll_interval?,
         reset: reset?,
         commit: commit?,
+        max_attempts: 10,
     })
 }
 

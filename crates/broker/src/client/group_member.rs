@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use brokerlab_event::{
-    ApplicationId, ClientId, Count, Departure, Event, Millionths, NodeId, Observer, Offset, StoreId, Time,
+    ApplicationId, ClientId, Count, Departure, Event, FailureLaw, Millionths, NodeId, Observer, Offset, StoreId, Time,
 };
 
 use super::Worker;
@@ -60,6 +60,7 @@ pub struct GroupMember<P> {
     application: ApplicationId,
     node: NodeId,
     config: GroupMemberConfig,
+    failures: Option<FailureLaw>,
     worker: Worker,
     membership: Membership,
     phase: Phase,
@@ -73,6 +74,8 @@ pub struct GroupMember<P> {
     buffered: VecDeque<StoreId>,
     /// What the last poll returned and the application has not done.
     batch: VecDeque<InHand>,
+    /// How often the front of the batch has failed.
+    attempts: u32,
     rejoin: Option<Rejoin>,
     /// The fetch that is awaited.
     fetching: Option<u32>,
@@ -102,6 +105,7 @@ impl<P: Clone> GroupMember<P> {
             application: config.application,
             node: config.node,
             config: own.clone(),
+            failures: config.failures,
             worker: Worker::new(config.client, config.work),
             membership: Membership::Down,
             phase: Phase::Polling,
@@ -111,6 +115,7 @@ impl<P: Clone> GroupMember<P> {
             owned: Vec::new(),
             buffered: VecDeque::new(),
             batch: VecDeque::new(),
+            attempts: 0,
             rejoin: None,
             fetching: None,
             correlation: 0,
@@ -353,15 +358,36 @@ impl<P: Clone> GroupMember<P> {
     fn begin<O: Observer>(&mut self, now: Time, observer: &mut O) {
         let front = self.batch.front().expect("the caller looked");
         self.phase = Phase::Working;
+        self.attempts = 0;
         self.worker.begin(now, front.message, observer);
+    }
+
+    /// The work on the front of the batch has failed. True where it is tried again, and what is behind it waits.
+    #[cold]
+    fn failed<O: Observer>(&mut self, now: Time, observer: &mut O) -> bool {
+        let &InHand { message, store, offset } = self.batch.front().expect("work in hand is about the front");
+        observer.observe(now, Event::Failed { message, consumer: self.client, store, offset });
+        self.attempts += 1;
+        let again = self.config.max_attempts == 0 || self.attempts < self.config.max_attempts;
+        if again {
+            self.worker.begin(now, message, observer);
+        }
+        again
     }
 
     /// A record is done.
     #[inline]
     fn worked<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        let front = self.batch.front().expect("work in hand is about the front of the batch");
+        let fails = self.failures.is_some_and(|law| law.fails(front.message, self.attempts));
+        if fails && self.failed(now, observer) {
+            return;
+        }
         let done = self.batch.pop_front().expect("work in hand is about the front of the batch");
         let InHand { message, store, offset } = done;
-        observer.observe(now, Event::Processed { message, consumer: self.client, store, offset });
+        if !fails {
+            observer.observe(now, Event::Processed { message, consumer: self.client, store, offset });
+        }
         let waits = match self.config.commit {
             CommitPolicy::AfterEach => {
                 self.commit(vec![(store, offset.next())], out);

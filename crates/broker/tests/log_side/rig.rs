@@ -52,6 +52,7 @@ impl Default for Plan {
                 max_poll_interval: secs(300),
                 reset: OffsetReset::Earliest,
                 commit: CommitPolicy::Automatic { every: secs(5) },
+                max_attempts: 10,
             },
             retention_time: None,
             segment_bytes: 1 << 30,
