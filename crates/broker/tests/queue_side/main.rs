@@ -2,3 +2,4 @@
 //! topologies and operations held against a naive reference.
 
 mod rig;
+mod stories;

@@ -29,12 +29,20 @@ pub struct Topology {
     pub exchanges: Vec<ExchangeConfig>,
     pub queues: Vec<QueueConfig>,
     pub bindings: Vec<BindingConfig>,
+    pub memory_watermark: Option<u64>,
 }
 
 impl Default for Topology {
     fn default() -> Topology {
         let exchanges = vec![ExchangeConfig::new("", ExchangeKind::Direct)];
-        Topology { profile: Profile::default(), keys: vec![], exchanges, queues: vec![], bindings: vec![] }
+        Topology {
+            profile: Profile::default(),
+            keys: vec![],
+            exchanges,
+            queues: vec![],
+            bindings: vec![],
+            memory_watermark: None,
+        }
     }
 }
 
@@ -75,7 +83,7 @@ impl Topology {
             routing_keys: self.keys.clone(),
             exchanges: self.exchanges.clone(),
             queues: self.queues.clone(),
-            memory_watermark: None,
+            memory_watermark: self.memory_watermark,
             bindings: self.bindings.clone(),
             topics: vec![],
             groups: vec![],
