@@ -23,6 +23,7 @@ impl<P: Clone> QueueSide<P> {
             Err(code) => return self.fail_channel(client, channel, code, context),
         };
         if self.is_replicated(index) {
+            self.channel(client, channel); // opened, to be there when the answer comes
             self.submit_get(index, Session { client, channel }, auto_ack, context);
             return self.used(index, context);
         }
