@@ -15,7 +15,10 @@ use brokerlab_broker::config::*;
 use brokerlab_broker::log::Crash;
 use brokerlab_broker::properties::{FieldTable, Properties};
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox, Publication};
-use brokerlab_event::{ClientId, Duration, Event, KeyId, MessageId, Model, NodeId, Observer, Offset, StoreId, Time};
+use brokerlab_event::{
+    ApplicationId, ClientId, Duration, Event, KeyId, KeyTable, Kinds, MessageId, Model, NodeId, Observer, Offset,
+    RunHeader, StoreId, StoreInfo, StoreKind, Time,
+};
 
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -94,6 +97,33 @@ impl Topology {
     }
 }
 
+impl Topology {
+    /// A header in which every queue serves an application of its own number, so that a census tells queues apart.
+    fn header(&self) -> RunHeader {
+        let store = |config: &QueueConfig| StoreInfo {
+            name: self.keys[config.name.0 as usize].clone(),
+            kind: StoreKind::Queue,
+            applications: vec![ApplicationId::new(config.store.get() as u16)],
+        };
+        RunHeader {
+            title: String::new(),
+            contender: String::new(),
+            model: Model::Queue,
+            seed: 0,
+            demand_digest: 0,
+            horizon: Time::MAX,
+            warm_up: Time::ZERO,
+            kinds: Kinds::default(),
+            applications: vec![],
+            clients: vec![],
+            stores: self.queues.iter().map(store).collect(),
+            faults: vec![],
+            keys: KeyTable::default(),
+            promises: vec![],
+        }
+    }
+}
+
 /// The events of a request.
 #[derive(Clone, Default, Debug)]
 struct Events(Vec<Event>);
@@ -111,6 +141,7 @@ pub struct Rig {
     pub now: Time,
     pub slow_disk: bool,
     node: Node<()>,
+    header: Arc<RunHeader>,
     /// What the disk was asked for and has not done.
     asked: VecDeque<(StoreId, Offset)>,
     /// How many messages were published: the number of the next.
@@ -124,6 +155,7 @@ impl Rig {
     pub fn new(topology: Topology) -> Rig {
         Rig {
             node: Node::new(NodeId::new(0), &topology.deployment()),
+            header: Arc::new(topology.header()),
             topology: Arc::new(topology),
             now: Time::ZERO,
             slow_disk: false,
@@ -196,6 +228,11 @@ impl Rig {
         self.told()
     }
 
+    /// True where the disk has something to do.
+    pub fn is_asked_to_flush(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
     /// Time passes, and what is due meanwhile happens.
     pub fn advance(&mut self, duration: Duration) -> String {
         self.begin();
@@ -219,6 +256,17 @@ impl Rig {
         self.asked.clear();
         let durable = self.node.clone().crash(kind);
         self.node = Node::recover(self.now, durable, &self.topology.deployment());
+    }
+
+    /// The census: which messages each queue still has, in no particular order.
+    pub fn census(&self) -> Vec<(StoreId, MessageId)> {
+        let mut remaining = Events::default();
+        self.node.census(self.now, &self.header, &mut remaining);
+        let kept = remaining.0.iter().map(|event| match event {
+            Event::Remaining { message, application } => (StoreId::new(u32::from(application.get())), *message),
+            other => panic!("a census of queues tells of {other:?}"),
+        });
+        kept.collect()
     }
 
     fn begin(&mut self) {
