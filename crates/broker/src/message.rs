@@ -97,6 +97,13 @@ pub enum ReplyCode {
     NotImplemented = 540,
 }
 
+impl ReplyCode {
+    /// True where the error ends the whole connection, not only the channel.
+    pub fn ends_connection(self) -> bool {
+        matches!(self, ReplyCode::NotAllowed | ReplyCode::NotImplemented)
+    }
+}
+
 /// Why a request of the log side failed. All but [`LogError::OffsetOutOfRange`] are worth another try after
 /// refreshing what the client believes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -280,6 +280,9 @@ impl<P: Clone> QueueSide<P> {
     ) {
         context.send(Address::Client(client), Message::ChannelError { channel, code });
         self.close_channel(client, channel, context);
+        if code.ends_connection() {
+            self.close_connection(client, context);
+        }
     }
 
     /// Ends a channel: its consumers stop, then everything unsettled goes back, oldest delivery first.
@@ -318,11 +321,16 @@ impl<P: Clone> QueueSide<P> {
         for audience in &mut self.audiences {
             audience.subscribers.retain(|subscriber| *subscriber != client);
         }
+        self.close_connection(client, context);
+        self.forget_connection(client, context);
+    }
+
+    /// Ends all channels of a connection, and the queues that belong to it.
+    fn close_connection<O: Observer>(&mut self, client: ClientId, context: &mut Context<'_, P, O>) {
         while let Some(channel) = self.connection(client).channels.last().map(|channel| channel.number) {
             self.close_channel(client, channel, context);
         }
         self.delete_exclusive(client, context);
-        self.forget_connection(client, context);
     }
 
     /// Tells which messages are still to be had, and for whom.

@@ -1,9 +1,9 @@
 //! Queues that come and go, fill up, hold publishers up, and are replicated: what their clients are told.
 
-use brokerlab_broker::Message;
 use brokerlab_broker::config::*;
 use brokerlab_broker::log::Crash;
 use brokerlab_broker::properties::Properties;
+use brokerlab_broker::{Message, Publication};
 use brokerlab_event::{Blockage, ClientId, Duration, Event, StoreId};
 
 use crate::rig::{Rig, Topology, ms};
@@ -298,6 +298,36 @@ fn quorum_queues_refuse_what_they_do_not_know() {
     };
     assert_eq!(rig.ask(1, consume(false)), "c1.1 error 540");
     assert_eq!(rig.ask(2, consume(true)), "c2.1 error 403");
+}
+
+#[test]
+fn an_error_of_the_connection_ends_all_its_channels() {
+    let mut topology = Topology::default();
+    let queue = topology.queue("work", |_| {});
+    let own = topology.queue("own", |config| config.lifetime = Lifetime::Exclusive(ClientId::new(1)));
+    let mut rig = Rig::new(topology);
+    rig.publish(0, "", "work", None);
+    rig.consume(1, queue, 1);
+    let consume = |channel| {
+        let (tag, auto_ack, exclusive, priority) = (0, false, false, 0);
+        Message::Consume { channel, queue, tag, auto_ack, exclusive, priority }
+    };
+    assert_eq!(rig.ask(1, consume(2)), "c1.2 error 530", "the tag is in use on another channel");
+    assert_eq!(inspect(&mut rig, queue), "c9.1 1 ready, 0 consumers");
+    assert_eq!(rig.ask(1, Message::InspectQueue { channel: CHANNEL, queue: own }), "c1.1 error 404");
+}
+
+#[test]
+fn a_message_larger_than_16_mib_is_refused() {
+    let mut topology = Topology::default();
+    let queue = topology.queue("work", |_| {});
+    let mut rig = Rig::new(topology);
+    for (size, told) in [(16 << 20, ""), ((16 << 20) + 1, "c0.1 error 406")] {
+        let (exchange, routing_key, envelope) = (ExchangeId::DEFAULT, RoutingKey(0), rig.envelope(0, size));
+        let publication = Publication { envelope, exchange, routing_key, properties: None };
+        assert_eq!(rig.ask(0, Message::Publish { channel: CHANNEL, mandatory: false, publication }), told);
+    }
+    assert_eq!(inspect(&mut rig, queue), "c9.1 1 ready, 0 consumers");
 }
 
 #[test]

@@ -35,6 +35,9 @@ pub(super) struct SharedConfirm {
 /// The channel that dead letters come from: nobody tells it to stop.
 const DEAD_LETTERS: Session = Session { client: ClientId::MAX, channel: 0 };
 
+/// A larger message is refused (`max_message_size`, in bytes).
+const MAX_MESSAGE_SIZE: u32 = 16 << 20;
+
 /// How long a queue that keeps its dead letters waits before it tries again (`dead_letter_worker`, 180 s).
 const LETTER_RETRY: Duration = Duration::from_secs(180);
 
@@ -59,7 +62,8 @@ impl<P: Clone> QueueSide<P> {
             Ok(kind) => kind,
             Err(code) => return self.fail_channel(client, channel, code, context),
         };
-        if publication.properties.is_some() && !prepare(publication) {
+        let too_large = publication.envelope.size > MAX_MESSAGE_SIZE;
+        if too_large || (publication.properties.is_some() && !prepare(publication)) {
             return self.fail_channel(client, channel, ReplyCode::PreconditionFailed, context);
         }
         let targets = match self.router.route(exchange, routing_key, publication.properties.as_deref()) {
