@@ -7,6 +7,7 @@ use brokerlab_event::{
     StoreId, Time,
 };
 
+use crate::kinds::KindTallies;
 use crate::ledger::{Ledger, Processing, state};
 use crate::levels::{Backlog, Level, Storage};
 use crate::order::KeyOrder;
@@ -91,6 +92,8 @@ pub struct Analysis {
     distinct: u64,
     pub(crate) backlog: Level,
     pub(crate) tallies: Vec<Tally>,
+    /// Where messages are of several kinds.
+    pub(crate) kinds: Option<KindTallies>,
     pub(crate) series: SeriesRecorder,
     pub(crate) faults: Vec<FaultHit>,
     pub(crate) table: Option<MessageTable>,
@@ -156,6 +159,7 @@ impl Analysis {
             distinct: 0,
             backlog: Level::default(),
             tallies: (0..applications).map(|_| tally()).collect(),
+            kinds: KindTallies::new(header),
             series: SeriesRecorder::new(header.horizon, options.bins_max, applications),
             faults: Vec::new(),
             table: options.messages.then(|| MessageTable::new(applications, indices())),
@@ -244,6 +248,10 @@ impl Analysis {
             tally.order.processed(time, key, message);
             if intended >= self.warm_up {
                 tally.to_process.record(time.saturating_since(intended));
+            }
+            if let Some(kinds) = &mut self.kinds {
+                let latency = (intended >= self.warm_up).then(|| time.saturating_since(intended));
+                kinds.processed(message, application, latency);
             }
         }
         if processing == Processing::Again {

@@ -45,7 +45,8 @@ impl Analysis {
             let verdict = |guarantee| judge(guarantee, application, &self.promises, &evidence);
             verdicts.extend(Guarantee::ALL.map(verdict));
             add(&mut total, &summary);
-            applications.push(ApplicationResults { summary, out_of_order: tally.order.points, bins });
+            let kinds = self.kinds.as_mut().map(|kinds| kinds.take(index)).unwrap_or_default();
+            applications.push(ApplicationResults { summary, out_of_order: tally.order.points, bins, kinds });
         }
         let messages = self.table.map(|table| table.finish(&kept.unwrap_or_default()));
         Results { end, events: self.events, total, applications, series, verdicts, faults: self.faults, messages }

@@ -55,6 +55,7 @@
 mod analysis;
 mod finish;
 mod histogram;
+mod kinds;
 mod ledger;
 mod levels;
 #[cfg(feature = "oracle")]
@@ -73,8 +74,8 @@ pub use analysis::{Analysis, Options};
 pub use histogram::{CurvePoint, Histogram};
 pub use places::PlaceSet;
 pub use results::{
-    ApplicationBin, ApplicationResults, Bin, Fate, FateCounts, FaultHit, Judgement, MessageRow, OutOfOrder, Results,
-    Series, Stage, Summary, Verdict,
+    ApplicationBin, ApplicationResults, Bin, Fate, FateCounts, FaultHit, Judgement, KindResults, MessageRow,
+    OutOfOrder, Results, Series, Stage, Summary, Verdict,
 };
 pub use timeline::{Notable, NotableKind, Timeline};
 pub use view::{ApplicationView, ClientView, ContentView, CountersView, GroupView, StoreView, View};

@@ -227,6 +227,17 @@ pub struct ApplicationResults {
     pub out_of_order: Vec<OutOfOrder>,
     /// Its column of the time series; as many bins as [`Series::bins`].
     pub bins: Vec<ApplicationBin>,
+    /// Its figures for each kind of message; empty where there is one kind only.
+    pub kinds: Vec<KindResults>,
+}
+
+/// What became of the messages of one kind for one application.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KindResults {
+    /// Messages processed.
+    pub processed: u64,
+    /// From the intended send time to the end of the work, of messages offered after the warm-up.
+    pub latency: Histogram,
 }
 
 /// What happened in one bin of the time series, over all applications. Counts are of the bin; levels are at its

@@ -204,3 +204,37 @@ fn without_a_census_what_is_not_seen_is_unknown() {
     assert_eq!(results.total.fates[Fate::Unknown], 2);
     assert_eq!(results.verdicts[0].judgement, Judgement::Unknown);
 }
+
+#[test]
+fn each_kind_of_message_has_its_own_figures() {
+    let mut header = header();
+    header.kinds =
+        Kinds { names: vec!["urgent".into(), "bulk".into()], law: KindLaw::new([1, 3], Stream::new(1, "kinds")) };
+    let mut analysis = Analysis::new(&header, Options::default());
+    let kind = |number| usize::from(header.kinds.law.of(MessageId::new(number)));
+    let (producer, consumer, store) = (ClientId::new(0), ClientId::new(1), StoreId::new(0));
+    let mut expected = [(0, 0); 2];
+    let at = Time::from_nanos;
+    for number in 0..200 {
+        let (message, offset, key, size) = (MessageId::new(number), Offset::new(number), KeyId::NONE, Bytes::new(1));
+        analysis.observe(at(100), Event::Offered { message, producer, key, size });
+        analysis.observe(at(100), Event::Sent { message, producer, attempt: Count::new(1) });
+        analysis.observe(at(100), Event::Stored { message, store, offset, size });
+    }
+    for late in 0..2 {
+        let latency = 10 + late as u64 * 100;
+        for number in (0..200).filter(|number| kind(*number) == late) {
+            let (message, offset) = (MessageId::new(number), Offset::new(number));
+            analysis.observe(at(100 + latency), Event::Processed { message, consumer, store, offset });
+            expected[late] = (expected[late].0 + 1, latency);
+        }
+    }
+    let results = analysis.finish(Time::from_nanos(1_000));
+    let billing = &results.applications[usize::from(BILLING)].kinds;
+    for (found, (processed, latency)) in billing.iter().zip(expected) {
+        assert_eq!((found.processed, found.latency.maximum()), (processed, Some(Duration::from_nanos(latency))));
+    }
+    assert!(expected[0].0 > 20 && expected[1].0 > 100 && billing.len() == 2);
+    let audit = &results.applications[usize::from(AUDIT)].kinds;
+    assert!(audit.iter().all(|kind| kind.processed == 0), "the other application has processed nothing");
+}
