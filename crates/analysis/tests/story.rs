@@ -221,12 +221,12 @@ fn each_kind_of_message_has_its_own_figures() {
         analysis.observe(at(100), Event::Sent { message, producer, attempt: Count::new(1) });
         analysis.observe(at(100), Event::Stored { message, store, offset, size });
     }
-    for late in 0..2 {
+    for (late, expected) in expected.iter_mut().enumerate() {
         let latency = 10 + late as u64 * 100;
         for number in (0..200).filter(|number| kind(*number) == late) {
             let (message, offset) = (MessageId::new(number), Offset::new(number));
             analysis.observe(at(100 + latency), Event::Processed { message, consumer, store, offset });
-            expected[late] = (expected[late].0 + 1, latency);
+            *expected = (expected.0 + 1, latency);
         }
     }
     let results = analysis.finish(Time::from_nanos(1_000));
