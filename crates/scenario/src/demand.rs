@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use brokerlab_event::{
-    ClientId, Distribution, Duration, Generator, KeyId, KeyTable, MessageId, Mixer, Stream, Time, below, unit,
+    ClientId, Distribution, Duration, Generator, KeyId, KeyTable, KindLaw, MessageId, Mixer, Stream, Time, below, unit,
 };
 
-use crate::scenario::{ArrivalLaw, Arrivals, DemandSpec};
+use brokerlab_broker::properties::{FieldValue, Properties};
+
+use crate::scenario::{ArrivalLaw, Arrivals, DemandSpec, Failures};
 use crate::trace::Trace;
 
 /// The largest message that a law of sizes gives: what lies above is cut to it.
@@ -26,6 +28,8 @@ pub struct Arrival {
     pub key: KeyId,
     /// The size of its body in bytes.
     pub size: u32,
+    /// Its kind, an index.
+    pub kind: u16,
 }
 
 /// The messages of a run in the order of their times. Cloning it is cheap, and the clone goes on from the same
@@ -42,6 +46,9 @@ pub struct Demand {
     key_stream: Stream,
     size: Distribution,
     size_stream: Stream,
+    kinds: KindLaw,
+    /// The law of sizes of each kind that has one of its own.
+    kind_sizes: Arc<[Option<Distribution>]>,
     digest: u64,
 }
 
@@ -223,6 +230,8 @@ impl Demand {
             key_stream: Stream::new(seed, "keys"),
             size: spec.size,
             size_stream: Stream::new(seed, "sizes"),
+            kinds: spec.kind_law(seed),
+            kind_sizes: spec.kinds.iter().map(|kind| kind.size).collect(),
             digest: digest(spec, seed),
         }
     }
@@ -239,8 +248,9 @@ impl Demand {
 
     /// The size that the law gives a message.
     #[inline]
-    fn drawn_size(&self, message: u64) -> u32 {
-        let size = match self.size {
+    fn drawn_size(&self, message: u64, kind: u16) -> u32 {
+        let own = self.kind_sizes.get(usize::from(kind)).copied().flatten();
+        let size = match own.unwrap_or(self.size) {
             Distribution::Constant(size) => size,
             law => libm::round(law.sample(self.size_stream.at(message))),
         };
@@ -269,7 +279,8 @@ impl Iterator for Demand {
                 (row.time, row.key, row.size)
             }
         };
-        let size = size.unwrap_or_else(|| self.drawn_size(number));
+        let kind = self.kinds.of(MessageId::new(number));
+        let size = size.unwrap_or_else(|| self.drawn_size(number, kind));
         // One key has one producer, so that the order in which its messages were to be sent is an order that a
         // broker can keep.
         let producer = match (self.producers, key.some()) {
@@ -279,7 +290,7 @@ impl Iterator for Demand {
         };
         let producer = ClientId::new(producer as u32);
         self.next += 1;
-        Some(Arrival { time, message: MessageId::new(number), producer, key, size })
+        Some(Arrival { time, message: MessageId::new(number), producer, key, size, kind })
     }
 }
 
@@ -335,6 +346,50 @@ fn mix_law(mixer: &mut Mixer, law: &Distribution) {
     parameters.iter().for_each(|parameter| mixer.mix(parameter.to_bits()));
 }
 
+/// What kinds there are, who wants them, and whose work fails. Demands that say nothing of it have the digest that
+/// they had before there were kinds.
+fn mix_kinds(mixer: &mut Mixer, spec: &DemandSpec) {
+    for kind in &spec.kinds {
+        mixer.mix_bytes(kind.name.as_bytes());
+        mixer.mix(kind.share);
+        if let Some(law) = &kind.size {
+            mix_law(mixer, law);
+        }
+        let Properties { priority, expiration, transient, headers, .. } = &kind.properties;
+        mixer.mix(priority.map_or(u64::MAX, u64::from));
+        mixer.mix_bytes(expiration.as_deref().unwrap_or("none").as_bytes());
+        mixer.mix(u64::from(*transient));
+        for (name, value) in headers.iter() {
+            mixer.mix_bytes(name.as_bytes());
+            mix_field(mixer, value);
+        }
+    }
+    for (index, application) in spec.applications.iter().enumerate() {
+        for (kind, _) in application.wants.iter().flatten().enumerate().filter(|(_, wanted)| **wanted) {
+            mixer.mix(index as u64);
+            mixer.mix(kind as u64);
+        }
+        if application.failures != Failures::default() {
+            mixer.mix(index as u64);
+            mixer.mix(u64::from(application.failures.poison));
+            mixer.mix(u64::from(application.failures.transient));
+        }
+    }
+}
+
+fn mix_field(mixer: &mut Mixer, value: &FieldValue) {
+    match value {
+        FieldValue::Void => mixer.mix(0),
+        FieldValue::Bool(flag) => mixer.mix(1 + u64::from(*flag)),
+        FieldValue::Integer(number) => {
+            mixer.mix(3);
+            mixer.mix(*number as u64);
+        }
+        FieldValue::Text(text) => mixer.mix_bytes(text.as_bytes()),
+        FieldValue::Array(values) => values.iter().for_each(|value| mix_field(mixer, value)),
+    }
+}
+
 /// The digest names every parameter in a fixed order, so that equal demands have equal digests whatever else the
 /// file says.
 fn digest(spec: &DemandSpec, seed: u64) -> u64 {
@@ -372,6 +427,7 @@ fn digest(spec: &DemandSpec, seed: u64) -> u64 {
         mixer.mix(u64::from(application.answer));
         mix_law(&mut mixer, &application.work);
     }
+    mix_kinds(&mut mixer, spec);
     mixer.digest()
 }
 
@@ -389,6 +445,7 @@ mod tests {
             keys: None,
             size: Distribution::Constant(1.0),
             until: Time::ZERO + seconds(until),
+            kinds: Vec::new(),
             applications: Vec::new(),
         })
     }

@@ -47,20 +47,26 @@ mod edit;
 mod expect;
 pub mod library;
 mod options;
+mod options_queue;
 mod parse;
 mod parse_contender;
 mod parse_demand;
+mod parse_queue;
+mod parse_queue_side;
 mod parse_rest;
 mod plan;
 mod problem;
 mod promises;
+mod promises_queue;
 mod reader;
 mod resolved;
+mod routes;
 mod scenario;
 mod schema;
 mod source;
 mod suggest;
 mod templates;
+mod topology;
 mod trace;
 mod units;
 
@@ -69,11 +75,12 @@ pub use expect::{Clause, Comparison, Expectation, Flip, METRICS, Metric, Quantit
 pub use plan::{Plan, compile};
 pub use problem::{Excerpt, Place, Problem, ScenarioError};
 pub use scenario::{
-    Application, ArrivalLaw, Arrivals, Contender, DemandSpec, FaultAction, FaultPlan, Keys, LogOptions, ModelOptions,
-    Network, PLOTS, PublishOptions, QueueOptions, Role, Scenario, Target,
+    Application, ArrivalLaw, Arrivals, Contender, DemandSpec, Failures, FaultAction, FaultPlan, Keys, LogOptions,
+    MessageKind, ModelOptions, Network, PLOTS, PublishOptions, QueueOptions, Role, Scenario, Target,
 };
 pub use schema::schema;
 pub use source::Source;
 pub use suggest::closest;
 pub use templates::{TEMPLATES, Template, template};
+pub use topology::{BindingSpec, BoundTo, ConsumerSpec, DeadLetterSpec, QueueLifetime, QueueSpec, Topology};
 pub use trace::{Row, Trace, TraceOptions};

@@ -1,6 +1,7 @@
 //! Every option of the format, once. Reading, "did you mean", defaults, and the JSON Schema all come from this
 //! table, so they cannot disagree.
 
+use crate::options_queue::{FANOUT_MODEL, QUEUE_MODEL};
 use crate::scenario::PLOTS;
 
 /// The tables of one shape: the whole file, `[demand]`, a `[[contender]]` of the model `log`.
@@ -29,12 +30,29 @@ pub(crate) struct Opt {
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Text,
+    /// A routing key or binding key, which may be empty.
+    Key,
+    /// A name of which words are made: letters, digits, `-`, `_`, joined by dots.
+    Label,
+    /// A list of such names.
+    Labels,
+    /// A table of texts, whole numbers and truth values under any names.
+    Fields,
     /// A name that can be part of a path and of a file name.
     Name,
     Flag,
     Whole {
         least: u64,
         most: u64,
+    },
+    WholeOrNone,
+    /// A whole number that may be negative.
+    Integer,
+    /// A whole number of priority levels, as RabbitMQ takes them.
+    Levels,
+    /// A time that RabbitMQ takes: whole milliseconds.
+    Millis {
+        zero: bool,
     },
     /// A number within bounds; the lower bound itself is allowed where `from` says so.
     Number {
@@ -79,21 +97,21 @@ impl Spec {
     }
 }
 
-const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Opt {
+pub(crate) const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Opt {
     Opt { name, kind, default: None, required: true, doc }
 }
 
-const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Opt {
+pub(crate) const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Opt {
     Opt { name, kind, default: None, required: false, doc }
 }
 
-const fn default(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Opt {
+pub(crate) const fn default(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Opt {
     Opt { name, kind, default: Some(default), required: false, doc }
 }
 
-const POSITIVE: Kind = Kind::Duration { zero: false };
+pub(crate) const POSITIVE: Kind = Kind::Duration { zero: false };
 const FROM_ZERO: Kind = Kind::Duration { zero: true };
-const ANY_WHOLE: Kind = Kind::Whole { least: 0, most: i64::MAX as u64 };
+pub(crate) const ANY_WHOLE: Kind = Kind::Whole { least: 0, most: i64::MAX as u64 };
 
 pub(crate) const MOST_CONSUMERS: u64 = 100_000;
 pub(crate) const MOST_PARTITIONS: u64 = 10_000;
@@ -149,6 +167,7 @@ pub(crate) static DEMAND: Spec = Spec {
         ),
         optional("keys", Kind::Table(&KEYS), "How messages get their keys. Without it they have none."),
         default("size", Kind::SizeLaw, "\"1KiB\"", "The size of a message: a size or a law of sizes."),
+        optional("kind", Kind::Tables(&KIND), "The kinds of messages. Without any, all messages are of one kind."),
         optional("until", POSITIVE, "When producers stop. By default they send until the end of the run."),
         required("application", Kind::Tables(&APPLICATION), "Who needs the messages."),
     ],
@@ -193,6 +212,40 @@ pub(crate) static KEYS: Spec = Spec {
     ],
 };
 
+pub(crate) const MOST_KINDS: usize = 10_000;
+
+pub(crate) static KIND: Spec = Spec {
+    title: "[[demand.kind]]",
+    options: &[
+        required("name", Kind::Label, "Its name, which is also its routing key: words joined by dots."),
+        default(
+            "share",
+            Kind::Number { least: 0.0, from: false, most: 1e6 },
+            "1.0",
+            "How many of the messages are of this kind, in proportion to the shares of the others.",
+        ),
+        optional(
+            "priority",
+            Kind::Whole { least: 0, most: 255 },
+            "The priority of the message, for queues with levels.",
+        ),
+        optional("ttl", Kind::Millis { zero: true }, "How long a message waits at most in a queue (expiration)."),
+        default("transient", Kind::Flag, "false", "The message need not survive the broker (delivery mode 1)."),
+        optional("headers", Kind::Fields, "Headers, for exchanges that go by them."),
+        optional("size", Kind::SizeLaw, "The size of a message of this kind, instead of that of the demand."),
+    ],
+};
+
+pub(crate) static FAILURES: Spec = Spec {
+    title: "failures",
+    options: &[
+        default("poison", SHARE, "0.0", "The share of messages on which the work fails at every attempt."),
+        default("transient", SHARE, "0.0", "The chance that an attempt at any other message fails."),
+    ],
+};
+
+const SHARE: Kind = Kind::Number { least: 0.0, from: true, most: 1.0 };
+
 pub(crate) static APPLICATION: Spec = Spec {
     title: "[[demand.application]]",
     options: &[
@@ -200,6 +253,8 @@ pub(crate) static APPLICATION: Spec = Spec {
         default("consumers", Kind::Whole { least: 1, most: MOST_CONSUMERS }, "1", "How many consumers it has."),
         required("work", Kind::WorkLaw, "The work on a message: a duration or a law of durations."),
         default("joins", FROM_ZERO, "\"0s\"", "When its consumers connect for the first time."),
+        optional("wants", Kind::Labels, "The kinds of messages that it needs. By default it needs all."),
+        optional("failures", Kind::Table(&FAILURES), "On which messages its work fails."),
         default("answer", Kind::Flag, "false", "It answers the sender when the work on a message is done."),
     ],
 };
@@ -252,58 +307,26 @@ pub(crate) static SIZE_LAW: Spec = Spec {
     ],
 };
 
-const CONTENDER_NAME: Opt = required("name", Kind::Name, "Its name.");
-const MODEL: Opt = required("model", Kind::Choice(MODELS), "Its shape.");
-const PREFETCH: Opt = default(
-    "prefetch",
-    Kind::Whole { least: 0, most: 65_535 },
-    "0",
-    "How many deliveries of a consumer may be unsettled; 0, the default of AMQP, is no limit.",
-);
-const ACK: Opt = default(
-    "ack",
-    Kind::Choice(&["manual", "automatic"]),
-    "\"manual\"",
-    "manual: settled when the work is done. automatic: settled when it is sent.",
-);
-const DURABLE: Opt = default("durable", Kind::Flag, "true", "Messages are on disk before they are confirmed.");
-const CONFIRMS: Opt = default("confirms", Kind::Flag, "true", "The broker confirms messages to the producer.");
-const MAX_UNCONFIRMED: Opt = default(
+pub(crate) const CONTENDER_NAME: Opt = required("name", Kind::Name, "Its name.");
+pub(crate) const MODEL: Opt = required("model", Kind::Choice(MODELS), "Its shape.");
+pub(crate) const CONFIRMS: Opt =
+    default("confirms", Kind::Flag, "true", "The broker confirms messages to the producer.");
+pub(crate) const MAX_UNCONFIRMED: Opt = default(
     "max_unconfirmed",
     Kind::Whole { least: 1, most: 1_000_000 },
     "1000",
     "How many messages of a producer may be unconfirmed before it holds back.",
 );
-const MANDATORY: Opt = default("mandatory", Kind::Flag, "false", "Messages that no queue takes are returned.");
+pub(crate) const MANDATORY: Opt =
+    default("mandatory", Kind::Flag, "false", "Messages that no queue takes are returned.");
 
 /// The names of the models.
 pub(crate) const MODELS: &[&str] = &["queue", "fanout", "broadcast", "log"];
 
 /// The options of a contender of each model, in the order of [`MODELS`].
 pub(crate) static CONTENDERS: [Spec; 4] = [
-    Spec {
-        title: "a contender of the model queue",
-        options: &[
-            CONTENDER_NAME,
-            MODEL,
-            default(
-                "queues",
-                Kind::Choice(&["shared", "each"]),
-                "\"shared\"",
-                "shared: one queue for all applications. each: a queue for every application.",
-            ),
-            PREFETCH,
-            ACK,
-            DURABLE,
-            CONFIRMS,
-            MAX_UNCONFIRMED,
-            MANDATORY,
-        ],
-    },
-    Spec {
-        title: "a contender of the model fanout",
-        options: &[CONTENDER_NAME, MODEL, PREFETCH, ACK, DURABLE, CONFIRMS, MAX_UNCONFIRMED, MANDATORY],
-    },
+    Spec { title: "a contender of the model queue", options: QUEUE_MODEL },
+    Spec { title: "a contender of the model fanout", options: FANOUT_MODEL },
     Spec {
         title: "a contender of the model broadcast",
         options: &[

@@ -103,8 +103,8 @@ fn read(table: &dyn TableLike, source: &Source, text: &str, problems: &Problems<
     let plot = root.choice("plot").map(str::to_string);
     let network = network(&root);
     let demand = root.table("demand").map(|reader| (demand(&reader, source, duration), reader));
-    let contenders = contenders(&root);
     let names = names(&root);
+    let contenders = contenders(&root, &names);
     let (demand, demand_reader) = match demand {
         Some((demand, reader)) => (demand, Some(reader)),
         None => (None, None),
@@ -159,11 +159,11 @@ fn network(root: &Reader<'_>) -> Option<Network> {
     Some(Network { latency: latency? })
 }
 
-fn contenders(root: &Reader<'_>) -> Vec<Option<Contender>> {
+fn contenders(root: &Reader<'_>, names: &Names) -> Vec<Option<Contender>> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut contenders = Vec::new();
     for (index, (table, span)) in root.tables("contender").into_iter().enumerate() {
-        let contender = contender(table, span.clone(), root.problems);
+        let contender = contender(table, span.clone(), root.problems, names);
         if let Some(name) = table.get("name").and_then(|item| item.as_str())
             && let Some(earlier) = first.insert(name.to_string(), index)
         {
@@ -199,8 +199,21 @@ fn names(root: &Reader<'_>) -> Names {
     Names {
         producers: producers.clamp(0, MOST_CONSUMERS as i64) as u32,
         applications: list(demand.and_then(|demand| demand.get("application"))),
+        kinds: list(demand.and_then(|demand| demand.get("kind"))).into_iter().map(|(name, _)| name).collect(),
+        wants: wants(demand.and_then(|demand| demand.get("application"))),
         contenders: list(root.table.get("contender")).into_iter().map(|(name, _)| name).collect(),
     }
+}
+
+/// What each application with a name says that it wants.
+fn wants(applications: Option<&toml_edit::Item>) -> Vec<Option<Vec<String>>> {
+    let tables = applications.and_then(crate::reader::list_of_tables).unwrap_or_default();
+    let named = tables.iter().filter(|(table, _)| table.get("name").is_some_and(|name| name.is_str()));
+    let wanted = |table: &dyn TableLike| -> Option<Vec<String>> {
+        let list = table.get("wants")?.as_array()?;
+        Some(list.iter().filter_map(|kind| kind.as_str()).map(str::to_string).collect())
+    };
+    named.map(|(table, _)| wanted(*table)).collect()
 }
 
 /// What is too much for a run.

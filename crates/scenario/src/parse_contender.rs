@@ -2,15 +2,22 @@
 
 use core::ops::Range;
 
-use brokerlab_broker::config::{Acks, CommitPolicy, FetchLimits, GroupMemberConfig, OffsetReset};
+use brokerlab_broker::config::{Acks, CommitPolicy, ExchangeKind, FetchLimits, GroupMemberConfig, OffsetReset};
 use toml_edit::TableLike;
 
 use crate::options::{CONTENDERS, Kind, MODELS};
+use crate::parse_queue_side::{Short, queue_side};
+use crate::parse_rest::Names;
 use crate::problem::Problems;
 use crate::reader::{Reader, Wrong, duration};
-use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions, QueueOptions};
+use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions};
 
-pub(crate) fn contender(table: &dyn TableLike, span: Range<usize>, problems: &Problems<'_>) -> Option<Contender> {
+pub(crate) fn contender(
+    table: &dyn TableLike,
+    span: Range<usize>,
+    problems: &Problems<'_>,
+    names: &Names,
+) -> Option<Contender> {
     // The model decides which options there are, so it is read first.
     let model = table.get("model").and_then(|item| item.as_str());
     let Some(index) = MODELS.iter().position(|name| Some(*name) == model) else {
@@ -38,30 +45,24 @@ pub(crate) fn contender(table: &dyn TableLike, span: Range<usize>, problems: &Pr
     let name = reader.name();
     let options = match MODELS[index] {
         "queue" => {
-            let each = reader.choice("queues").map(|queues| queues == "each");
-            let options = queue(&reader);
-            Some(ModelOptions::Queue { each: each?, options: options? })
+            let short = reader.choice("queues").map(|queues| match queues {
+                "each" => Short::Each(ExchangeKind::Direct),
+                _ => Short::Shared,
+            });
+            queue_side(&reader, names, short).map(ModelOptions::Queue)
         }
-        "fanout" => queue(&reader).map(ModelOptions::Fanout),
+        "fanout" => queue_side(&reader, names, Some(Short::Each(ExchangeKind::Fanout))).map(ModelOptions::Fanout),
         "broadcast" => publish(&reader).map(ModelOptions::Broadcast),
         _ => log(&reader).map(ModelOptions::Log),
     };
     Some(Contender { name: name?, options: options? })
 }
 
-fn publish(reader: &Reader<'_>) -> Option<PublishOptions> {
+pub(crate) fn publish(reader: &Reader<'_>) -> Option<PublishOptions> {
     let confirms = reader.flag("confirms");
     let max_unconfirmed = reader.small("max_unconfirmed");
     let mandatory = if reader.spec.find("mandatory").is_some() { reader.flag("mandatory") } else { Some(false) };
     Some(PublishOptions { confirms: confirms?, max_unconfirmed: max_unconfirmed?, mandatory: mandatory? })
-}
-
-fn queue(reader: &Reader<'_>) -> Option<QueueOptions> {
-    let prefetch = reader.small("prefetch");
-    let automatic_ack = reader.choice("ack").map(|ack| ack == "automatic");
-    let durable = reader.flag("durable");
-    let publish = publish(reader);
-    Some(QueueOptions { prefetch: prefetch?, automatic_ack: automatic_ack?, durable: durable?, publish: publish? })
 }
 
 fn log(reader: &Reader<'_>) -> Option<LogOptions> {

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use brokerlab_broker::properties::Properties;
 use brokerlab_event::{Distribution, Duration, Time};
 use toml_edit::{Item, Value};
 
-use crate::options::{APPLICATION, LAWS, SIZE_LAW, Spec, WORK_LAW};
+use crate::options::{APPLICATION, KIND, LAWS, MOST_KINDS, SIZE_LAW, Spec, WORK_LAW};
+use crate::parse_rest::unknown;
 use crate::problem::{Excerpt, Place, Problem};
-use crate::reader::{Reader, Wrong, duration, size};
-use crate::scenario::{Application, ArrivalLaw, Arrivals, DemandSpec, Keys};
+use crate::reader::{Reader, Wrong, duration, list_of_tables, size};
+use crate::scenario::{Application, ArrivalLaw, Arrivals, DemandSpec, Failures, Keys, MessageKind};
 use crate::source::Source;
 use crate::trace::{Trace, TraceOptions};
 use crate::units;
@@ -27,6 +29,7 @@ pub(crate) fn demand(reader: &Reader<'_>, source: &Source, run: Option<Duration>
     {
         reader.complain("until", format!("until is {until}, and the run ends at {run}"));
     }
+    let kinds = kinds(reader);
     let applications = applications(reader);
     Some(DemandSpec {
         producers: producers?,
@@ -34,6 +37,7 @@ pub(crate) fn demand(reader: &Reader<'_>, source: &Source, run: Option<Duration>
         keys: keys??,
         size: size?,
         until: Time::ZERO + until?,
+        kinds: kinds.into_iter().collect::<Option<_>>()?,
         applications: applications.into_iter().collect::<Option<_>>()?,
     })
 }
@@ -122,12 +126,54 @@ fn keys(reader: &Reader<'_>) -> Option<Option<Keys>> {
     Some(Some(Keys { count: count?, zipf: zipf?.then(|| exponent.unwrap_or(1.0)) }))
 }
 
+fn kinds(reader: &Reader<'_>) -> Vec<Option<MessageKind>> {
+    let mut names: Vec<&str> = Vec::new();
+    let mut kinds = Vec::new();
+    let tables = reader.tables("kind");
+    if tables.len() > MOST_KINDS {
+        reader.complain("kind", format!("a demand has at most {MOST_KINDS} kinds, found {}", tables.len()));
+        return vec![None];
+    }
+    for (table, span) in tables {
+        let own = Reader::new(table, &KIND, span, reader.problems, &[], |_| None);
+        if let Some(name) = table.get("name").and_then(Item::as_str) {
+            if names.contains(&name) {
+                own.complain("name", format!("a kind is called \"{name}\" already: every one needs a name of its own"));
+            }
+            names.push(name);
+        }
+        kinds.push(kind(&own));
+    }
+    kinds
+}
+
+fn kind(reader: &Reader<'_>) -> Option<MessageKind> {
+    let name = reader.label("name");
+    let share = reader.number("share").map(|share| (libm::round(share * 1e6) as u64).max(1));
+    let priority = if reader.has("priority") { reader.small("priority").map(Some) } else { Some(None) };
+    let ttl = if reader.has("ttl") { reader.millis("ttl").map(Some) } else { Some(None) };
+    let transient = reader.flag("transient");
+    let headers = reader.fields("headers");
+    let size = if reader.has("size") { law(reader, "size", &SIZE_LAW).map(Some) } else { Some(None) };
+    let expiration = ttl?.map(|ttl| Arc::from((ttl.as_nanos() / 1_000_000).to_string()));
+    let properties = Properties {
+        priority: priority?.map(|priority| priority as u8),
+        expiration,
+        transient: transient?,
+        headers: headers?,
+        ..Properties::default()
+    };
+    Some(MessageKind { name: name?, share: share?, size: size?, properties })
+}
+
 fn applications(reader: &Reader<'_>) -> Vec<Option<Application>> {
+    let kinds = reader.table.get("kind").and_then(list_of_tables).unwrap_or_default();
+    let kinds: Vec<&str> = kinds.into_iter().filter_map(|(table, _)| table.get("name")?.as_str()).collect();
     let mut names: Vec<String> = Vec::new();
     let mut applications = Vec::new();
     for (table, span) in reader.tables("application") {
         let reader = Reader::new(table, &APPLICATION, span, reader.problems, &[], |_| None);
-        let application = application(&reader);
+        let application = application(&reader, &kinds);
         if let Some(name) = table.get("name").and_then(Item::as_str) {
             if name == "producer" {
                 reader.complain("name", "an application cannot be called \"producer\": producer/1 is a producer");
@@ -142,13 +188,50 @@ fn applications(reader: &Reader<'_>) -> Vec<Option<Application>> {
     applications
 }
 
-fn application(reader: &Reader<'_>) -> Option<Application> {
+/// Which kinds an application wants.
+fn wants(reader: &Reader<'_>, kinds: &[&str]) -> Option<Option<Vec<bool>>> {
+    if !reader.has("wants") {
+        return Some(None);
+    }
+    let names = reader.labels("wants")?;
+    let mut wanted = vec![false; kinds.len()];
+    for name in &names {
+        match kinds.iter().position(|kind| kind == name) {
+            Some(index) => wanted[index] = true,
+            None => reader.complain("wants", unknown("kind of messages", name, kinds)),
+        }
+    }
+    // Who names all of them wants everything.
+    Some((!wanted.iter().all(|wanted| *wanted)).then_some(wanted))
+}
+
+fn failures(reader: &Reader<'_>) -> Option<Failures> {
+    if !reader.has("failures") {
+        return Some(Failures::default());
+    }
+    let own = reader.table("failures")?;
+    let millionths = |name| own.number(name).map(|share| libm::round(share * 1e6) as u32);
+    let (poison, transient) = (millionths("poison"), millionths("transient"));
+    Some(Failures { poison: poison?, transient: transient? })
+}
+
+fn application(reader: &Reader<'_>, kinds: &[&str]) -> Option<Application> {
     let name = reader.name();
     let consumers = reader.small("consumers");
     let work = if reader.has("work") { law(reader, "work", &WORK_LAW) } else { None };
     let joins = reader.duration("joins");
     let answer = reader.flag("answer");
-    Some(Application { name: name?, consumers: consumers?, work: work?, joins: Time::ZERO + joins?, answer: answer? })
+    let wants = wants(reader, kinds);
+    let failures = failures(reader);
+    Some(Application {
+        name: name?,
+        consumers: consumers?,
+        work: work?,
+        joins: Time::ZERO + joins?,
+        wants: wants?,
+        failures: failures?,
+        answer: answer?,
+    })
 }
 
 /// A law of durations in seconds, or of sizes in bytes.

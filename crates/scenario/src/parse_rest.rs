@@ -19,11 +19,15 @@ pub(crate) struct Names {
     pub producers: u32,
     /// Each application with its number of consumers.
     pub applications: Vec<(String, u32)>,
+    /// The kinds of messages.
+    pub kinds: Vec<String>,
+    /// The kinds that each application wants; nothing where it wants all.
+    pub wants: Vec<Option<Vec<String>>>,
     pub contenders: Vec<String>,
 }
 
 impl Names {
-    fn application(&self, name: &str) -> Result<usize, String> {
+    pub(crate) fn application(&self, name: &str) -> Result<usize, String> {
         let names: Vec<&str> = self.applications.iter().map(|(name, _)| name.as_str()).collect();
         names.iter().position(|own| *own == name).ok_or_else(|| unknown("application", name, &names))
     }
@@ -60,9 +64,13 @@ impl Names {
     }
 }
 
-fn unknown(what: &str, name: &str, names: &[&str]) -> String {
+pub(crate) fn unknown(what: &str, name: &str, names: &[&str]) -> String {
     let hint = suggest::did_you_mean(name, names.iter().copied());
-    let hint = if hint.is_empty() { format!("; there is {}", names.join(", ")) } else { hint };
+    let hint = match names {
+        [] => String::new(),
+        _ if hint.is_empty() => format!("; there is {}", names.join(", ")),
+        _ => hint,
+    };
     format!("there is no {what} \"{name}\"{hint}")
 }
 

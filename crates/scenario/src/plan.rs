@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use brokerlab_broker::config::*;
-use brokerlab_broker::properties::FieldTable;
+use brokerlab_broker::properties::Properties;
 use brokerlab_event::{
-    ApplicationId, ApplicationInfo, ClientId, ClientInfo, ClientRole, FaultInfo, Kinds, Model, NodeId, RunHeader,
-    StoreId, StoreInfo, StoreKind, Stream, Time, WorkLaw,
+    ApplicationId, ApplicationInfo, ClientId, ClientInfo, ClientRole, FailureLaw, FaultInfo, Kinds, Model, NodeId,
+    RunHeader, StoreId, StoreInfo, StoreKind, Stream, Time, WorkLaw,
 };
 
 use crate::demand::{Demand, key_table};
 use crate::promises::promises;
+use crate::routes::Routes;
 use crate::scenario::{
-    Contender, FaultPlan, LogOptions, ModelOptions, Network, PublishOptions, QueueOptions, Scenario,
+    Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, Network, PublishOptions, QueueOptions,
+    Scenario,
 };
+use crate::topology::{BoundTo, ConsumerSpec, QueueLifetime, QueueSpec, Topology};
 
 /// Everything that a driver needs to run one contender of a scenario.
 #[derive(Clone, Debug)]
@@ -44,6 +47,7 @@ pub fn compile(scenario: &Scenario, contender: usize) -> Plan {
     let builder = Builder::new(scenario, contender);
     let (deployment, stores) = builder.build();
     let demand = Demand::new(&scenario.demand, scenario.seed);
+    let promises = promises(scenario, contender, &deployment, &stores);
     let header = RunHeader {
         title: scenario.title.clone(),
         contender: contender.name.clone(),
@@ -52,8 +56,16 @@ pub fn compile(scenario: &Scenario, contender: usize) -> Plan {
         demand_digest: demand.digest(),
         horizon: Time::ZERO + scenario.duration,
         warm_up: Time::ZERO + scenario.warm_up,
-        kinds: Kinds::default(),
-        applications: scenario.demand.applications.iter().map(|a| ApplicationInfo::new(a.name.clone())).collect(),
+        kinds: Kinds {
+            names: scenario.demand.kinds.iter().map(|kind| kind.name.clone()).collect(),
+            law: scenario.demand.kind_law(scenario.seed),
+        },
+        applications: scenario
+            .demand
+            .applications
+            .iter()
+            .map(|application| ApplicationInfo { name: application.name.clone(), wants: application.wants.clone() })
+            .collect(),
         clients: clients(scenario),
         stores,
         faults: scenario
@@ -62,7 +74,7 @@ pub fn compile(scenario: &Scenario, contender: usize) -> Plan {
             .map(|fault| FaultInfo { name: scenario.fault_name(fault), start: fault.at, end: fault.until })
             .collect(),
         keys: key_table(&scenario.demand),
-        promises: promises(scenario, contender),
+        promises,
     };
     let starts = deployment
         .consumers
@@ -116,9 +128,7 @@ impl<'a> Builder<'a> {
 
     fn build(mut self) -> (Deployment, Vec<StoreInfo>) {
         match &self.contender.options {
-            ModelOptions::Queue { each: false, options } => self.shared_queue(options),
-            ModelOptions::Queue { each: true, options } => self.queue_each(options, ExchangeKind::Direct),
-            ModelOptions::Fanout(options) => self.queue_each(options, ExchangeKind::Fanout),
+            ModelOptions::Queue(options) | ModelOptions::Fanout(options) => self.queue_side(options),
             ModelOptions::Broadcast(options) => self.broadcast(*options),
             ModelOptions::Log(options) => self.log(options),
         }
@@ -143,46 +153,97 @@ impl<'a> Builder<'a> {
         ExchangeId((self.deployment.exchanges.len() - 1) as u16)
     }
 
-    fn queue(&mut self, name: &str, applications: Vec<ApplicationId>, options: &QueueOptions) -> (StoreId, RoutingKey) {
-        let store = StoreId::new(self.stores.len() as u32);
-        self.stores.push(StoreInfo { name: name.to_string(), kind: StoreKind::Queue, applications });
-        let name = self.routing_key(name);
-        self.deployment.queues.push(QueueConfig { durable: options.durable, ..QueueConfig::new(store, NODE(), name) });
-        (store, name)
-    }
-
-    /// One queue on the default exchange; the consumers of all applications compete for its messages.
-    fn shared_queue(&mut self, options: &QueueOptions) {
-        let (queue, key) = self.queue("work", self.applications().collect(), options);
-        self.publishers(ExchangeId::DEFAULT, key, options.publish);
-        for application in self.applications() {
-            self.consumers(application, |_| ConsumerKind::Queue(queue_consumer(queue, options)));
+    fn queue_side(&mut self, options: &QueueOptions) {
+        let topology = &options.topology;
+        self.deployment.profile = options.profile.clone();
+        self.deployment.memory_watermark = options.memory_watermark;
+        self.deployment.exchanges = topology.exchanges.clone();
+        for (index, queue) in topology.queues.iter().enumerate() {
+            self.queue(index, queue, topology);
         }
-    }
-
-    /// A queue for each application, all bound to one exchange: a copy of every message for each.
-    fn queue_each(&mut self, options: &QueueOptions, kind: ExchangeKind) {
-        let name = if kind == ExchangeKind::Fanout { "events" } else { "work" };
-        let exchange = self.exchange(name, kind);
-        let key = self.routing_key(name);
-        for application in self.applications() {
-            let name = self.scenario.demand.applications[application.index()].name.clone();
-            let (queue, _) = self.queue(&name, vec![application], options);
+        for binding in &topology.bindings {
+            let key = self.routing_key(&binding.key);
             self.deployment.bindings.push(BindingConfig {
-                exchange,
-                destination: Destination::Queue(queue),
+                exchange: binding.source,
+                destination: match binding.destination {
+                    BoundTo::Queue(index) => Destination::Queue(StoreId::new(index as u32)),
+                    BoundTo::Exchange(exchange) => Destination::Exchange(exchange),
+                },
                 key,
-                arguments: FieldTable::default(),
+                arguments: binding.arguments.clone(),
             });
-            self.consumers(application, |_| ConsumerKind::Queue(queue_consumer(queue, options)));
         }
-        self.publishers(exchange, key, options.publish);
+        let addresses = self.addresses(topology.routing_key.as_deref());
+        self.publishers(topology.publish_to, addresses, options.publish);
+        for application in self.applications() {
+            let kinds: Vec<ConsumerKind> = topology.consumers_of(application).map(queue_consumer).collect();
+            self.consumers(application, |index| kinds[index as usize].clone());
+        }
+        let served = Routes::of(&self.deployment).served(topology);
+        for (store, served) in self.stores.iter_mut().zip(served) {
+            store.applications = served;
+        }
+    }
+
+    fn queue(&mut self, index: usize, spec: &QueueSpec, topology: &Topology) {
+        let store = StoreId::new(index as u32);
+        self.stores.push(StoreInfo { name: spec.name.clone(), kind: StoreKind::Queue, applications: Vec::new() });
+        let name = self.routing_key(&spec.name);
+        let dead_letter = spec.dead_letter.as_ref().map(|spec| DeadLetterConfig {
+            exchange: spec.exchange,
+            routing_key: spec.routing_key.as_deref().map(|key| self.routing_key(key)),
+        });
+        let lifetime = match spec.lifetime {
+            QueueLifetime::Permanent => Lifetime::Permanent,
+            QueueLifetime::AutoDelete => Lifetime::AutoDelete,
+            QueueLifetime::Exclusive => Lifetime::Exclusive(self.only_consumer(index, topology)),
+        };
+        self.deployment.queues.push(QueueConfig {
+            store,
+            node: NODE(),
+            name,
+            kind: spec.kind,
+            durable: spec.durable,
+            lifetime,
+            expires: spec.expires,
+            message_ttl: spec.message_ttl,
+            max_length: spec.max_length,
+            max_bytes: spec.max_bytes,
+            overflow: spec.overflow,
+            dead_letter,
+            max_priority: spec.max_priority,
+            single_active_consumer: spec.single_active_consumer,
+        });
+    }
+
+    /// The client that an exclusive queue belongs to.
+    fn only_consumer(&self, queue: usize, topology: &Topology) -> ClientId {
+        let number = |application: ApplicationId| topology.consumers_of(application).position(|own| own.queue == queue);
+        let mut clients = self.applications().filter_map(|application| {
+            number(application).map(|number| self.scenario.first_consumer(application).get() + number as u32)
+        });
+        ClientId::new(clients.next().expect("validated: an exclusive queue has one consumer"))
+    }
+
+    /// How messages of each kind are addressed: by one key, or by the names of the kinds.
+    fn addresses(&mut self, routing_key: Option<&str>) -> Arc<[PublishAddress]> {
+        let kinds = &self.scenario.demand.kinds;
+        if kinds.is_empty() {
+            let routing_key = self.routing_key(routing_key.unwrap_or_default());
+            return Arc::from([PublishAddress { routing_key, properties: None }]);
+        }
+        let address = |kind: &MessageKind| {
+            let plain = kind.properties == Properties::default();
+            let routing_key = self.routing_key(routing_key.unwrap_or(&kind.name));
+            PublishAddress { routing_key, properties: (!plain).then(|| Arc::new(kind.properties.clone())) }
+        };
+        kinds.iter().map(address).collect()
     }
 
     fn broadcast(&mut self, publish: PublishOptions) {
         let exchange = self.exchange("events", ExchangeKind::Broadcast);
-        let key = self.routing_key("events");
-        self.publishers(exchange, key, publish);
+        let addresses = self.addresses(Some("events"));
+        self.publishers(exchange, addresses, publish);
         for application in self.applications() {
             self.consumers(application, |_| ConsumerKind::Broadcast { exchange });
         }
@@ -229,9 +290,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn publishers(&mut self, exchange: ExchangeId, routing_key: RoutingKey, publish: PublishOptions) {
+    fn publishers(&mut self, exchange: ExchangeId, addresses: Arc<[PublishAddress]>, publish: PublishOptions) {
         let PublishOptions { confirms, mandatory, max_unconfirmed } = publish;
-        let addresses = Arc::from([PublishAddress { routing_key, properties: None }]);
         self.producers(ProducerKind::Publisher { exchange, addresses, confirms, mandatory, max_unconfirmed });
     }
 
@@ -248,6 +308,11 @@ impl<'a> Builder<'a> {
         let spec = &self.scenario.demand.applications[application.index()];
         let first = self.scenario.first_consumer(application).get();
         let stream = Stream::new(self.scenario.seed, "work").within(u64::from(application.get()));
+        let failures = FailureLaw {
+            poison: spec.failures.poison,
+            transient: spec.failures.transient,
+            stream: Stream::new(self.scenario.seed, "failures").within(u64::from(application.get())),
+        };
         for index in 0..spec.consumers {
             self.deployment.consumers.push(ConsumerConfig {
                 client: ClientId::new(first + index),
@@ -255,7 +320,7 @@ impl<'a> Builder<'a> {
                 application,
                 node: NODE(),
                 work: WorkLaw { distribution: spec.work, stream },
-                failures: None,
+                failures: (spec.failures != Failures::default()).then_some(failures),
                 // A log and a broadcast have no way back to the sender.
                 answers: spec.answer && matches!(self.deployment.model, Model::Queue | Model::Fanout),
                 kind: kind(index),
@@ -264,13 +329,13 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn queue_consumer(queue: StoreId, options: &QueueOptions) -> QueueConsumerConfig {
-    QueueConsumerConfig {
-        queue,
-        prefetch: options.prefetch,
-        auto_ack: options.automatic_ack,
-        exclusive: false,
-        priority: 0,
-        on_failure: OnFailure::Requeue,
-    }
+fn queue_consumer(spec: &ConsumerSpec) -> ConsumerKind {
+    ConsumerKind::Queue(QueueConsumerConfig {
+        queue: StoreId::new(spec.queue as u32),
+        prefetch: spec.prefetch,
+        auto_ack: spec.automatic_ack,
+        exclusive: spec.exclusive,
+        priority: spec.priority,
+        on_failure: spec.on_failure,
+    })
 }

@@ -1,21 +1,31 @@
 //! What a configuration promises. A guarantee that a configuration cannot give is not broken when it fails:
 //! the reasons stand here, derived from the options and the faults.
 
-use brokerlab_broker::config::{CommitPolicy, OffsetReset};
-use brokerlab_event::{ApplicationId, Distribution, Duration, Guarantee, Promise};
+use brokerlab_broker::config::{CommitPolicy, Deployment, OffsetReset};
+use brokerlab_event::{ApplicationId, Distribution, Duration, Guarantee, Promise, StoreInfo};
 
-use crate::scenario::{Application, Contender, FaultAction, LogOptions, ModelOptions, QueueOptions, Scenario, Target};
+use crate::promises_queue::Way;
+use crate::routes::Routes;
+use crate::scenario::{Application, Contender, FaultAction, LogOptions, ModelOptions, Scenario, Target};
 
 /// One promise for each application and guarantee.
-pub(crate) fn promises(scenario: &Scenario, contender: &Contender) -> Vec<Promise> {
+pub(crate) fn promises(
+    scenario: &Scenario,
+    contender: &Contender,
+    deployment: &Deployment,
+    stores: &[StoreInfo],
+) -> Vec<Promise> {
+    let routes = (!deployment.queues.is_empty()).then(|| Routes::of(deployment));
     let mut promises = Vec::new();
     for index in 0..scenario.demand.applications.len() {
         let application = ApplicationId::new(index as u16);
         let case = Case { scenario, application, spec: &scenario.demand.applications[index] };
         for guarantee in Guarantee::ALL {
             let allowed = match &contender.options {
-                ModelOptions::Queue { each, options } => case.queue(guarantee, options, !each),
-                ModelOptions::Fanout(options) => case.queue(guarantee, options, false),
+                ModelOptions::Queue(_) | ModelOptions::Fanout(_) => {
+                    let way = Way::of(&case, deployment, stores, routes.as_ref().expect("these models have queues"));
+                    way.allowed(&case, guarantee)
+                }
                 ModelOptions::Broadcast(_) => case.broadcast(guarantee),
                 ModelOptions::Log(options) => case.log(guarantee, options),
             };
@@ -27,40 +37,13 @@ pub(crate) fn promises(scenario: &Scenario, contender: &Contender) -> Vec<Promis
 }
 
 /// One application under the faults of the scenario.
-struct Case<'a> {
-    scenario: &'a Scenario,
-    application: ApplicationId,
-    spec: &'a Application,
+pub(crate) struct Case<'a> {
+    pub scenario: &'a Scenario,
+    pub application: ApplicationId,
+    pub spec: &'a Application,
 }
 
 impl Case<'_> {
-    fn queue(&self, guarantee: Guarantee, options: &QueueOptions, shared: bool) -> Vec<&'static str> {
-        let mut reasons = Vec::new();
-        match guarantee {
-            Guarantee::Delivery => {
-                if shared && self.scenario.demand.applications.len() > 1 {
-                    reasons.push("a shared queue gives each message to one application only");
-                }
-                if options.automatic_ack {
-                    reasons.push("a message counts as settled when it is sent to a consumer");
-                }
-            }
-            Guarantee::NoDuplicates => {
-                if !options.automatic_ack
-                    && self.hit(|action| matches!(action, FaultAction::Crash | FaultAction::Leave))
-                {
-                    reasons.push("work that was not acknowledged is done again");
-                }
-            }
-            Guarantee::KeyOrder => {
-                if self.spec.consumers > 1 || shared && self.scenario.demand.applications.len() > 1 {
-                    reasons.push("competing consumers overtake each other");
-                }
-            }
-        }
-        reasons
-    }
-
     fn broadcast(&self, guarantee: Guarantee) -> Vec<&'static str> {
         match guarantee {
             Guarantee::Delivery => vec!["a broadcast stores nothing: who is not connected misses it"],
@@ -121,8 +104,13 @@ impl Case<'_> {
         Duration::from_secs_f64(away) >= options.member.max_poll_interval || self.hit(|_| true)
     }
 
+    /// Whether the application needs the messages of this kind.
+    pub(crate) fn wants(&self, kind: usize) -> bool {
+        self.spec.wants.as_ref().is_none_or(|wanted| wanted[kind])
+    }
+
     /// Whether a fault of this kind may hit a consumer of the application.
-    fn hit(&self, kind: impl Fn(FaultAction) -> bool) -> bool {
+    pub(crate) fn hit(&self, kind: impl Fn(FaultAction) -> bool) -> bool {
         let first = self.scenario.first_consumer(self.application).get();
         let own = first..first + self.spec.consumers;
         self.scenario.faults.iter().filter(|fault| kind(fault.action)).any(|fault| match fault.target {
@@ -135,7 +123,7 @@ impl Case<'_> {
 
 /// How long the work on this many messages may take, in seconds: longer only by a chance that no run meets. One of
 /// them may take as long as any of 10¹⁷ does, and the sum of the others stray nine standard deviations from its mean.
-fn longest(work: &Distribution, messages: u32) -> f64 {
+pub(crate) fn longest(work: &Distribution, messages: u32) -> f64 {
     let mean = work.mean();
     let (longest, deviation) = match *work {
         Distribution::Constant(work) => (work, 0.0),

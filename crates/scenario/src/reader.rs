@@ -2,12 +2,17 @@
 
 use core::ops::Range;
 
+use brokerlab_broker::message::ReplyCode;
+use brokerlab_broker::properties::{FieldTable, FieldValue};
 use brokerlab_event::Duration;
 use toml_edit::{Item, TableLike, Value};
 
 use crate::options::{Kind, Opt, Spec};
 use crate::problem::Problems;
 use crate::{suggest, trace, units};
+
+/// The longest key, in bytes: AMQP's short strings end there.
+const LONGEST_KEY: usize = 255;
 
 /// The most entries of a list of tables.
 const MOST_ENTRIES: usize = 10_000;
@@ -115,6 +120,81 @@ impl<'a> Reader<'a> {
                 && name.len() <= 40
                 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
             if good { Ok(name) } else { Err(Wrong::Kind) }
+        })
+    }
+
+    /// A text that may be empty: a key, or the name of an exchange.
+    pub(crate) fn key(&self, option: &str) -> Option<String> {
+        self.read(option, |value, _| {
+            value.as_str().filter(|key| key.len() <= LONGEST_KEY).map(str::to_string).ok_or(Wrong::Kind)
+        })
+    }
+
+    pub(crate) fn label(&self, option: &str) -> Option<String> {
+        self.read(option, |value, _| label(value))
+    }
+
+    pub(crate) fn labels(&self, option: &str) -> Option<Vec<String>> {
+        self.read(option, |value, _| {
+            let list = value.as_array().filter(|list| !list.is_empty()).ok_or(Wrong::Kind)?;
+            list.iter().map(label).collect()
+        })
+    }
+
+    /// A table of headers or arguments; an empty one where there is none.
+    pub(crate) fn fields(&self, option: &str) -> Option<FieldTable> {
+        if !self.has(option) {
+            return Some(FieldTable::default());
+        }
+        self.read(option, |value, _| {
+            let table = value.as_inline_table().ok_or(Wrong::Kind)?;
+            let field = |(name, value): (&str, &Value)| match value {
+                Value::String(text) => Ok((name.to_string(), FieldValue::Text(text.value().as_str().into()))),
+                Value::Integer(number) => Ok((name.to_string(), FieldValue::Integer(*number.value()))),
+                Value::Boolean(flag) => Ok((name.to_string(), FieldValue::Bool(*flag.value()))),
+                _ => Err(Wrong::Kind),
+            };
+            table.iter().map(field).collect()
+        })
+    }
+
+    pub(crate) fn integer(&self, option: &str) -> Option<i32> {
+        self.read(option, |value, _| {
+            value.as_integer().and_then(|number| i32::try_from(number).ok()).ok_or(Wrong::Kind)
+        })
+    }
+
+    pub(crate) fn whole_or_none(&self, option: &str) -> Option<Option<u32>> {
+        self.read(option, |value, _| match value.as_str() {
+            Some("none") => Ok(None),
+            _ => value.as_integer().and_then(|number| u32::try_from(number).ok()).map(Some).ok_or(Wrong::Kind),
+        })
+    }
+
+    pub(crate) fn levels(&self, option: &str) -> Option<u8> {
+        self.read(option, |value, _| {
+            let number = value.as_integer().ok_or(Wrong::Kind)?;
+            let reason = || format!("it must be from 1 to 255 {}", refused(ReplyCode::PreconditionFailed));
+            u8::try_from(number).ok().filter(|number| *number > 0).ok_or_else(|| Wrong::Because(reason()))
+        })
+    }
+
+    /// A time that RabbitMQ takes as whole milliseconds.
+    pub(crate) fn millis(&self, option: &str) -> Option<Duration> {
+        self.read(option, |value, kind| {
+            let code = refused(ReplyCode::PreconditionFailed);
+            let text = value.as_str().ok_or(Wrong::Kind)?;
+            if text.trim_start().starts_with('-') {
+                return Err(Wrong::Because(format!("it is negative {code}")));
+            }
+            let time = units::duration(text).map_err(Wrong::Because)?;
+            if time.is_zero() && matches!(kind, Kind::Millis { zero: false }) {
+                return Err(Wrong::Because(format!("it must be more than zero {code}")));
+            }
+            match time.as_nanos() % 1_000_000 {
+                0 => Ok(time),
+                _ => Err(Wrong::Because("RabbitMQ counts it in whole milliseconds".to_string())),
+            }
         })
     }
 
@@ -276,6 +356,26 @@ pub(crate) fn text(value: &Value) -> Result<String, Wrong> {
     value.as_str().map(str::to_string).filter(|text| !text.trim().is_empty()).ok_or(Wrong::Kind)
 }
 
+/// What RabbitMQ answers, for the end of a message.
+pub(crate) fn refused(code: ReplyCode) -> String {
+    let name = match code {
+        ReplyCode::NoRoute => "NO_ROUTE",
+        ReplyCode::AccessRefused => "ACCESS_REFUSED",
+        ReplyCode::NotFound => "NOT_FOUND",
+        ReplyCode::ResourceLocked => "RESOURCE_LOCKED",
+        ReplyCode::PreconditionFailed => "PRECONDITION_FAILED",
+        ReplyCode::NotAllowed => "NOT_ALLOWED",
+        ReplyCode::NotImplemented => "NOT_IMPLEMENTED",
+    };
+    format!("(RabbitMQ answers {} {name})", code as u16)
+}
+
+fn label(value: &Value) -> Result<String, Wrong> {
+    let name = text(value)?;
+    let good = name.len() <= 100 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if good { Ok(name) } else { Err(Wrong::Kind) }
+}
+
 pub(crate) fn choice(value: &Value, names: &'static [&'static str]) -> Result<&'static str, Wrong> {
     let text = value.as_str().ok_or(Wrong::Kind)?;
     names.iter().copied().find(|name| *name == text).ok_or_else(|| {
@@ -346,13 +446,20 @@ impl Kind {
         match *self {
             Kind::Text => "a text that is not empty".to_string(),
             Kind::Name => "a name of at most 40 letters, digits, \"-\" and \"_\" that begins with a letter".to_string(),
+            Kind::Key => format!("a text of at most {LONGEST_KEY} bytes"),
+            Kind::Label => "a name of at most 100 letters, digits, \"-\", \"_\" and \".\"".to_string(),
+            Kind::Labels => "a list of names such as [\"orders\"]".to_string(),
+            Kind::Fields => "a table of texts, whole numbers and truth values such as { region = \"eu\" }".to_string(),
+            Kind::WholeOrNone => "a whole number from 0, or \"none\"".to_string(),
+            Kind::Integer => "a whole number of 32 bits".to_string(),
+            Kind::Levels => "a whole number from 1 to 255".to_string(),
             Kind::Flag => "true or false".to_string(),
             Kind::Whole { least, most } if least == most => format!("{least}"),
             Kind::Whole { least, most } if most > 1 << 40 => format!("a whole number from {least}"),
             Kind::Whole { least, most } => format!("a whole number from {least} to {most}"),
             Kind::Number { least, from: true, most } => format!("a number from {least} to {most}"),
             Kind::Number { least, from: false, most } => format!("a number above {least}, at most {most}"),
-            Kind::Duration { .. } | Kind::Interval => units::DURATION.to_string(),
+            Kind::Duration { .. } | Kind::Interval | Kind::Millis { .. } => units::DURATION.to_string(),
             Kind::DurationOrNone => format!("{}, or \"none\"", units::DURATION),
             Kind::Rate => units::RATE.to_string(),
             Kind::Schedule => {

@@ -4,6 +4,7 @@ use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use crate::edit;
 use crate::options::{CONTENDERS, Kind, MODELS, ROOT, Spec};
+use crate::options_queue::SHORT_FORM;
 use crate::problem::ScenarioError;
 use crate::scenario::Scenario;
 use crate::source::Source;
@@ -57,7 +58,13 @@ impl Source {
 
 /// Writes the defaults of options that are not there, here and in the tables within.
 fn fill(table: &mut dyn TableLike, spec: &'static Spec) {
+    let is_contender = spec.options.iter().any(|option| option.name == "model");
     for option in spec.options {
+        // Where consumers are declared, the queues of the short form do not exist.
+        let is_short = SHORT_FORM.iter().any(|short| short.name == option.name);
+        if is_contender && is_short && table.contains_key("consumer") {
+            continue;
+        }
         // A trace says itself when messages are sent.
         if option.name == "arrivals" && table.contains_key("trace") {
             continue;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use brokerlab_broker::config::{Acks, FetchLimits, GroupMemberConfig};
-use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, Millionths, Model, Time};
+use brokerlab_broker::config::{Acks, FetchLimits, GroupMemberConfig, Profile};
+use brokerlab_broker::properties::Properties;
+use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, KindLaw, Millionths, Model, Stream, Time};
 
 use crate::expect::{Expectation, Flip};
+use crate::topology::Topology;
 use crate::trace::Trace;
 
 /// A scenario: one demand, the contenders that serve it, the faults that hit them, and what is expected.
@@ -64,8 +66,33 @@ pub struct DemandSpec {
     pub size: Distribution,
     /// When producers stop.
     pub until: Time,
+    /// The kinds of messages; where there are none, all messages are of one kind without a name.
+    pub kinds: Vec<MessageKind>,
     /// Who needs the messages.
     pub applications: Vec<Application>,
+}
+
+impl DemandSpec {
+    /// Of which kind each message is.
+    pub fn kind_law(&self, seed: u64) -> KindLaw {
+        match self.kinds.as_slice() {
+            [] => KindLaw::default(),
+            kinds => KindLaw::new(kinds.iter().map(|kind| kind.share), Stream::new(seed, "kinds")),
+        }
+    }
+}
+
+/// A kind of messages.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MessageKind {
+    /// Its name, which is its routing key as well.
+    pub name: String,
+    /// Its share in millionths; only proportions count.
+    pub share: u64,
+    /// The law of the sizes of its messages, where it has one of its own.
+    pub size: Option<Distribution>,
+    /// The properties of its messages.
+    pub properties: Properties,
 }
 
 /// When messages are to be sent.
@@ -114,8 +141,21 @@ pub struct Application {
     pub work: Distribution,
     /// When its consumers connect.
     pub joins: Time,
+    /// Whether it needs the messages of each kind. `None`: it needs all.
+    pub wants: Option<Vec<bool>>,
+    /// On which messages its work fails.
+    pub failures: Failures,
     /// It answers the sender when the work on a message is done.
     pub answer: bool,
+}
+
+/// On which messages work fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Failures {
+    /// How many in a million messages fail at every attempt.
+    pub poison: u32,
+    /// How many in a million attempts at other messages fail.
+    pub transient: u32,
 }
 
 /// A broker with its options.
@@ -131,12 +171,7 @@ pub struct Contender {
 #[derive(Clone, PartialEq, Debug)]
 pub enum ModelOptions {
     /// A point-to-point queue with competing consumers.
-    Queue {
-        /// Every application has a queue of its own; otherwise all share one.
-        each: bool,
-        /// The options of the queues.
-        options: QueueOptions,
-    },
+    Queue(QueueOptions),
     /// A queue for each application, bound to one exchange.
     Fanout(QueueOptions),
     /// Hands each message to whoever is connected and stores nothing.
@@ -146,16 +181,16 @@ pub enum ModelOptions {
 }
 
 /// Options of queues.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QueueOptions {
-    /// How many deliveries of a consumer may be unsettled; 0 for no limit.
-    pub prefetch: u32,
-    /// A delivery is settled when it is sent.
-    pub automatic_ack: bool,
-    /// Messages are on disk before they are confirmed.
-    pub durable: bool,
+    /// Whose rules hold.
+    pub profile: Profile,
+    /// Publishers are blocked while queues hold more bytes than this.
+    pub memory_watermark: Option<u64>,
     /// How messages are published.
     pub publish: PublishOptions,
+    /// Exchanges, queues, bindings and consumers.
+    pub topology: Topology,
 }
 
 /// Options of publishing.
@@ -206,7 +241,7 @@ impl ModelOptions {
     /// The shape.
     pub fn model(&self) -> Model {
         match self {
-            ModelOptions::Queue { .. } => Model::Queue,
+            ModelOptions::Queue(_) => Model::Queue,
             ModelOptions::Fanout(_) => Model::Fanout,
             ModelOptions::Broadcast(_) => Model::Broadcast,
             ModelOptions::Log(_) => Model::Log,

@@ -27,6 +27,10 @@ fn size() -> Value {
     amount("B|kB|KiB|MB|MiB|GB|GiB|TiB")
 }
 
+fn label() -> Value {
+    json!({ "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,100}$" })
+}
+
 fn rate() -> Value {
     amount("/s|/min|/h|/d")
 }
@@ -64,13 +68,22 @@ fn of_kind(kind: &Kind) -> Value {
     match *kind {
         Kind::Text => json!({ "type": "string", "minLength": 1 }),
         Kind::Name => json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,39}$" }),
+        Kind::Key => json!({ "type": "string", "maxLength": 255 }),
+        Kind::Label => label(),
+        Kind::Labels => json!({ "type": "array", "minItems": 1, "items": label() }),
+        Kind::Fields => {
+            json!({ "type": "object", "additionalProperties": { "type": ["string", "integer", "boolean"] } })
+        }
+        Kind::WholeOrNone => json!({ "anyOf": [{ "const": "none" }, { "type": "integer", "minimum": 0 }] }),
+        Kind::Integer => json!({ "type": "integer" }),
+        Kind::Levels => json!({ "type": "integer", "minimum": 1, "maximum": 255 }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Whole { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Kind::Number { least, from: true, most } => json!({ "type": "number", "minimum": least, "maximum": most }),
         Kind::Number { least, from: false, most } => {
             json!({ "type": "number", "exclusiveMinimum": least, "maximum": most })
         }
-        Kind::Duration { .. } | Kind::Interval => duration(),
+        Kind::Duration { .. } | Kind::Interval | Kind::Millis { .. } => duration(),
         Kind::DurationOrNone => json!({ "anyOf": [{ "const": "none" }, duration()] }),
         Kind::Rate => rate(),
         Kind::Schedule => json!({

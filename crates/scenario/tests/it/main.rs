@@ -4,4 +4,5 @@ mod broken;
 mod compiling;
 mod demand;
 mod files;
+mod queue_side;
 mod settings;

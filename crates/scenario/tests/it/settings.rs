@@ -50,8 +50,9 @@ fn settings_reach_every_place_and_keep_comments() {
         "demand.application.billing.consumers=4",
     ];
     let scenario = parse(&settings).expect("the settings are valid");
-    let ModelOptions::Queue { options, .. } = &scenario.contenders[0].options else { panic!("it is a queue") };
-    assert_eq!((options.prefetch, options.automatic_ack), (1, true));
+    let ModelOptions::Queue(options) = &scenario.contenders[0].options else { panic!("it is a queue") };
+    let consumer = &options.topology.consumers[0];
+    assert_eq!((consumer.count, consumer.prefetch, consumer.automatic_ack), (4, 1, true));
     assert_eq!(scenario.faults[0].at.as_secs_f64(), 20.0);
     assert_eq!(scenario.network.latency.as_millis_f64(), 1.0);
     assert_eq!(scenario.demand.applications[0].consumers, 4);
