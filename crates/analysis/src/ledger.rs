@@ -42,6 +42,27 @@ struct Entry {
     /// Applications that may still process it for the first time.
     open: u16,
     flags: u16,
+    /// The state of the first application; of most runs the only one.
+    first: u8,
+}
+
+/// All that is known of a message.
+struct Row<'a> {
+    entry: &'a mut Entry,
+    /// The states of the other applications: one after another, from here on.
+    others: &'a mut [u8],
+    place: usize,
+}
+
+impl Row<'_> {
+    /// The state of an application.
+    #[inline(always)]
+    fn own(&mut self, application: usize) -> &mut u8 {
+        match application.checked_sub(1) {
+            None => &mut self.entry.first,
+            Some(other) => &mut self.others[self.place + other],
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Entry>() <= 24, "an entry of the ledger stays small");
@@ -64,10 +85,12 @@ pub(crate) enum Processing {
 #[derive(Clone)]
 pub(crate) struct Ledger {
     applications: usize,
+    /// How many there are besides the first.
+    others: usize,
     /// The option of this name.
     window: u64,
     entries: Vec<Entry>,
-    /// One byte per message and application, beside `entries`.
+    /// One byte per message and application but the first, beside `entries`.
     states: Vec<u8>,
     base: u64,
     end: u64,
@@ -93,9 +116,10 @@ impl Ledger {
         const CAPACITY: usize = 1024;
         Ledger {
             applications,
+            others: applications.saturating_sub(1),
             window,
             entries: vec![Entry::default(); CAPACITY],
-            states: vec![0; CAPACITY * applications],
+            states: vec![0; CAPACITY * applications.saturating_sub(1)],
             base: 0,
             end: 0,
             finals: 0,
@@ -116,7 +140,18 @@ impl Ledger {
 
     #[inline]
     pub fn offered(&mut self, message: MessageId, time: Time, key: KeyId) {
-        let first = self.touch(message, |entry, _| {
+        // Nearly always the next one, and there is room for it.
+        let id = message.get();
+        if id == self.end && self.applications == 1 && id - self.base < self.entries.len() as u64 {
+            let (intended, open) = (time.as_nanos(), self.applications as u16);
+            let index = id as usize & (self.entries.len() - 1);
+            self.entries[index] = Entry { intended, key, open, flags: flag::OFFERED, ..Entry::default() };
+            self.end += 1;
+            self.offered += 1;
+            return;
+        }
+        let first = self.touch(message, |row| {
+            let entry = &mut *row.entry;
             let first = entry.flags & flag::OFFERED == 0;
             if first {
                 (entry.intended, entry.key) = (time.as_nanos(), key);
@@ -148,9 +183,9 @@ impl Ledger {
 
     #[inline]
     fn raise(&mut self, message: MessageId, flag: u16) -> bool {
-        let Some((entry, _)) = self.find(message) else { return false };
-        let first = entry.flags & flag == 0;
-        entry.flags |= flag;
+        let Some(row) = self.find(message) else { return false };
+        let first = row.entry.flags & flag == 0;
+        row.entry.flags |= flag;
         first
     }
 
@@ -158,7 +193,8 @@ impl Ledger {
     #[inline]
     pub fn confirmed(&mut self, message: MessageId) -> Option<Option<Time>> {
         self.needed |= flag::CONFIRMED;
-        let found = self.touch(message, |entry, _| {
+        let found = self.touch(message, |row| {
+            let entry = &mut *row.entry;
             let first = entry.flags & flag::CONFIRMED == 0;
             entry.flags |= flag::CONFIRMED;
             first.then_some(Time::from_nanos(entry.intended))
@@ -172,39 +208,39 @@ impl Ledger {
     /// The intended send time where this is the first delivery to the application.
     #[inline]
     pub fn delivered(&mut self, message: MessageId, application: usize) -> Option<Time> {
-        let (entry, states) = self.find(message)?;
-        let own = &mut states[application];
+        let mut row = self.find(message)?;
+        let own = row.own(application);
         if is_closed_as_missed(*own) {
             return self.delivered_after_all(message, application);
         }
         let first = *own & state::DELIVERED == 0;
         *own |= state::DELIVERED;
-        first.then_some(Time::from_nanos(entry.intended))
+        first.then_some(Time::from_nanos(row.entry.intended))
     }
 
     /// A broadcast had missed the application, and a repeated attempt reaches it: it may process the message now.
     #[cold]
     fn delivered_after_all(&mut self, message: MessageId, application: usize) -> Option<Time> {
-        self.touch(message, |entry, states| {
-            entry.open += 1;
-            states[application] |= state::DELIVERED;
-            Time::from_nanos(entry.intended)
+        self.touch(message, |row| {
+            row.entry.open += 1;
+            *row.own(application) |= state::DELIVERED;
+            Time::from_nanos(row.entry.intended)
         })
     }
 
     /// What this processing means; where it is the first, also the intended send time and the key.
     #[inline]
     pub fn processed(&mut self, message: MessageId, application: usize) -> (Processing, Time, KeyId) {
-        let found = self.touch(message, |entry, states| {
-            let own = &mut states[application];
-            let facts = (Time::from_nanos(entry.intended), entry.key);
-            if *own & state::PROCESSED != 0 {
+        let found = self.touch(message, |row| {
+            let facts = (Time::from_nanos(row.entry.intended), row.entry.key);
+            let own = *row.own(application);
+            if own & state::PROCESSED != 0 {
                 return (Processing::Again, facts.0, facts.1);
             }
-            if !is_closed_as_missed(*own) {
-                entry.open -= 1;
+            if !is_closed_as_missed(own) {
+                row.entry.open -= 1;
             }
-            *own |= state::PROCESSED;
+            *row.own(application) |= state::PROCESSED;
             (Processing::First, facts.0, facts.1)
         });
         found.unwrap_or_else(|| (self.processed_after_retirement(message, application), Time::ZERO, KeyId::NONE))
@@ -225,29 +261,28 @@ impl Ledger {
 
     #[inline]
     pub fn missed(&mut self, message: MessageId, application: usize) {
-        self.touch(message, |entry, states| {
-            let own = &mut states[application];
-            if *own & (state::MISSED | state::PROCESSED | state::DELIVERED) == 0 {
-                entry.open -= 1;
+        self.touch(message, |row| {
+            if *row.own(application) & (state::MISSED | state::PROCESSED | state::DELIVERED) == 0 {
+                row.entry.open -= 1;
             }
-            *own |= state::MISSED;
+            *row.own(application) |= state::MISSED;
         });
     }
 
     /// Marks a message for an application.
     #[inline]
     pub fn mark(&mut self, message: MessageId, application: usize, bits: u8) {
-        if let Some((_, states)) = self.find(message) {
-            states[application] |= bits;
+        if let Some(mut row) = self.find(message) {
+            *row.own(application) |= bits;
         }
     }
 
     /// A copy came into a queue; true where it is the only one.
     #[inline]
     pub fn queued(&mut self, message: MessageId) -> bool {
-        let first = self.touch(message, |entry, _| {
-            entry.copies = entry.copies.saturating_add(1);
-            entry.copies == 1
+        let first = self.touch(message, |row| {
+            row.entry.copies = row.entry.copies.saturating_add(1);
+            row.entry.copies == 1
         });
         first.unwrap_or_else(|| self.queued_after_retirement(message))
     }
@@ -260,7 +295,7 @@ impl Ledger {
         if !self.retired_unconfirmed.remove(id) {
             flags |= flag::CONFIRMED;
         }
-        let mut states = vec![state::PROCESSED | state::DELIVERED; self.applications].into_boxed_slice();
+        let mut states = vec![state::PROCESSED | state::DELIVERED; self.applications];
         for (own, missed) in states.iter_mut().zip(&mut self.retired_missed) {
             if missed.remove(id) {
                 *own = state::MISSED;
@@ -273,20 +308,21 @@ impl Ledger {
         } else {
             self.retired_by_all -= 1;
         }
-        let entry = Entry { intended: 0, key: KeyId::NONE, copies: 1, open: 0, flags };
-        self.stragglers.insert(id, (entry, states));
+        let (first, others) = states.split_first().unwrap_or((&0, &[]));
+        let entry = Entry { intended: 0, key: KeyId::NONE, copies: 1, open: 0, flags, first: *first };
+        self.stragglers.insert(id, (entry, others.into()));
         true
     }
 
     /// A copy left a queue that serves these applications; true where it was the last.
     #[inline]
     pub fn dequeued(&mut self, message: MessageId, applications: &[u16], bits: u8) -> bool {
-        let last = self.touch(message, |entry, states| {
+        let last = self.touch(message, |row| {
             for &application in applications {
-                states[usize::from(application)] |= bits;
+                *row.own(usize::from(application)) |= bits;
             }
-            entry.copies = entry.copies.saturating_sub(1);
-            entry.copies == 0
+            row.entry.copies = row.entry.copies.saturating_sub(1);
+            row.entry.copies == 0
         });
         last.unwrap_or(false)
     }
@@ -299,22 +335,22 @@ impl Ledger {
 
     /// Finds what is known of a message, to note what cannot make it final. Nothing for retired messages.
     #[inline(always)]
-    fn find(&mut self, message: MessageId) -> Option<(&mut Entry, &mut [u8])> {
+    fn find(&mut self, message: MessageId) -> Option<Row<'_>> {
         let id = message.get();
         if id >= self.end {
             self.extend_to(id);
         }
         if id < self.base {
-            return self.stragglers.get_mut(&id).map(|(entry, states)| (entry, &mut **states));
+            return self.stragglers.get_mut(&id).map(|(entry, others)| Row { entry, others, place: 0 });
         }
         let index = id as usize & (self.entries.len() - 1);
-        let states = &mut self.states[index * self.applications..][..self.applications];
-        Some((&mut self.entries[index], states))
+        let place = index * self.others;
+        Some(Row { entry: &mut self.entries[index], others: &mut self.states, place })
     }
 
     /// Finds the entry of a message, changes it and looks whether it became final. Nothing for retired messages.
     #[inline(always)]
-    fn touch<R>(&mut self, message: MessageId, change: impl FnOnce(&mut Entry, &mut [u8]) -> R) -> Option<R> {
+    fn touch<R>(&mut self, message: MessageId, change: impl FnOnce(&mut Row<'_>) -> R) -> Option<R> {
         let id = message.get();
         if id >= self.end {
             self.extend_to(id);
@@ -323,11 +359,11 @@ impl Ledger {
             return self.touch_straggler(id, change);
         }
         let index = id as usize & (self.entries.len() - 1);
-        let states = &mut self.states[index * self.applications..][..self.applications];
-        let entry = &mut self.entries[index];
-        let result = change(entry, states);
-        let is_final = is_final(entry, self.needed);
-        let was_final = entry.flags & flag::FINAL != 0;
+        let place = index * self.others;
+        let mut row = Row { entry: &mut self.entries[index], others: &mut self.states, place };
+        let result = change(&mut row);
+        let is_final = is_final(row.entry, self.needed);
+        let was_final = row.entry.flags & flag::FINAL != 0;
         if is_final || was_final {
             self.turned(id, index, is_final, was_final);
         }
@@ -337,6 +373,16 @@ impl Ledger {
     /// An entry is final, or was.
     #[inline(never)]
     fn turned(&mut self, id: u64, index: usize, is_final: bool, was_final: bool) {
+        // Nearly always the oldest turns final, and the next is not.
+        if is_final && !was_final && id == self.base && self.may_retire() {
+            self.retire_from_ring(index);
+            let next = self.base as usize & (self.entries.len() - 1);
+            let length = self.end - self.base;
+            if length > self.window || (length > 0 && self::is_final(&self.entries[next], self.needed)) {
+                self.retire_front();
+            }
+            return;
+        }
         if is_final != was_final {
             self.entries[index].flags ^= flag::FINAL;
             self.finals = if is_final { self.finals + 1 } else { self.finals - 1 };
@@ -347,12 +393,12 @@ impl Ledger {
     }
 
     #[cold]
-    fn touch_straggler<R>(&mut self, id: u64, change: impl FnOnce(&mut Entry, &mut [u8]) -> R) -> Option<R> {
-        let (entry, states) = self.stragglers.get_mut(&id)?;
-        let result = change(entry, states);
+    fn touch_straggler<R>(&mut self, id: u64, change: impl FnOnce(&mut Row<'_>) -> R) -> Option<R> {
+        let (entry, others) = self.stragglers.get_mut(&id)?;
+        let result = change(&mut Row { entry, others, place: 0 });
         if is_final(entry, self.needed) {
-            let (entry, states) = self.stragglers.remove(&id).expect("it was found just now");
-            self.retire(id, &entry, &states);
+            let (entry, others) = self.stragglers.remove(&id).expect("it was found just now");
+            self.retire(id, &entry, &others);
         }
         Some(result)
     }
@@ -367,10 +413,7 @@ impl Ledger {
             }
             let index = self.end as usize & (self.entries.len() - 1);
             self.entries[index] = Entry { key: KeyId::NONE, open: self.applications as u16, ..Entry::default() };
-            match &mut self.states[index * self.applications..][..self.applications] {
-                [single] => *single = 0, // not worth a call
-                several => several.fill(0),
-            }
+            self.states[index * self.others..][..self.others].fill(0);
             self.end += 1;
         }
     }
@@ -379,29 +422,34 @@ impl Ledger {
     fn grow(&mut self) {
         let (old, new) = (self.entries.len(), self.entries.len() * 2);
         let mut entries = vec![Entry::default(); new];
-        let mut states = vec![0; new * self.applications];
+        let mut states = vec![0; new * self.others];
         for id in self.base..self.end {
             let (from, to) = (id as usize & (old - 1), id as usize & (new - 1));
             entries[to] = self.entries[from];
-            states[to * self.applications..][..self.applications]
-                .copy_from_slice(&self.states[from * self.applications..][..self.applications]);
+            states[to * self.others..][..self.others]
+                .copy_from_slice(&self.states[from * self.others..][..self.others]);
         }
         (self.entries, self.states) = (entries, states);
     }
 
+    /// While no confirm has been seen, a window is kept.
     #[inline]
+    fn may_retire(&self) -> bool {
+        self.needed & flag::CONFIRMED != 0 || self.end - self.base >= self.window
+    }
+
+    #[inline(never)]
     fn retire_front(&mut self) {
-        if self.needed & flag::CONFIRMED == 0 && self.end - self.base < self.window {
+        if !self.may_retire() {
             return;
         }
         while self.base < self.end {
             let index = self.base as usize & (self.entries.len() - 1);
-            let entry = self.entries[index];
             // Not the flag: what was final before the first confirm of the run is not any more.
-            if !is_final(&entry, self.needed) {
+            if !is_final(&self.entries[index], self.needed) {
                 break;
             }
-            self.retire_from_ring(index, &entry);
+            self.retire_from_ring(index);
         }
         let length = self.end - self.base;
         if length > self.window && self.finals >= length - length / 4 {
@@ -409,23 +457,28 @@ impl Ledger {
         }
     }
 
-    #[inline]
-    fn retire_from_ring(&mut self, index: usize, entry: &Entry) {
-        if entry.flags & flag::FINAL != 0 {
-            self.finals -= 1;
-        }
-        let states = &self.states[index * self.applications..][..self.applications];
+    #[inline(always)]
+    fn retire_from_ring(&mut self, index: usize) {
+        let entry = &self.entries[index];
+        self.finals -= u64::from(entry.flags & flag::FINAL != 0);
         // Nearly all: nothing is left to be noted of them.
-        if self.kept.is_none() && entry.flags & flag::CONFIRMED != 0 && all_processed(states) {
+        if self.kept.is_none()
+            && entry.flags & flag::CONFIRMED != 0
+            && all_processed(entry, &self.states[index * self.others..][..self.others])
+        {
             self.retired_by_all += 1;
-            self.base += 1;
-            return;
+        } else {
+            self.retire_noted(index);
         }
-        // The states are lent out while the counts change.
-        let states = core::mem::take(&mut self.states);
-        self.retire(self.base, entry, &states[index * self.applications..][..self.applications]);
-        self.states = states;
         self.base += 1;
+    }
+
+    #[inline(never)]
+    fn retire_noted(&mut self, index: usize) {
+        // The states are lent out while the counts change.
+        let (entry, states) = (self.entries[index], core::mem::take(&mut self.states));
+        self.retire(self.base, &entry, &states[index * self.others..][..self.others]);
+        self.states = states;
     }
 
     /// Most of the ring is final, and its front is not: the few that are not move out of the older half.
@@ -435,12 +488,12 @@ impl Ledger {
             let index = self.base as usize & (self.entries.len() - 1);
             let entry = self.entries[index];
             if is_final(&entry, self.needed) {
-                self.retire_from_ring(index, &entry);
+                self.retire_from_ring(index);
             } else {
                 if entry.flags & flag::FINAL != 0 {
                     self.finals -= 1;
                 }
-                let states = &self.states[index * self.applications..][..self.applications];
+                let states = &self.states[index * self.others..][..self.others];
                 let entry = Entry { flags: entry.flags & !flag::FINAL, ..entry };
                 self.stragglers.insert(self.base, (entry, states.into()));
                 self.base += 1;
@@ -448,16 +501,15 @@ impl Ledger {
         }
     }
 
-    #[inline]
-    fn retire(&mut self, id: u64, entry: &Entry, states: &[u8]) {
+    fn retire(&mut self, id: u64, entry: &Entry, others: &[u8]) {
         if entry.flags & flag::CONFIRMED == 0 {
             self.retired_unconfirmed.insert(id);
         }
-        if self.kept.is_none() && all_processed(states) {
+        if self.kept.is_none() && all_processed(entry, others) {
             self.retired_by_all += 1;
             return;
         }
-        for (application, &own) in states.iter().enumerate() {
+        for (application, own) in states_of(entry, others).take(self.applications).enumerate() {
             let fate = fate(entry.flags, own, true);
             self.retired[application][fate] += 1;
             if fate == Fate::Missed {
@@ -472,15 +524,17 @@ impl Ledger {
     /// # Panics
     /// Panics where the fates of an application do not sum to what was offered: the books must balance.
     pub fn finish(self, census: bool) -> (Vec<FateCounts>, Option<Vec<Fate>>) {
-        let Ledger { applications, entries, states, base, end, mut retired, mut kept, stragglers, .. } = self;
+        let Ledger {
+            applications, others: stride, entries, states, base, end, mut retired, mut kept, stragglers, ..
+        } = self;
         for counts in &mut retired {
             counts[Fate::Processed] = counts[Fate::Processed].wrapping_add_signed(self.retired_by_all);
         }
-        let mut close = |id: u64, entry: &Entry, states: &[u8]| {
+        let mut close = |id: u64, entry: &Entry, others: &[u8]| {
             if entry.flags & flag::OFFERED == 0 {
                 return;
             }
-            for (application, &own) in states.iter().enumerate() {
+            for (application, own) in states_of(entry, others).take(applications).enumerate() {
                 let fate = fate(entry.flags, own, census);
                 retired[application][fate] += 1;
                 keep(&mut kept, id as usize * applications + application, fate);
@@ -491,7 +545,7 @@ impl Ledger {
         }
         for id in base..end {
             let index = id as usize & (entries.len() - 1);
-            close(id, &entries[index], &states[index * applications..][..applications]);
+            close(id, &entries[index], &states[index * stride..][..stride]);
         }
         for counts in &retired {
             assert_eq!(counts.sum(), self.offered, "every message that was offered has exactly one fate");
@@ -507,8 +561,13 @@ fn is_final(entry: &Entry, needed: u16) -> bool {
 }
 
 #[inline]
-fn all_processed(states: &[u8]) -> bool {
-    states.iter().all(|own| own & state::PROCESSED != 0)
+fn all_processed(entry: &Entry, others: &[u8]) -> bool {
+    entry.first & state::PROCESSED != 0 && others.iter().all(|own| own & state::PROCESSED != 0)
+}
+
+/// The state of each application.
+fn states_of(entry: &Entry, others: &[u8]) -> impl Iterator<Item = u8> {
+    core::iter::once(entry.first).chain(others.iter().copied())
 }
 
 /// An application that was missed has nothing in hand to process, unless a repeated attempt reached it.

@@ -175,7 +175,7 @@ impl ConsumerRing {
 
     /// The consumer whose turn it is got a message: it goes to the end of the ring, or leaves it where it has all it
     /// may hold.
-    #[inline]
+    #[inline(always)]
     pub fn delivered(&mut self, place: Place) {
         let subscription = self.subscriptions[place.0 as usize].as_mut().expect("its turn has just come");
         subscription.unsettled += u32::from(!subscription.auto_ack);
@@ -192,7 +192,7 @@ impl ConsumerRing {
     }
 
     /// A delivery of this consumer was settled or returned. It may have gone meanwhile.
-    #[inline]
+    #[inline(always)]
     pub fn settled(&mut self, place: Place) {
         if let Some(subscription) = &mut self.subscriptions[place.0 as usize] {
             subscription.unsettled -= 1;

@@ -94,8 +94,10 @@ impl<E> Segment<E> {
 /// An append-only sequence of entries, numbered from 0 without gaps.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Log<E> {
-    /// Oldest first; never empty; the last is the active one.
-    segments: VecDeque<Segment<E>>,
+    /// The segments before the active one, oldest first.
+    older: VecDeque<Segment<E>>,
+    /// The segment that is being appended to.
+    active: Segment<E>,
     /// Emptied segments, whose memory the next roll takes.
     spare: Vec<Vec<E>>,
     start: u64,
@@ -130,7 +132,8 @@ impl<E: Entry> Log<E> {
             max_timestamp: Time::ZERO,
         };
         Log {
-            segments: VecDeque::from([active]),
+            older: VecDeque::new(),
+            active,
             spare: Vec::new(),
             start,
             written: start,
@@ -154,8 +157,7 @@ impl<E: Entry> Log<E> {
 
     #[inline]
     fn end_number(&self) -> u64 {
-        let active = self.active();
-        active.base + active.entries.len() as u64
+        self.active.base + self.active.entries.len() as u64
     }
 
     /// Everything below is in the page cache.
@@ -190,21 +192,26 @@ impl<E: Entry> Log<E> {
     }
 
     /// The segments, oldest first. There is always one: the last, which is being appended to.
-    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment<E>> + ExactSizeIterator {
-        self.segments.iter()
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment<E>> {
+        self.older.iter().chain(std::iter::once(&self.active))
+    }
+
+    /// How many segments there are.
+    pub fn segment_count(&self) -> usize {
+        self.older.len() + 1
     }
 
     /// The segment that is being appended to.
     #[inline]
     pub fn active(&self) -> &Segment<E> {
-        self.segments.back().expect("a log always has an active segment")
+        &self.active
     }
 
     /// Appends an entry to the active segment and returns its offset.
-    #[inline]
+    #[inline(always)]
     pub fn append(&mut self, entry: E, now: Time) -> Offset {
         let (bytes, timestamp) = (entry.bytes(), entry.timestamp());
-        let active = self.segments.back_mut().expect("a log always has an active segment");
+        let active = &mut self.active;
         if active.entries.is_empty() {
             active.created = now;
             active.first_timestamp = timestamp;
@@ -220,36 +227,31 @@ impl<E: Entry> Log<E> {
 
     /// Begins a new segment at the end. An empty active segment is left as it is.
     pub fn roll(&mut self, now: Time) {
-        if self.active().is_empty() {
+        if self.active.is_empty() {
             return;
         }
-        let base = self.end_number();
-        let entries = self.spare.pop().unwrap_or_default();
-        self.segments.push_back(Segment {
-            base,
-            entries,
+        let next = Segment {
+            base: self.end_number(),
+            entries: self.spare.pop().unwrap_or_default(),
             bytes: 0,
             created: now,
             first_timestamp: Time::ZERO,
             max_timestamp: Time::ZERO,
-        });
+        };
+        self.older.push_back(std::mem::replace(&mut self.active, next));
     }
 
-    /// The segment that holds this offset.
+    /// Which of the older segments holds this offset, which lies before the active one.
     #[inline(never)]
-    fn segment_index(&self, offset: u64) -> Option<usize> {
-        let last = self.segments.len() - 1;
-        if self.segments[last].base <= offset {
-            return Some(last);
-        }
-        if self.segments[0].base > offset {
+    fn older_index(&self, offset: u64) -> Option<usize> {
+        if self.older.front()?.base > offset {
             return None;
         }
         // The readers of a queue are at its head, so that is looked at before a search.
-        if last == 1 || self.segments[1].base > offset {
+        if self.older.get(1).is_none_or(|second| second.base > offset) {
             return Some(0);
         }
-        Some(self.segments.partition_point(|segment| segment.base <= offset) - 1)
+        Some(self.older.partition_point(|segment| segment.base <= offset) - 1)
     }
 
     /// The entry at this offset, if it can be read.
@@ -259,11 +261,10 @@ impl<E: Entry> Log<E> {
         if offset < self.start {
             return None;
         }
-        let active = self.active();
-        if active.base <= offset {
-            return active.entries.get((offset - active.base) as usize);
+        if let Some(place) = offset.checked_sub(self.active.base) {
+            return self.active.entries.get(place as usize);
         }
-        let segment = &self.segments[self.segment_index(offset)?];
+        let segment = &self.older[self.older_index(offset)?];
         segment.entries.get((offset - segment.base) as usize)
     }
 
@@ -274,17 +275,19 @@ impl<E: Entry> Log<E> {
         if offset < self.start {
             return None;
         }
-        let last = self.segments.len() - 1;
-        let index = if self.active().base <= offset { last } else { self.segment_index(offset)? };
-        let segment = &mut self.segments[index];
+        if let Some(place) = offset.checked_sub(self.active.base) {
+            return self.active.entries.get_mut(place as usize);
+        }
+        let index = self.older_index(offset)?;
+        let segment = &mut self.older[index];
         segment.entries.get_mut((offset - segment.base) as usize)
     }
 
     /// The entries from this offset on (or from the start, where that is later), with their offsets.
     pub fn entries_from(&self, from: Offset) -> impl Iterator<Item = (Offset, &E)> {
         let from = from.get().max(self.start);
-        let first = self.segment_index(from).unwrap_or(0);
-        self.segments.range(first..).flat_map(move |segment| {
+        let first = if self.active.base <= from { self.older.len() } else { self.older_index(from).unwrap_or(0) };
+        self.older.range(first..).chain(std::iter::once(&self.active)).flat_map(move |segment| {
             let skip = from.saturating_sub(segment.base) as usize;
             let base = segment.base;
             let entries = segment.entries.iter().enumerate().skip(skip);
@@ -294,28 +297,40 @@ impl<E: Entry> Log<E> {
 
     /// Moves the start up to this offset. Segments that lie wholly below it are deleted, except the active one,
     /// which is emptied in place once everything in it lies below. Their memory serves the next segments.
-    #[inline]
+    #[inline(always)]
     pub fn trim(&mut self, until: Offset) {
-        let until = until.get().min(self.end_number());
-        self.start = self.start.max(until);
-        while self.segments.len() > 1 && self.segments[1].base <= self.start {
-            let mut gone = self.segments.pop_front().expect("there are two at least");
-            self.bytes -= gone.bytes;
-            gone.entries.clear();
-            if self.spare.len() < 2 {
-                self.spare.push(gone.entries);
-            }
-        }
         let end = self.end_number();
-        if self.start == end && !self.active().is_empty() {
-            let active = self.segments.back_mut().expect("a log always has an active segment");
-            self.bytes -= active.bytes;
-            active.base = end;
-            active.bytes = 0;
-            active.entries.clear();
-        }
+        self.start = self.start.max(until.get().min(end));
         self.written = self.written.max(self.start);
         self.flushed = self.flushed.max(self.start);
+        if !self.older.is_empty() {
+            self.drop_trimmed();
+        }
+        if self.start == end {
+            self.bytes -= self.active.bytes;
+            self.active.base = end;
+            self.active.bytes = 0;
+            self.active.entries.clear();
+        }
+    }
+
+    #[inline(never)]
+    fn drop_trimmed(&mut self) {
+        while let Some(oldest) = self.older.front()
+            && oldest.base + oldest.entries.len() as u64 <= self.start
+        {
+            let gone = self.older.pop_front().expect("it was looked at just now");
+            self.forget(gone);
+        }
+    }
+
+    /// A segment is deleted; its memory serves another.
+    fn forget(&mut self, mut gone: Segment<E>) {
+        self.bytes -= gone.bytes;
+        gone.entries.clear();
+        if self.spare.len() < 2 {
+            self.spare.push(gone.entries);
+        }
     }
 
     /// Moves the start up to this offset and deletes nothing: a log may hold segments that nobody can read any
@@ -331,26 +346,25 @@ impl<E: Entry> Log<E> {
     /// # Panics
     /// Panics where that would be all of them: there is always a segment to append to.
     pub fn drop_segments(&mut self, count: usize) {
-        assert!(count < self.segments.len(), "the active segment stays; roll first");
-        for mut gone in self.segments.drain(..count) {
-            self.bytes -= gone.bytes;
-            gone.entries.clear();
-            if self.spare.len() < 2 {
-                self.spare.push(gone.entries);
-            }
+        assert!(count < self.segment_count(), "the active segment stays; roll first");
+        for _ in 0..count {
+            let gone = self.older.pop_front().expect("there are more than are to be deleted");
+            self.forget(gone);
         }
-        self.advance_start(self.segments[0].base());
+        self.advance_start(self.older.front().unwrap_or(&self.active).base());
     }
 
     /// Drops everything at and after this offset: what a follower does with entries that its leader does not
     /// have, and a node with what did not survive.
     pub fn truncate(&mut self, end: Offset) {
         let end = end.get().max(self.start);
-        while self.segments.len() > 1 && self.active().base > end {
-            let gone = self.segments.pop_back().expect("there are two at least");
-            self.bytes -= gone.bytes;
+        while self.active.base > end
+            && let Some(last) = self.older.pop_back()
+        {
+            self.bytes -= self.active.bytes;
+            self.active = last;
         }
-        let active = self.segments.back_mut().expect("a log always has an active segment");
+        let active = &mut self.active;
         let keep = (end - active.base) as usize;
         if keep < active.entries.len() {
             let cut: u64 = active.entries.drain(keep..).map(|entry| entry.bytes()).sum();
@@ -449,7 +463,7 @@ mod tests {
             assert_eq!(log.append(entry, Time::ZERO).get(), entry);
             log.roll(Time::ZERO);
         }
-        assert_eq!(log.segments().len(), 7, "rolling an empty segment does nothing");
+        assert_eq!(log.segment_count(), 7, "rolling an empty segment does nothing");
         for offset in 0..8 {
             assert_eq!(log.entry(Offset::new(offset)), Some(&offset));
         }
@@ -466,7 +480,7 @@ mod tests {
         log.trim(Offset::new(2));
         assert_eq!((log.start().get(), log.bytes(), contents(&log)), (2, 40, vec![2, 3]));
         log.trim(Offset::new(3));
-        assert_eq!((log.segments().len(), log.bytes()), (1, 10));
+        assert_eq!((log.segment_count(), log.bytes()), (1, 10));
         log.trim(Offset::new(99));
         assert_eq!((log.start(), log.end(), log.bytes()), (Offset::new(4), Offset::new(4), 0));
         assert_eq!(log.append(4, Time::ZERO), Offset::new(4), "offsets are never used again");

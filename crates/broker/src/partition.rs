@@ -247,7 +247,7 @@ impl<P: Clone> PartitionLog<P> {
         done: &mut Retained,
         mut rule: impl FnMut(&Segment<Envelope<P>>, bool) -> bool,
     ) -> bool {
-        let all = self.log.segments().len();
+        let all = self.log.segment_count();
         let mut count = 0;
         for (index, segment) in self.log.segments().enumerate() {
             let is_active = index + 1 == all;

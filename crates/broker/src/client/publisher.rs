@@ -206,13 +206,28 @@ impl<P: Clone> Publisher<P> {
     /// The message of a publish that is confirmed or refused for the first time.
     #[inline]
     fn confirmed(&mut self, sequence: u64) -> Option<MessageId> {
+        // Most are confirmed in order.
+        if sequence == self.oldest
+            && let Some(Some(_)) = self.unconfirmed.front()
+        {
+            let message = self.unconfirmed.pop_front().flatten();
+            self.oldest += 1;
+            self.outstanding -= 1;
+            self.forget_confirmed();
+            return message;
+        }
         let index = usize::try_from(sequence.checked_sub(self.oldest)?).ok()?;
         let message = self.unconfirmed.get_mut(index)?.take()?;
         self.outstanding -= 1;
+        self.forget_confirmed();
+        Some(message)
+    }
+
+    #[inline]
+    fn forget_confirmed(&mut self) {
         while let Some(None) = self.unconfirmed.front() {
             self.unconfirmed.pop_front();
             self.oldest += 1;
         }
-        Some(message)
     }
 }

@@ -132,7 +132,7 @@ impl<P: Clone> Node<P> {
     }
 
     /// The disk reports that everything in a queue below this place is on stable storage.
-    #[inline]
+    #[inline(always)]
     pub fn handle_flushed<O: Observer>(
         &mut self,
         now: Time,

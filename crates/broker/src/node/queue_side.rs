@@ -155,6 +155,7 @@ impl<P: Clone> QueueSide<P> {
                 self.publish(client, channel, mandatory, publication, context);
                 self.hold_up(client, context);
             }
+            Message::Ack { channel, tag, multiple: false } => self.acknowledge(client, channel, tag, context),
             Message::Ack { channel, tag, multiple } => {
                 self.settle(client, channel, tag, multiple, Settlement::Ack, context);
             }

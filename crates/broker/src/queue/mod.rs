@@ -392,7 +392,7 @@ mod tests {
             let offset = queue.deliver().unwrap();
             queue.settle(offset);
         }
-        assert_eq!((queue.log().segments().len(), queue.log().bytes(), queue.ready()), (1, 0, 0));
+        assert_eq!((queue.log().segment_count(), queue.log().bytes(), queue.ready()), (1, 0, 0));
     }
 
     #[test]

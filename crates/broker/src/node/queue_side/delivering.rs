@@ -78,6 +78,26 @@ impl<P: Clone> QueueSide<P> {
         }
     }
 
+    /// What most settlements are. The rest of them must not cost these anything.
+    #[inline(always)]
+    pub(super) fn acknowledge<O: Observer>(
+        &mut self,
+        client: ClientId,
+        number: Channel,
+        tag: u64,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let channel = self.channel(client, number);
+        if channel.is_blocked() {
+            return self.settle(client, number, tag, false, Settlement::Ack, context);
+        }
+        let Some(delivery) = channel.settle(tag) else {
+            return self.fail_channel(client, number, ReplyCode::PreconditionFailed, context);
+        };
+        self.settle_single(delivery, Settlement::Ack, context);
+    }
+
+    #[inline(never)]
     pub(super) fn settle<O: Observer>(
         &mut self,
         client: ClientId,
@@ -98,19 +118,25 @@ impl<P: Clone> QueueSide<P> {
             let Some(delivery) = channel.settle(tag) else {
                 return self.fail_channel(client, number, ReplyCode::PreconditionFailed, context);
             };
-            match self.hosted(delivery.store) {
-                Some(index) if self.is_replicated(index) => {
-                    self.submit_settlement(index, &[delivery.offset], how, context);
-                }
-                Some(index) => {
-                    self.settle_one(index, delivery, how, context);
-                    self.after_settling(index, how, context);
-                }
-                None => {} // its queue is gone
-            }
+            self.settle_single(delivery, how, context);
         }
         if was_blocked {
             self.unblock(client, number, context);
+        }
+    }
+
+    /// Settles a delivery, then hands out what has become ready.
+    #[inline(always)]
+    fn settle_single<O: Observer>(&mut self, delivery: Unsettled, how: Settlement, context: &mut Context<'_, P, O>) {
+        match self.hosted(delivery.store) {
+            Some(index) if self.is_replicated(index) => {
+                self.submit_settlement(index, &[delivery.offset], how, context);
+            }
+            Some(index) => {
+                self.settle_one(index, delivery, how, context);
+                self.after_settling(index, how, context);
+            }
+            None => {} // its queue is gone
         }
     }
 

@@ -54,7 +54,7 @@ impl<P: Clone> HostedQueue<P> {
     }
 
     /// Asks for everything to be flushed, unless a flush is under way: what arrives meanwhile shares the next.
-    #[inline]
+    #[inline(always)]
     pub fn flush<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
         if !self.flushing && !self.queue.log().is_flushed() {
             self.flushing = true;

@@ -49,6 +49,7 @@ pub(super) enum Waiting {
 }
 
 impl<P: Clone> QueueSide<P> {
+    #[inline(always)]
     pub(super) fn publish<O: Observer>(
         &mut self,
         client: ClientId,
@@ -300,6 +301,7 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// The disk reports that everything in a queue below this place is durable.
+    #[inline(always)]
     pub fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
         let Some(index) = self.hosted(store) else { return };
         if self.is_replicated(index) {
