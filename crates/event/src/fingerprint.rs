@@ -20,6 +20,14 @@ impl Mixer {
         self.0 = (product as u64) ^ ((product >> 64) as u64) ^ word.rotate_left(32);
     }
 
+    /// Mixes in a word and where it stands, in one multiplication whose factor depends on the place.
+    #[inline(always)]
+    fn mix_at(&mut self, place: u64, word: u64) {
+        let factor = place.wrapping_add(0xd6e8_feb8_6659_fd93);
+        let product = u128::from(self.0 ^ word) * u128::from(factor);
+        self.0 = (product as u64) ^ ((product >> 64) as u64);
+    }
+
     /// Mixes in a text or other bytes, with their length.
     pub fn mix_bytes(&mut self, bytes: &[u8]) {
         self.mix(bytes.len() as u64);
@@ -80,13 +88,12 @@ impl Observer for Fingerprint {
         self.events += 1;
         // The words of an event are summed under different odd factors first, so that only one multiplication of
         // each event has to wait for the one before.
-        let place = time.as_nanos().wrapping_mul(0x8cb9_2ba7_2f3d_8dd7);
         let words = b.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(c.wrapping_mul(0xc2b2_ae3d_27d4_eb4f));
-        let sum = a.wrapping_add(place).wrapping_add(words);
+        let sum = a.wrapping_add(words);
         match event.scope() {
-            Scope::Client => self.client.mix(sum),
+            Scope::Client => self.client.mix_at(time.as_nanos(), sum),
             // Its place among the client's events is part of what a broker event says.
-            Scope::Broker => self.broker.mix(sum ^ self.events.rotate_left(40)),
+            Scope::Broker => self.broker.mix_at(time.as_nanos(), sum ^ self.events.rotate_left(40)),
         }
     }
 }
