@@ -14,7 +14,8 @@ pub struct Deadlines {
     due: Vec<Time>,
     /// By number: the time of its entry in the heap, or [`Time::MAX`].
     queued: Vec<Time>,
-    heap: BinaryHeap<Reverse<(Time, u32)>>,
+    /// Time and number, packed so that one comparison of whole numbers orders them.
+    heap: BinaryHeap<Reverse<u128>>,
 }
 
 impl Deadlines {
@@ -29,7 +30,7 @@ impl Deadlines {
         self.due[index] = at;
         if at < self.queued[index] {
             self.queued[index] = at;
-            self.heap.push(Reverse((at, number)));
+            self.heap.push(Reverse(pack(at, number)));
         }
     }
 
@@ -53,12 +54,13 @@ impl Deadlines {
     /// When to look again; not later than the first deadline.
     #[inline]
     pub fn next(&self) -> Option<Time> {
-        self.heap.peek().map(|Reverse((at, _))| *at)
+        self.heap.peek().map(|Reverse(entry)| unpack(*entry).0)
     }
 
     /// Takes a deadline that has come, the earliest first and among equals the lowest number.
     pub fn pop_due(&mut self, now: Time) -> Option<u32> {
-        while let Some(&Reverse((at, number))) = self.heap.peek() {
+        while let Some(&Reverse(entry)) = self.heap.peek() {
+            let (at, number) = unpack(entry);
             if at > now {
                 return None;
             }
@@ -79,6 +81,16 @@ impl Deadlines {
         }
         None
     }
+}
+
+#[inline]
+fn pack(at: Time, number: u32) -> u128 {
+    u128::from(at.as_nanos()) << 32 | u128::from(number)
+}
+
+#[inline]
+fn unpack(entry: u128) -> (Time, u32) {
+    (Time::from_nanos((entry >> 32) as u64), entry as u32)
 }
 
 #[cfg(test)]

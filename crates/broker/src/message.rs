@@ -629,7 +629,15 @@ impl<P> Message<P> {
                 std::mem::needs_drop::<P>() || publication.properties.is_some()
             }
             Message::Offer { .. } => std::mem::needs_drop::<P>(),
-            Message::Connect | Message::Ack { .. } | Message::Nack { .. } | Message::Confirm { .. } => false,
+            Message::Fetch { positions, .. } => positions.capacity() > 0,
+            Message::Fetched { partitions, positions, .. } => partitions.capacity() + positions.capacity() > 0,
+            Message::Connect
+            | Message::Ack { .. }
+            | Message::Nack { .. }
+            | Message::Confirm { .. }
+            | Message::Produced { .. }
+            | Message::Heartbeat { .. }
+            | Message::HeartbeatAnswer { .. } => false,
             _ => true,
         }
     }

@@ -117,7 +117,7 @@ impl Client {
                 client.next_timeout()
             }
             Client::Member(client) => {
-                client.handle_message(now, message.take(), out, observer);
+                client.handle(now, message, out, observer);
                 client.next_timeout()
             }
         }

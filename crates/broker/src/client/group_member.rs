@@ -13,7 +13,7 @@ use brokerlab_event::{
 use super::Worker;
 use super::reading::{AutoCommit, InHand, Owned};
 use crate::config::{CommitPolicy, ConsumerConfig, ConsumerKind, GroupMemberConfig};
-use crate::message::{Address, FetchedPartition, GroupError, LogError, Member, Message, Outbox};
+use crate::message::{Address, Effect, FetchedPartition, GroupError, LogError, Member, Message, Outbox};
 
 /// Where a membership stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -213,23 +213,40 @@ impl<P: Clone> GroupMember<P> {
     }
 
     /// Handles one message.
-    #[inline]
     pub fn handle_message<O: Observer>(
         &mut self,
         now: Time,
-        message: Message<P>,
+        mut message: Message<P>,
         out: &mut Outbox<P>,
         observer: &mut O,
     ) {
+        self.handle(now, &mut message, out, observer);
+    }
+
+    /// Handles one message where it is. What is left of it means nothing.
+    #[inline]
+    pub fn handle<O: Observer>(&mut self, now: Time, message: &mut Message<P>, out: &mut Outbox<P>, observer: &mut O) {
         if self.membership == Membership::Down {
             return;
         }
         match message {
-            Message::Fetched { correlation, partitions, positions } if self.fetching == Some(correlation) => {
-                self.fetching = None;
-                self.positions = positions;
-                self.fetched(now, partitions, out, observer);
+            Message::Fetched { correlation, partitions, positions } => {
+                if self.fetching == Some(*correlation) {
+                    self.fetching = None;
+                    std::mem::swap(&mut self.positions, positions);
+                    self.fetched(now, partitions, out, observer);
+                }
             }
+            // Good news.
+            Message::HeartbeatAnswer { result: Ok(()), .. } => {}
+            seldom => self.handle_seldom(now, seldom.take(), out, observer),
+        }
+    }
+
+    /// What comes with a rebalance, a commit or an error.
+    #[inline(never)]
+    fn handle_seldom<O: Observer>(&mut self, now: Time, message: Message<P>, out: &mut Outbox<P>, observer: &mut O) {
+        match message {
             Message::OffsetsCommitted { member, generation, offsets, result, .. }
                 if member.incarnation >= self.born =>
             {
@@ -255,7 +272,7 @@ impl<P: Clone> GroupMember<P> {
             }
             Message::Positions { positions, .. } => self.positioned(now, &positions, out, observer),
             Message::ConnectionLost => self.reconnect(now, out, observer),
-            // Good news, and answers to what is no longer asked.
+            // Answers to what is no longer asked.
             _ => {}
         }
     }
@@ -289,8 +306,12 @@ impl<P: Clone> GroupMember<P> {
         if self.worker.is_paused() {
             return None;
         }
-        let waits = [self.worker.done_at(), self.next_heartbeat, self.idle_commit(), self.poll_deadline()];
-        waits.into_iter().flatten().min()
+        let or_never = |at: Option<Time>| at.unwrap_or(Time::MAX);
+        let next = or_never(self.worker.done_at())
+            .min(or_never(self.next_heartbeat))
+            .min(or_never(self.idle_commit()))
+            .min(or_never(self.poll_deadline()));
+        (next < Time::MAX).then_some(next)
     }
 
     /// A poll that waits commits automatically from time to time; otherwise the next poll does.
@@ -428,18 +449,20 @@ impl<P: Clone> GroupMember<P> {
         }
         self.correlation = self.correlation.wrapping_add(1);
         self.fetching = Some(self.correlation);
-        self.send(Message::Fetch { correlation: self.correlation, positions }, out);
+        let (from, to) = (Address::Client(self.client), Address::Node(self.node));
+        let place = out.place();
+        place.fill(Effect::Send { from, to, message: Message::Fetch { correlation: self.correlation, positions } });
     }
 
     fn fetched<O: Observer>(
         &mut self,
         now: Time,
-        partitions: Vec<FetchedPartition<P>>,
+        partitions: &mut Vec<FetchedPartition<P>>,
         out: &mut Outbox<P>,
         observer: &mut O,
     ) {
         let mut lost = Vec::new();
-        for FetchedPartition { store, records, .. } in partitions {
+        for FetchedPartition { store, records, .. } in partitions.drain(..) {
             let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store) else { continue };
             match records {
                 Ok(records) => {

@@ -116,14 +116,24 @@ impl<P: Clone> LogSide<P> {
         self.place(store).map(|place| &self.partitions[place].log)
     }
 
-    /// Handles a request of a client or another node, a report of the disk, or the end of a connection.
-    pub fn handle<O: Observer>(&mut self, from: Address, message: Message<P>, context: &mut Context<'_, P, O>) {
+    /// Handles a request of a client or another node, a report of the disk, or the end of a connection. What is left
+    /// of the message means nothing.
+    #[inline]
+    pub fn handle<O: Observer>(&mut self, from: Address, message: &mut Message<P>, context: &mut Context<'_, P, O>) {
+        match (from, message) {
+            (Address::Client(client), Message::Fetch { correlation, positions }) => {
+                self.fetch(client, *correlation, std::mem::take(positions), context);
+            }
+            (from, message) => self.handle_seldom(from, message.take(), context),
+        }
+    }
+
+    /// Whatever is not a fetch: those come even where nothing else does.
+    #[inline(never)]
+    fn handle_seldom<O: Observer>(&mut self, from: Address, message: Message<P>, context: &mut Context<'_, P, O>) {
         match (from, message) {
             (Address::Client(client), Message::Produce { store, correlation, acks, records }) => {
                 self.produce(client, store, correlation, acks, records, context);
-            }
-            (Address::Client(client), Message::Fetch { correlation, positions }) => {
-                self.fetch(client, correlation, positions, context);
             }
             (Address::Client(client), Message::FindPositions { group, stores }) => {
                 let positions = self.find_positions(group, stores);
@@ -166,11 +176,13 @@ impl<P: Clone> LogSide<P> {
     /// When the next of these is due. There are a few topics at most, whose tasks are looked through.
     #[inline]
     pub fn next_timeout(&self) -> Option<Time> {
-        let retention = self.retention.iter().map(|task| task.next).min();
-        [self.fetches.next_timeout(), self.groups.next_timeout(), retention, self.replicate_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let or_never = |at: Option<Time>| at.unwrap_or(Time::MAX);
+        let retention = self.retention.iter().fold(Time::MAX, |next, task| next.min(task.next));
+        let next = or_never(self.fetches.next_timeout())
+            .min(or_never(self.groups.next_timeout()))
+            .min(or_never(self.replicate_at))
+            .min(retention);
+        (next < Time::MAX).then_some(next)
     }
 
     /// Tells what each group has still to read.
@@ -334,7 +346,9 @@ impl<P: Clone> LogSide<P> {
                 partitions.push(FetchedPartition { store: *store, records, high_watermark: log.high_watermark() });
             }
         }
-        context.send(Address::Client(client), Message::Fetched { correlation, partitions, positions });
+        let (from, to) = (Address::Node(context.node), Address::Client(client));
+        let place = context.out.place();
+        place.fill(Effect::Send { from, to, message: Message::Fetched { correlation, partitions, positions } });
     }
 
     fn retain<O: Observer>(&mut self, task: usize, context: &mut Context<'_, P, O>) {

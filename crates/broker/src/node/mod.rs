@@ -103,13 +103,13 @@ impl<P: Clone> Node<P> {
             | Message::FindPositions { .. }
             | Message::ReplicaFetch { .. }
             | Message::ReplicaFetched { .. } => {
-                self.log_side.handle(from, message.take(), &mut context);
+                self.log_side.handle(from, message, &mut context);
                 self.log_due = self.log_side.next_timeout();
             }
             &mut Message::Written { store, until } => self.handle_written(now, store, until, out, observer),
             &mut Message::Flushed { store, until } => self.handle_flushed(now, store, until, out, observer),
             Message::Disconnect | Message::ConnectionLost => {
-                self.log_side.handle(from, message.clone(), &mut context);
+                self.log_side.handle(from, &mut message.clone(), &mut context);
                 self.log_due = self.log_side.next_timeout();
                 self.queue_side.handle(from, message, &mut context);
             }

@@ -50,7 +50,7 @@ impl Pair {
                 Effect::Write { node, store, until } => {
                     let side = self.sides[node.index()].as_mut().expect("its node is up");
                     let context = &mut Context { now: Time::ZERO, node, out: &mut self.out, observer: &mut () };
-                    side.handle(Address::Disk, Message::Written { store, until }, context);
+                    side.handle(Address::Disk, &mut Message::Written { store, until }, context);
                 }
                 Effect::Flush { .. } => panic!("the log side leaves flushing to the operating system"),
             }
@@ -67,15 +67,15 @@ impl Pair {
         let records = vec![Envelope { message, key: KeyId::NONE, size: 1, timestamp: Time::ZERO, sender, payload: () }];
         let (store, correlation, acks) = (StoreId::new(STORE), self.sent as u32, Acks::All);
         self.sent += 1;
-        let message = Message::Produce { store, correlation, acks, records };
-        self.with(0, |side, context| side.handle(Address::Client(sender), message, context));
+        let mut message = Message::Produce { store, correlation, acks, records };
+        self.with(0, |side, context| side.handle(Address::Client(sender), &mut message, context));
         self
     }
 
     /// Carries one message between the nodes.
     fn carry(&mut self) -> &mut Pair {
-        let (to, message) = self.between.pop_front().expect("a message is under way");
-        self.with(to, |side, context| side.handle(Address::Node(node(1 - to)), message, context));
+        let (to, mut message) = self.between.pop_front().expect("a message is under way");
+        self.with(to, |side, context| side.handle(Address::Node(node(1 - to)), &mut message, context));
         self
     }
 
@@ -92,7 +92,7 @@ impl Pair {
         let durable = side.crash(kind);
         self.between.clear();
         self.with(1 - index, |side, context| {
-            side.handle(Address::Node(node(index)), Message::ConnectionLost, context);
+            side.handle(Address::Node(node(index)), &mut Message::ConnectionLost, context);
         });
         self.sides[index] = Some(LogSide::recover(node(index), &self.plan.deployment(), Time::ZERO, durable));
         // The follower asks again, a while after its connection broke or as soon as it is back.
