@@ -138,7 +138,7 @@ impl Ledger {
         self.offered
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn offered(&mut self, message: MessageId, time: Time, key: KeyId) {
         // Nearly always the next one, and there is room for it.
         let id = message.get();

@@ -201,7 +201,7 @@ impl ConsumerRing {
     }
 
     /// Puts the consumer into the ring if it can take a message and is not there already.
-    #[inline]
+    #[inline(always)]
     pub fn unblock(&mut self, place: Place) {
         if let Some(subscription) = &mut self.subscriptions[place.0 as usize]
             && !subscription.waiting

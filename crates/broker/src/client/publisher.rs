@@ -204,7 +204,7 @@ impl<P: Clone> Publisher<P> {
     }
 
     /// The message of a publish that is confirmed or refused for the first time.
-    #[inline]
+    #[inline(always)]
     fn confirmed(&mut self, sequence: u64) -> Option<MessageId> {
         // Most are confirmed in order.
         if sequence == self.oldest

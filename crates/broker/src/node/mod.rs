@@ -33,7 +33,7 @@ impl<P, O: Observer> Context<'_, P, O> {
     }
 
     /// Tells what happened.
-    #[inline]
+    #[inline(always)]
     pub fn observe(&mut self, event: Event) {
         self.observer.observe(self.now, event);
     }

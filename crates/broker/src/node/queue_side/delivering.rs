@@ -207,7 +207,7 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// What came back may make the queue too long, or have expired meanwhile; then it is handed out.
-    #[inline]
+    #[inline(always)]
     fn after_settling<O: Observer>(&mut self, index: usize, how: Settlement, context: &mut Context<'_, P, O>) {
         let hosted = &mut self.queues[index];
         if hosted.limited && matches!(how, Settlement::Requeue | Settlement::Return) {

@@ -57,7 +57,7 @@ impl Memory {
 }
 
 impl<P: Clone> QueueSide<P> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn connection(&mut self, client: ClientId) -> &mut Connection<P> {
         if client.index() >= self.connections.len() {
             self.connections.resize_with(client.index() + 1, Connection::default);

@@ -162,7 +162,7 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// All queues have answered.
-    #[inline]
+    #[inline(always)]
     fn answer<O: Observer>(&mut self, confirm: Confirm, result: Result<(), Refusal>, context: &mut Context<'_, P, O>) {
         match confirm {
             Confirm::Publish { client, channel, sequence } => {
@@ -326,7 +326,7 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// A publish has been written.
-    #[inline]
+    #[inline(always)]
     pub(super) fn written<O: Observer>(
         &mut self,
         client: ClientId,
