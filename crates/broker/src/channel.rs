@@ -88,16 +88,6 @@ impl ChannelState {
     /// Takes one delivery out; nothing where the tag is unknown or settled already.
     #[inline(always)]
     pub fn settle(&mut self, tag: DeliveryTag) -> Option<Unsettled> {
-        // Most consumers settle in order.
-        if tag == self.oldest
-            && let Some(Some(_)) = self.unsettled.front()
-        {
-            let delivery = self.unsettled.pop_front().flatten();
-            self.oldest += 1;
-            self.outstanding -= 1;
-            self.forget_settled();
-            return delivery;
-        }
         let index = usize::try_from(tag.checked_sub(self.oldest)?).ok()?;
         let delivery = self.unsettled.get_mut(index)?.take()?;
         self.outstanding -= 1;

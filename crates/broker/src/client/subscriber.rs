@@ -246,8 +246,9 @@ impl Subscriber {
             let outcome = Outcome::Ack;
             observer.observe(now, Event::Settled { message, consumer: self.client, store, offset, outcome });
             let (from, to) = (Address::Client(self.client), Address::Node(self.node));
+            let effect = out.place();
             let message = Message::Ack { channel: CHANNEL, tag, multiple: false };
-            out.place().fill(Effect::Send { from, to, message });
+            effect.fill(Effect::Send { from, to, message });
         }
     }
 

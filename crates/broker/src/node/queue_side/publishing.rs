@@ -167,8 +167,9 @@ impl<P: Clone> QueueSide<P> {
         match confirm {
             Confirm::Publish { client, channel, sequence } => {
                 let (from, to) = (Address::Node(context.node), Address::Client(client));
+                let effect = context.out.place();
                 let message = Message::Confirm { channel, sequence, result };
-                context.out.place().fill(Effect::Send { from, to, message });
+                effect.fill(Effect::Send { from, to, message });
             }
             Confirm::Letter { queue, number } => self.letter_answered(queue, number, result.is_ok(), context),
         }
