@@ -18,6 +18,14 @@ pub struct Unsettled {
     pub consumer: Option<Place>,
 }
 
+impl Unsettled {
+    /// It went to a consumer of a classic queue: the limit that the consumers of a channel share is about those only.
+    #[inline]
+    fn is_pushed(&self) -> bool {
+        self.consumer.is_some()
+    }
+}
+
 /// A channel of a client's connection.
 #[derive(Clone, Debug)]
 pub struct ChannelState {
@@ -37,6 +45,7 @@ pub struct ChannelState {
     unsettled: VecDeque<Option<Unsettled>>,
     /// When each of them was delivered, where somebody watches that.
     delivered: VecDeque<Time>,
+    /// How many of them count against the shared limit.
     outstanding: u32,
 }
 
@@ -60,7 +69,7 @@ impl ChannelState {
     #[inline]
     pub fn deliver(&mut self, delivery: Unsettled) -> DeliveryTag {
         self.unsettled.push_back(Some(delivery));
-        self.outstanding += 1;
+        self.outstanding += u32::from(delivery.is_pushed());
         self.oldest + self.unsettled.len() as u64 - 1
     }
 
@@ -90,7 +99,7 @@ impl ChannelState {
     pub fn settle(&mut self, tag: DeliveryTag) -> Option<Unsettled> {
         let index = usize::try_from(tag.checked_sub(self.oldest)?).ok()?;
         let delivery = self.unsettled.get_mut(index)?.take()?;
-        self.outstanding -= 1;
+        self.outstanding -= u32::from(delivery.is_pushed());
         self.forget_settled();
         Some(delivery)
     }
@@ -109,7 +118,7 @@ impl ChannelState {
         let taken: Vec<Unsettled> = self.unsettled.drain(..count).flatten().collect();
         self.delivered.drain(..count.min(self.delivered.len()));
         self.oldest += count as u64;
-        self.outstanding -= taken.len() as u32;
+        self.outstanding -= taken.iter().filter(|delivery| delivery.is_pushed()).count() as u32;
         self.forget_settled();
         Some(taken)
     }
@@ -117,9 +126,8 @@ impl ChannelState {
     /// Takes out deliveries that went back by themselves: settling them has no effect any more.
     pub fn forget(&mut self, is_gone: impl Fn(&Unsettled) -> bool) {
         for delivery in &mut self.unsettled {
-            if delivery.as_ref().is_some_and(&is_gone) {
-                *delivery = None;
-                self.outstanding -= 1;
+            if let Some(gone) = delivery.take_if(|delivery| is_gone(delivery)) {
+                self.outstanding -= u32::from(gone.is_pushed());
             }
         }
         self.forget_settled();

@@ -185,9 +185,11 @@ impl<P: Clone> QueueSide<P> {
                 self.channel(client, channel).published.get_or_insert(0);
             }
             Message::Qos { channel, prefetch, global } => {
-                let shared = global && self.profile.shared_prefetch;
-                let channel = self.channel(client, channel);
-                *(if shared { &mut channel.shared_prefetch } else { &mut channel.prefetch }) = prefetch;
+                if global && self.profile.shared_prefetch {
+                    self.share_prefetch(client, channel, prefetch, context);
+                } else {
+                    self.channel(client, channel).prefetch = prefetch;
+                }
             }
             Message::CloseChannel { channel } => self.close_channel(client, channel, context),
             Message::Reply { to, message } => {
@@ -286,30 +288,46 @@ impl<P: Clone> QueueSide<P> {
         }
     }
 
-    /// Ends a channel: its consumers stop, then everything unsettled goes back, oldest delivery first.
+    /// Ends a channel.
     fn close_channel<O: Observer>(&mut self, client: ClientId, number: Channel, context: &mut Context<'_, P, O>) {
         let channels = &mut self.connection(client).channels;
         let Some(position) = channels.iter().position(|channel| channel.number == number) else { return };
-        let mut channel = channels.remove(position);
-        for (_, store, place) in &channel.consumers {
+        let channel = channels.remove(position);
+        self.end_channels(client, vec![channel], context);
+    }
+
+    /// Ends channels: all their consumers stop, then everything unsettled goes back, the oldest delivery of each first.
+    /// So none of them gets what another returns.
+    fn end_channels<O: Observer>(
+        &mut self,
+        client: ClientId,
+        mut channels: Vec<ChannelState>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        for (_, store, place) in channels.iter().flat_map(|channel| &channel.consumers) {
             let index = self.hosted(*store).expect("a queue that goes takes its consumers with it");
             if let Some(place) = place {
                 self.queues[index].consumers.remove(*place);
             }
         }
-        let mut unsettled = channel.settle_until(0).expect("tag 0 covers whatever there is");
-        let session = Session { client, channel: number };
-        // A quorum queue is told of the channel's end, and itself knows what to return.
-        let stores = unsettled.iter().map(|delivery| delivery.store);
-        let stores = stores.chain(channel.consumers.iter().map(|(_, store, _)| *store));
-        let told: BTreeSet<usize> =
-            stores.filter_map(|store| self.hosted(store)).chain(self.published_to(session)).collect();
-        unsettled.retain(|delivery| self.hosted(delivery.store).is_some_and(|index| !self.is_replicated(index)));
-        self.settle_all(unsettled, Settlement::Return, context);
-        for index in told.into_iter().filter(|index| self.is_replicated(*index)).collect::<Vec<_>>() {
+        let mut returned = Vec::new();
+        // A quorum queue is told of a channel's end, and itself knows what to return.
+        let mut told = BTreeSet::new();
+        for channel in &mut channels {
+            let session = Session { client, channel: channel.number };
+            let mut unsettled = channel.settle_until(0).expect("tag 0 covers whatever there is");
+            let stores = unsettled.iter().map(|delivery| delivery.store);
+            let stores = stores.chain(channel.consumers.iter().map(|(_, store, _)| *store));
+            let known = stores.filter_map(|store| self.hosted(store)).chain(self.published_to(session));
+            told.extend(known.filter(|index| self.is_replicated(*index)).map(|index| (session, index)));
+            unsettled.retain(|delivery| self.hosted(delivery.store).is_some_and(|index| !self.is_replicated(index)));
+            returned.append(&mut unsettled);
+        }
+        self.settle_all(returned, Settlement::Return, context);
+        for (session, index) in told {
             self.submit_down(index, session, context);
         }
-        for (_, store, _) in channel.consumers {
+        for (_, store, _) in channels.into_iter().flat_map(|channel| channel.consumers) {
             if let Some(index) = self.hosted(store) {
                 self.consumer_gone(index, context);
                 // A single active consumer may have a successor, for whom messages are ready.
@@ -328,9 +346,8 @@ impl<P: Clone> QueueSide<P> {
 
     /// Ends all channels of a connection, and the queues that belong to it.
     fn close_connection<O: Observer>(&mut self, client: ClientId, context: &mut Context<'_, P, O>) {
-        while let Some(channel) = self.connection(client).channels.last().map(|channel| channel.number) {
-            self.close_channel(client, channel, context);
-        }
+        let channels = core::mem::take(&mut self.connection(client).channels);
+        self.end_channels(client, channels, context);
         self.delete_exclusive(client, context);
     }
 

@@ -52,6 +52,23 @@ impl<P: Clone> QueueSide<P> {
         context.send(Address::Client(client), Message::GetAnswer { channel, store, found, ready });
     }
 
+    /// Sets the limit that the consumers of a channel share. Those that had come up against it go on where it is higher
+    /// now.
+    pub(super) fn share_prefetch<O: Observer>(
+        &mut self,
+        client: ClientId,
+        number: Channel,
+        prefetch: u32,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let channel = self.channel(client, number);
+        let was_blocked = channel.is_blocked();
+        channel.shared_prefetch = prefetch;
+        if was_blocked && !channel.is_blocked() {
+            self.unblock(client, number, context);
+        }
+    }
+
     pub(super) fn consume<O: Observer>(
         &mut self,
         mut subscription: Subscription,

@@ -1,5 +1,7 @@
 //! Delivering: who gets the next message, and what becomes of one that was settled.
 
+use std::collections::BTreeMap;
+
 use brokerlab_event::{Bytes, ClientId, Event, Observer, Offset, Removal};
 
 use super::QueueSide;
@@ -149,9 +151,10 @@ impl<P: Clone> QueueSide<P> {
     ) {
         // Each queue with what it gets back, in the order in which the first delivery of each stands.
         let mut touched: Vec<(usize, Vec<Offset>)> = Vec::new();
+        let mut places: BTreeMap<usize, usize> = BTreeMap::new();
         for delivery in all {
             let Some(index) = self.hosted(delivery.store) else { continue }; // its queue is gone
-            let place = touched.iter().position(|(known, _)| *known == index).unwrap_or_else(|| {
+            let place = *places.entry(index).or_insert_with(|| {
                 touched.push((index, Vec::new()));
                 touched.len() - 1
             });
