@@ -3,8 +3,8 @@
 mod rare;
 
 use brokerlab_event::{
-    Bytes, ClientId, Duration, Event, KeyId, MessageId, Observer, Offset, Outcome, Promise, Removal, RunHeader,
-    StoreId, Time,
+    ApplicationId, Bytes, ClientId, Duration, Event, KeyId, KindLaw, MessageId, Observer, Offset, Outcome, Promise,
+    Removal, RunHeader, StoreId, Time,
 };
 
 use crate::kinds::KindTallies;
@@ -70,6 +70,14 @@ struct Client {
     unsettled: u64,
 }
 
+/// Which application wants which messages.
+#[derive(Clone)]
+struct Wants {
+    law: KindLaw,
+    /// For each application the kinds that it wants; nothing where it wants all.
+    applications: Vec<Option<Vec<bool>>>,
+}
+
 /// Reads the events of a run: fates, metrics, time series and verdicts in one fold. [`finish`](Analysis::finish)
 /// gives the [`Results`](crate::Results).
 ///
@@ -86,6 +94,8 @@ pub struct Analysis {
     pub(crate) replied: u64,
     pub(crate) to_confirm: Histogram,
     pub(crate) ledger: Ledger,
+    /// Nothing where every application wants every message.
+    wants: Option<Wants>,
     clients: Vec<Client>,
     pub(crate) stores: Vec<Store>,
     pub(crate) storage: Storage,
@@ -153,6 +163,7 @@ impl Analysis {
             replied: 0,
             to_confirm: Histogram::default(),
             ledger: Ledger::new(applications, options.window, options.messages),
+            wants: (!header.all_want_everything()).then(|| Wants::of(header)),
             clients: (0..header.clients.len()).map(client).collect(),
             stores: stores_of(header),
             storage: Storage::default(),
@@ -173,6 +184,9 @@ impl Analysis {
         }
         self.series.open.offered += 1;
         self.ledger.offered(message, time, key);
+        if self.wants.is_some() {
+            self.note_unwanted(message);
+        }
     }
 
     #[inline(never)]
@@ -271,8 +285,10 @@ impl Analysis {
     #[inline(never)]
     fn settled(&mut self, message: MessageId, consumer: ClientId, store: StoreId, outcome: Outcome) {
         let Some(application) = self.application_of(consumer) else { return };
-        if outcome != Outcome::Requeue {
-            self.ledger.mark(message, application, state::SETTLED);
+        match outcome {
+            Outcome::Requeue => {}
+            Outcome::Reject => self.ledger.mark(message, application, state::DROPPED),
+            Outcome::Ack | Outcome::Automatic => self.ledger.mark(message, application, state::SETTLED),
         }
         let of_partition = self.stores.get(store.index()).is_some_and(|store| store.partition.is_some());
         let unsettled = &mut self.clients[consumer.index()].unsettled;
@@ -286,7 +302,7 @@ impl Analysis {
     fn stored(&mut self, time: Time, message: MessageId, (store, offset): (StoreId, Offset), size: Bytes) {
         let store = &mut self.stores[store.index()];
         let first = match &mut store.partition {
-            None => self.ledger.queued(message),
+            None => self.ledger.queued(message, &store.applications),
             Some(partition) => {
                 let first = self.ledger.logged(message);
                 partition.append(offset, LogRecord { message, size, extra: !first });
@@ -308,8 +324,9 @@ impl Analysis {
     fn removed(&mut self, time: Time, message: MessageId, store: StoreId, size: Bytes, cause: Removal) {
         let store = &self.stores[store.index()];
         let bits = match cause {
-            Removal::Acked | Removal::AutoAcked | Removal::Rejected => state::SETTLED,
-            Removal::RetentionTime
+            Removal::Acked | Removal::AutoAcked => state::SETTLED,
+            Removal::Rejected
+            | Removal::RetentionTime
             | Removal::RetentionSize
             | Removal::Purged
             | Removal::Expired
@@ -385,6 +402,20 @@ impl Analysis {
                 consumers_up: tally.consumers_up,
             }
         });
+    }
+}
+
+impl Wants {
+    fn of(header: &RunHeader) -> Wants {
+        let applications = header.applications.iter().map(|application| application.wants.clone()).collect();
+        Wants { law: header.kinds.law.clone(), applications }
+    }
+
+    fn unwanted(&self, message: MessageId) -> impl Iterator<Item = ApplicationId> + '_ {
+        let kind = usize::from(self.law.of(message));
+        let wanted = move |wants: &Option<Vec<bool>>| wants.as_ref().is_none_or(|wants| wants[kind]);
+        let applications = self.applications.iter().enumerate().filter(move |(_, wants)| !wanted(wants));
+        applications.map(|(index, _)| ApplicationId::new(index as u16))
     }
 }
 

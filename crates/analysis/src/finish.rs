@@ -3,6 +3,7 @@
 use brokerlab_event::{ApplicationId, Guarantee, Time};
 
 use crate::analysis::{Analysis, Tally};
+use crate::ledger::Seen;
 use crate::verdict::{Evidence, judge};
 use crate::{ApplicationResults, FateCounts, Results, Stage, Summary, Verdict};
 
@@ -19,6 +20,7 @@ impl Analysis {
         if self.series.has_open_bin(end) {
             self.close_bin();
         }
+        let seen = Seen { census: self.options.census, storage: self.storage.messages.max > 0 };
         let common = Summary {
             offered: self.ledger.offered_count(),
             sent: self.sent,
@@ -28,7 +30,7 @@ impl Analysis {
             latency: [self.to_confirm.clone(), Default::default(), Default::default()],
             ..Summary::default()
         };
-        let (fates, kept) = self.ledger.finish(self.options.census);
+        let (fates, kept) = self.ledger.finish(seen);
         let (series, columns) = self.series.finish(end);
         let mut total = Summary {
             backlog_max: self.backlog.max,

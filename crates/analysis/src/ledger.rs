@@ -22,15 +22,29 @@ mod flag {
 
 /// Facts about a message and an application.
 pub(crate) mod state {
-    pub const DELIVERED: u8 = 1;
-    pub const PROCESSED: u8 = 2;
-    pub const DROPPED: u8 = 4;
-    pub const MISSED: u8 = 8;
+    /// Several of the facts below.
+    pub type Facts = u16;
+    pub const DELIVERED: Facts = 1;
+    pub const PROCESSED: Facts = 2;
+    /// A policy removed it, or a consumer rejected it, since it was last stored for the application.
+    pub const DROPPED: Facts = 4;
+    pub const MISSED: Facts = 8;
     /// Settled, or passed over by the group.
-    pub const SETTLED: u8 = 16;
+    pub const SETTLED: Facts = 16;
     /// Still to be had, by the census.
-    pub const REMAINS: u8 = 32;
+    pub const REMAINS: Facts = 32;
+    /// A queue that serves the application has stored it.
+    pub const STORED: Facts = 64;
+    /// A queue that serves the application gave it up to one that does not, since it was last stored for the
+    /// application.
+    pub const DEAD: Facts = 128;
+    /// A queue that serves the application declined it.
+    pub const DECLINED: Facts = 256;
+    /// The application does not want it. It is never among the open ones.
+    pub const UNWANTED: Facts = 512;
 }
+
+use state::Facts;
 
 /// What is known of a message. Kept small: logs hold one for each record that a group has still to read.
 #[derive(Clone, Copy, Default)]
@@ -43,21 +57,21 @@ struct Entry {
     open: u16,
     flags: u16,
     /// The state of the first application; of most runs the only one.
-    first: u8,
+    first: Facts,
 }
 
 /// All that is known of a message.
 struct Row<'a> {
     entry: &'a mut Entry,
     /// The states of the other applications: one after another, from here on.
-    others: &'a mut [u8],
+    others: &'a mut [Facts],
     place: usize,
 }
 
 impl Row<'_> {
     /// The state of an application.
     #[inline(always)]
-    fn own(&mut self, application: usize) -> &mut u8 {
+    fn own(&mut self, application: usize) -> &mut Facts {
         match application.checked_sub(1) {
             None => &mut self.entry.first,
             Some(other) => &mut self.others[self.place + other],
@@ -72,16 +86,17 @@ const _: () = assert!(size_of::<Entry>() <= 24, "an entry of the ledger stays sm
 pub(crate) enum Processing {
     /// The first time for this application.
     First,
-    /// The first time, but so late that its send time and key are forgotten.
-    Late,
+    /// The first time, but of a message that the application does not want, or so late that its send time and key are
+    /// forgotten: it says nothing of latency and order.
+    Aside,
     /// A duplicate.
     Again,
 }
 
 /// One entry for each message in motion: a ring indexed by message number. Its front is retired as soon as the
 /// fates there cannot change; messages that take much longer than their neighbours move to a map, so that they
-/// do not hold up the ring. A message that is in neither was processed by every application (or missed by it,
-/// which is remembered in runs), therefore a late duplicate of it is still known as one.
+/// do not hold up the ring. A message that is in neither was processed by every application (or missed by it or not
+/// wanted, which is remembered in sets), therefore a late duplicate of it is still known as one.
 #[derive(Clone)]
 pub(crate) struct Ledger {
     applications: usize,
@@ -90,13 +105,13 @@ pub(crate) struct Ledger {
     /// The option of this name.
     window: u64,
     entries: Vec<Entry>,
-    /// One byte per message and application but the first, beside `entries`.
-    states: Vec<u8>,
+    /// One for each message and application but the first, beside `entries`.
+    states: Vec<Facts>,
     base: u64,
     end: u64,
     /// Entries of the ring that are final and wait for the front.
     finals: u64,
-    stragglers: BTreeMap<u64, (Entry, Box<[u8]>)>,
+    stragglers: BTreeMap<u64, (Entry, Box<[Facts]>)>,
     /// What must be known of a message before it can be final; a confirm only once there are any.
     needed: u16,
     offered: u64,
@@ -107,6 +122,7 @@ pub(crate) struct Ledger {
     retired: Vec<FateCounts>,
     retired_unconfirmed: PlaceSet,
     retired_missed: Vec<PlaceSet>,
+    retired_unwanted: Vec<PlaceSet>,
     /// The fate of each message and application, where somebody wants to know it.
     kept: Option<Vec<Fate>>,
 }
@@ -124,12 +140,13 @@ impl Ledger {
             end: 0,
             finals: 0,
             stragglers: BTreeMap::new(),
-            needed: flag::OFFERED,
+            needed: flag::OFFERED | flag::SENT,
             offered: 0,
             retired_by_all: 0,
             retired: vec![FateCounts::default(); applications],
             retired_unconfirmed: PlaceSet::default(),
             retired_missed: vec![PlaceSet::default(); applications],
+            retired_unwanted: vec![PlaceSet::default(); applications],
             kept: keep.then(Vec::new),
         }
     }
@@ -161,6 +178,15 @@ impl Ledger {
         });
         assert_eq!(first, Some(true), "{message} was offered twice");
         self.offered += 1;
+    }
+
+    /// The application does not want the message, which was offered just now: nobody waits for what becomes of it.
+    #[cold]
+    pub fn unwanted(&mut self, message: MessageId, application: usize) {
+        self.touch(message, |row| {
+            row.entry.open -= 1;
+            *row.own(application) |= state::UNWANTED;
+        });
     }
 
     /// True for the first time.
@@ -205,7 +231,7 @@ impl Ledger {
         }
     }
 
-    /// The intended send time where this is the first delivery to the application.
+    /// The intended send time where this is the first delivery to an application that wants the message.
     #[inline]
     pub fn delivered(&mut self, message: MessageId, application: usize) -> Option<Time> {
         let mut row = self.find(message)?;
@@ -213,7 +239,7 @@ impl Ledger {
         if is_closed_as_missed(*own) {
             return self.delivered_after_all(message, application);
         }
-        let first = *own & state::DELIVERED == 0;
+        let first = *own & (state::DELIVERED | state::UNWANTED) == 0;
         *own |= state::DELIVERED;
         first.then_some(Time::from_nanos(row.entry.intended))
     }
@@ -237,32 +263,45 @@ impl Ledger {
             if own & state::PROCESSED != 0 {
                 return (Processing::Again, facts.0, facts.1);
             }
+            *row.own(application) |= state::PROCESSED;
+            if own & state::UNWANTED != 0 {
+                return (Processing::Aside, facts.0, facts.1);
+            }
             if !is_closed_as_missed(own) {
                 row.entry.open -= 1;
             }
-            *row.own(application) |= state::PROCESSED;
             (Processing::First, facts.0, facts.1)
         });
         found.unwrap_or_else(|| (self.processed_after_retirement(message, application), Time::ZERO, KeyId::NONE))
     }
 
     /// Nearly always a duplicate. Only where a broadcast missed the application, and a repeated attempt reached
-    /// it after all, is it the first time.
+    /// it after all, or where the application did not want it, is it the first time.
     #[cold]
     fn processed_after_retirement(&mut self, message: MessageId, application: usize) -> Processing {
-        if !self.retired_missed[application].remove(message.get()) {
+        let id = message.get();
+        let before = if self.retired_missed[application].remove(id) {
+            Fate::Missed
+        } else if self.retired_unwanted[application].remove(id) {
+            Fate::NotWanted
+        } else {
             return Processing::Again;
-        }
-        self.retired[application][Fate::Missed] -= 1;
-        self.retired[application][Fate::Processed] += 1;
-        keep(&mut self.kept, message.index() * self.applications + application, Fate::Processed);
-        Processing::Late
+        };
+        self.change_retired(message, application, before, Fate::Processed);
+        Processing::Aside
+    }
+
+    fn change_retired(&mut self, message: MessageId, application: usize, before: Fate, after: Fate) {
+        self.retired[application][before] -= 1;
+        self.retired[application][after] += 1;
+        keep(&mut self.kept, message.index() * self.applications + application, after);
     }
 
     #[inline]
     pub fn missed(&mut self, message: MessageId, application: usize) {
         self.touch(message, |row| {
-            if *row.own(application) & (state::MISSED | state::PROCESSED | state::DELIVERED) == 0 {
+            let open = state::MISSED | state::PROCESSED | state::DELIVERED | state::UNWANTED;
+            if *row.own(application) & open == 0 {
                 row.entry.open -= 1;
             }
             *row.own(application) |= state::MISSED;
@@ -271,16 +310,31 @@ impl Ledger {
 
     /// Marks a message for an application.
     #[inline]
-    pub fn mark(&mut self, message: MessageId, application: usize, bits: u8) {
+    pub fn mark(&mut self, message: MessageId, application: usize, bits: Facts) {
         if let Some(mut row) = self.find(message) {
             *row.own(application) |= bits;
         }
     }
 
-    /// A copy came into a queue; true where it is the only one.
+    /// The census found it: the application can still have it.
+    pub fn remains(&mut self, message: MessageId, application: usize) {
+        if let Some(mut row) = self.find(message) {
+            *row.own(application) |= state::REMAINS;
+        } else if self.retired_missed[application].remove(message.get()) {
+            // A broadcast had missed the application, and a repeated attempt is on its way when the run ends.
+            self.change_retired(message, application, Fate::Missed, Fate::InBacklog);
+        }
+    }
+
+    /// A copy came into a queue that serves these applications; true where it is the only one. What became of
+    /// earlier copies there counts no more.
     #[inline]
-    pub fn queued(&mut self, message: MessageId) -> bool {
+    pub fn queued(&mut self, message: MessageId, applications: &[u16]) -> bool {
         let first = self.touch(message, |row| {
+            for &application in applications {
+                let own = row.own(usize::from(application));
+                *own = (*own | state::STORED) & !(state::DROPPED | state::DEAD);
+            }
             row.entry.copies = row.entry.copies.saturating_add(1);
             row.entry.copies == 1
         });
@@ -296,14 +350,16 @@ impl Ledger {
             flags |= flag::CONFIRMED;
         }
         let mut states = vec![state::PROCESSED | state::DELIVERED; self.applications];
-        for (own, missed) in states.iter_mut().zip(&mut self.retired_missed) {
-            if missed.remove(id) {
+        for (application, own) in states.iter_mut().enumerate() {
+            if self.retired_missed[application].remove(id) {
                 *own = state::MISSED;
+            } else if self.retired_unwanted[application].remove(id) {
+                *own = state::UNWANTED;
             }
         }
-        if states.contains(&state::MISSED) {
+        if states.iter().any(|own| own & state::PROCESSED == 0) {
             for (counts, &own) in self.retired.iter_mut().zip(&states) {
-                counts[if own == state::MISSED { Fate::Missed } else { Fate::Processed }] -= 1;
+                counts[fate(flags, own, Seen::ALL)] -= 1;
             }
         } else {
             self.retired_by_all -= 1;
@@ -316,7 +372,7 @@ impl Ledger {
 
     /// A copy left a queue that serves these applications; true where it was the last.
     #[inline]
-    pub fn dequeued(&mut self, message: MessageId, applications: &[u16], bits: u8) -> bool {
+    pub fn dequeued(&mut self, message: MessageId, applications: &[u16], bits: Facts) -> bool {
         let last = self.touch(message, |row| {
             for &application in applications {
                 *row.own(usize::from(application)) |= bits;
@@ -501,7 +557,7 @@ impl Ledger {
         }
     }
 
-    fn retire(&mut self, id: u64, entry: &Entry, others: &[u8]) {
+    fn retire(&mut self, id: u64, entry: &Entry, others: &[Facts]) {
         if entry.flags & flag::CONFIRMED == 0 {
             self.retired_unconfirmed.insert(id);
         }
@@ -510,10 +566,12 @@ impl Ledger {
             return;
         }
         for (application, own) in states_of(entry, others).take(self.applications).enumerate() {
-            let fate = fate(entry.flags, own, true);
+            let fate = fate(entry.flags, own, Seen::ALL);
             self.retired[application][fate] += 1;
-            if fate == Fate::Missed {
-                self.retired_missed[application].insert(id);
+            match fate {
+                Fate::Missed => _ = self.retired_missed[application].insert(id),
+                Fate::NotWanted => _ = self.retired_unwanted[application].insert(id),
+                _ => {}
             }
             keep(&mut self.kept, id as usize * self.applications + application, fate);
         }
@@ -523,19 +581,19 @@ impl Ledger {
     ///
     /// # Panics
     /// Panics where the fates of an application do not sum to what was offered: the books must balance.
-    pub fn finish(self, census: bool) -> (Vec<FateCounts>, Option<Vec<Fate>>) {
+    pub fn finish(self, seen: Seen) -> (Vec<FateCounts>, Option<Vec<Fate>>) {
         let Ledger {
             applications, others: stride, entries, states, base, end, mut retired, mut kept, stragglers, ..
         } = self;
         for counts in &mut retired {
             counts[Fate::Processed] = counts[Fate::Processed].wrapping_add_signed(self.retired_by_all);
         }
-        let mut close = |id: u64, entry: &Entry, others: &[u8]| {
+        let mut close = |id: u64, entry: &Entry, others: &[Facts]| {
             if entry.flags & flag::OFFERED == 0 {
                 return;
             }
             for (application, own) in states_of(entry, others).take(applications).enumerate() {
-                let fate = fate(entry.flags, own, census);
+                let fate = fate(entry.flags, own, seen);
                 retired[application][fate] += 1;
                 keep(&mut kept, id as usize * applications + application, fate);
             }
@@ -561,19 +619,19 @@ fn is_final(entry: &Entry, needed: u16) -> bool {
 }
 
 #[inline]
-fn all_processed(entry: &Entry, others: &[u8]) -> bool {
+fn all_processed(entry: &Entry, others: &[Facts]) -> bool {
     entry.first & state::PROCESSED != 0 && others.iter().all(|own| own & state::PROCESSED != 0)
 }
 
 /// The state of each application.
-fn states_of(entry: &Entry, others: &[u8]) -> impl Iterator<Item = u8> {
+fn states_of(entry: &Entry, others: &[Facts]) -> impl Iterator<Item = Facts> {
     core::iter::once(entry.first).chain(others.iter().copied())
 }
 
 /// An application that was missed has nothing in hand to process, unless a repeated attempt reached it.
 #[inline(always)]
-fn is_closed_as_missed(own: u8) -> bool {
-    own & (state::MISSED | state::DELIVERED | state::PROCESSED) == state::MISSED
+fn is_closed_as_missed(own: Facts) -> bool {
+    own & (state::MISSED | state::DELIVERED | state::PROCESSED | state::UNWANTED) == state::MISSED
 }
 
 fn keep(kept: &mut Option<Vec<Fate>>, index: usize, fate: Fate) {
@@ -585,26 +643,49 @@ fn keep(kept: &mut Option<Vec<Fate>>, index: usize, fate: Fate) {
     }
 }
 
-/// The order of precedence. Without a census nobody knows what the broker still holds, so what was confirmed and
-/// not seen again is unknown.
-fn fate(flags: u16, own: u8, census: bool) -> Fate {
+/// What the driver of a run could tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Seen {
+    /// What is still to be had at the end. Otherwise nobody knows what the broker still holds, so what was confirmed
+    /// and not seen again is unknown.
+    pub census: bool,
+    /// What the broker stores. Otherwise nobody knows which queues took a message.
+    pub storage: bool,
+}
+
+impl Seen {
+    const ALL: Seen = Seen { census: true, storage: true };
+}
+
+/// The order of precedence.
+fn fate(flags: u16, own: Facts, seen: Seen) -> Fate {
     let is = |flag: u16| flags & flag != 0;
-    let remains = own & state::REMAINS != 0;
-    if own & state::PROCESSED != 0 {
+    let has = |facts: Facts| own & facts != 0;
+    let reached = !seen.storage || is(flag::LOGGED) || has(state::STORED | state::DELIVERED);
+    // A message that was returned is confirmed as well: the broker has done with it what it could.
+    let taken_over = is(flag::CONFIRMED) && !is(flag::RETURNED);
+    if has(state::PROCESSED) {
         Fate::Processed
-    } else if own & state::DROPPED != 0 || (is(flag::UNROUTED) && !is(flag::RETURNED)) {
-        Fate::DroppedByPolicy
-    } else if own & state::MISSED != 0 {
-        Fate::Missed
-    } else if own & state::SETTLED != 0 && !remains {
-        Fate::Skipped
-    } else if is(flag::CONFIRMED) && !remains && !is(flag::RETURNED) {
-        // A message that was returned is confirmed as well: the broker has done with it what it could.
-        if census { Fate::Lost } else { Fate::Unknown }
-    } else if remains {
+    } else if has(state::UNWANTED) {
+        Fate::NotWanted
+    } else if has(state::REMAINS) {
         Fate::InBacklog
-    } else if is(flag::REFUSED) {
+    } else if has(state::DEAD) {
+        Fate::DeadLettered
+    } else if has(state::DROPPED) || (is(flag::UNROUTED) && !is(flag::RETURNED)) {
+        Fate::DroppedByPolicy
+    } else if has(state::MISSED) {
+        Fate::Missed
+    } else if has(state::SETTLED) {
+        Fate::Skipped
+    } else if taken_over && !seen.census {
+        Fate::Unknown
+    } else if taken_over && reached {
+        Fate::Lost
+    } else if is(flag::REFUSED) || has(state::DECLINED) {
         Fate::Refused
+    } else if taken_over {
+        Fate::DroppedByPolicy
     } else if is(flag::RETURNED) {
         Fate::Returned
     } else if is(flag::SENT) {
@@ -625,7 +706,7 @@ mod tests {
         let message = MessageId::new(number);
         ledger.offered(message, Time::from_nanos(number), NONE);
         ledger.sent(message);
-        ledger.queued(message);
+        ledger.queued(message, &[0]);
         if confirm {
             ledger.confirmed(message);
         }
@@ -670,7 +751,7 @@ mod tests {
         let late = ledger.processed(MessageId::new(10_000), 0);
         assert_eq!(late.0, Processing::First);
         assert_eq!(ledger.processed(MessageId::new(10_001), 0).0, Processing::Again, "a duplicate long after");
-        let (fates, _) = ledger.finish(true);
+        let (fates, _) = ledger.finish(Seen::ALL);
         assert_eq!((fates[0][Fate::Processed], fates[0][Fate::Unconfirmed]), (299_971, 29));
     }
 }

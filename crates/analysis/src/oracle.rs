@@ -17,7 +17,7 @@ pub struct Findings {
     pub duplicates: u64,
     /// Deliveries marked as made before.
     pub redeliveries: u64,
-    /// First processings of a message after a later message of its key.
+    /// First processings of a message after a later message of its key, among those that the application wants.
     pub key_order_violations: u64,
 }
 
@@ -92,6 +92,8 @@ impl Run<'_> {
                 _ => None,
             })
         };
+        let wanted = |message: &MessageId| self.header.wants(self.application, *message);
+        let processings: Vec<MessageId> = processings.iter().copied().filter(wanted).collect();
         let violates = |n: usize| {
             let (message, earlier) = (processings[n], &processings[..n]);
             let key = key_of(message);
@@ -108,21 +110,34 @@ impl Run<'_> {
         let refused = any(&|event| matches!(*event, Event::Refused { message: m, .. } if m == message));
         let returned = any(&|event| matches!(*event, Event::Returned { message: m, .. } if m == message));
         let unrouted = any(&|event| matches!(*event, Event::Unrouted { message: m } if m == message));
-        let remains = self.remains(message);
+        let taken_over = confirmed && !returned;
+        // Where the driver tells of storage, what no store of the application took was not meant to reach it.
+        let tells = any(&|event| matches!(event, Event::Stored { .. }));
+        let reached = !tells || self.reached(message);
+        let declined = any(&|event| match *event {
+            Event::Declined { message: m, store, .. } => m == message && self.is_served_by(store),
+            _ => false,
+        });
         if self.processings().contains(&message) {
             Fate::Processed
+        } else if !self.header.wants(self.application, message) {
+            Fate::NotWanted
+        } else if self.remains(message) {
+            Fate::InBacklog
+        } else if self.was_dead_lettered(message) {
+            Fate::DeadLettered
         } else if self.was_dropped(message) || (unrouted && !returned) {
             Fate::DroppedByPolicy
         } else if self.was_missed(message) {
             Fate::Missed
-        } else if self.was_skipped(message) && !remains {
+        } else if self.was_skipped(message) {
             Fate::Skipped
-        } else if confirmed && !remains && !returned {
+        } else if taken_over && reached {
             Fate::Lost
-        } else if remains {
-            Fate::InBacklog
-        } else if refused {
+        } else if refused || declined {
             Fate::Refused
+        } else if taken_over {
+            Fate::DroppedByPolicy
         } else if returned {
             Fate::Returned
         } else if sent {
@@ -130,6 +145,46 @@ impl Run<'_> {
         } else {
             Fate::NotSent
         }
+    }
+
+    fn is_served_by(&self, store: StoreId) -> bool {
+        self.header.served_by(store).contains(&self.application)
+    }
+
+    fn is_queue(&self, store: StoreId) -> bool {
+        self.header.stores[store.index()].kind == StoreKind::Queue
+    }
+
+    /// A queue of the application or any partition stored it, or a consumer of the application got it.
+    fn reached(&self, wanted: MessageId) -> bool {
+        self.events().any(|event| match *event {
+            Event::Stored { message, store, .. } => {
+                message == wanted && (!self.is_queue(store) || self.is_served_by(store))
+            }
+            Event::Delivered { message, consumer, .. } => message == wanted && self.is_own(consumer),
+            _ => false,
+        })
+    }
+
+    /// The events after the last time that a queue of the application stored the message: all of them where none did.
+    fn since_last_stored(&self, wanted: MessageId) -> &[Event] {
+        let stored = |event: &Event| match *event {
+            Event::Stored { message, store, .. } => {
+                message == wanted && self.is_queue(store) && self.is_served_by(store)
+            }
+            _ => false,
+        };
+        let last = self.events.iter().rposition(stored);
+        &self.events[last.map_or(0, |index| index + 1)..]
+    }
+
+    fn was_dead_lettered(&self, wanted: MessageId) -> bool {
+        self.since_last_stored(wanted).iter().any(|event| match *event {
+            Event::DeadLettered { message, store, target } => {
+                message == wanted && self.is_served_by(store) && !self.is_served_by(target)
+            }
+            _ => false,
+        })
     }
 
     fn was_missed(&self, wanted: MessageId) -> bool {
@@ -173,13 +228,17 @@ impl Run<'_> {
     }
 
     fn was_dropped(&self, wanted: MessageId) -> bool {
-        let by_policy = |cause| matches!(cause, Removal::RetentionTime | Removal::RetentionSize | Removal::Purged);
-        let from_queue = self.events().any(|event| match *event {
+        let from_queue = self.since_last_stored(wanted).iter().any(|event| match *event {
             Event::Removed { message, store, cause, .. } => {
-                message == wanted && by_policy(cause) && self.header.served_by(store).contains(&self.application)
+                let chosen = !matches!(cause, Removal::Acked | Removal::AutoAcked | Removal::NodeLost);
+                message == wanted && chosen && self.is_served_by(store)
+            }
+            Event::Settled { message, consumer, outcome, .. } => {
+                message == wanted && outcome == Outcome::Reject && self.is_own(consumer)
             }
             _ => false,
         });
+        let by_policy = |cause| matches!(cause, Removal::RetentionTime | Removal::RetentionSize | Removal::Purged);
         let from_log = self.places(wanted).into_iter().any(|Place { store, offset, trim }| {
             trim.is_some_and(|(at, cause)| by_policy(cause) && !self.passed(store, offset, at))
         });
@@ -189,12 +248,12 @@ impl Run<'_> {
     fn was_skipped(&self, wanted: MessageId) -> bool {
         let settled = self.events().any(|event| match *event {
             Event::Settled { message, consumer, outcome, .. } => {
-                message == wanted && outcome != Outcome::Requeue && self.is_own(consumer)
+                let settles = matches!(outcome, Outcome::Ack | Outcome::Automatic);
+                message == wanted && settles && self.is_own(consumer)
             }
             Event::Removed { message, store, cause, .. } => {
-                message == wanted
-                    && matches!(cause, Removal::Acked | Removal::AutoAcked | Removal::Rejected)
-                    && self.header.served_by(store).contains(&self.application)
+                let settles = matches!(cause, Removal::Acked | Removal::AutoAcked);
+                message == wanted && settles && self.is_served_by(store)
             }
             _ => false,
         });

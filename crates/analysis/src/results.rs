@@ -13,20 +13,28 @@ use crate::Histogram;
 pub enum Fate {
     /// The application finished the work on it, once or more often.
     Processed,
-    /// It was moved to a dead-letter queue.
+    /// The application does not want this message.
+    NotWanted,
+    /// It is stored for the application and still to be had, or in the hands of a connected consumer, whatever
+    /// happened to it before.
+    InBacklog,
+    /// A queue that serves the application gave it up, and a queue that does not took it as a dead letter. One that
+    /// came back to the application since counts by what happened then.
     DeadLettered,
-    /// A policy removed it before the application had processed it: retention, purge, or no queue was bound.
+    /// It was given up before the application had processed it, by a policy (retention, purge, time to live, limit of
+    /// length or of deliveries) or because a consumer rejected it, and nobody took it as a dead letter; or no queue
+    /// of the application was bound that would take it.
     DroppedByPolicy,
     /// A broadcast found nobody of the application connected.
     Missed,
     /// It was settled or passed over without being processed: acknowledged before the work, taken by another
     /// application that shares the queue, committed before the work, or before the start of a group.
     Skipped,
+    /// The broker confirmed it, and nobody counted at the end what the broker still held.
+    Unknown,
     /// The broker confirmed it, and it is gone without a reason that anybody chose.
     Lost,
-    /// It is stored and still to be had, or in the hands of a connected consumer.
-    InBacklog,
-    /// The broker refused it and told the sender.
+    /// The broker refused it, or a queue of the application did; the sender was told where it asked for confirms.
     Refused,
     /// No queue was bound that would take it, and it was returned to the sender.
     Returned,
@@ -34,46 +42,42 @@ pub enum Fate {
     Unconfirmed,
     /// The producer never came to send it.
     NotSent,
-    /// The application does not want this message.
-    NotWanted,
-    /// The broker confirmed it, and nobody counted at the end what the broker still held.
-    Unknown,
 }
 
 impl Fate {
     /// Every fate, in order of precedence.
     pub const ALL: [Fate; 13] = [
         Fate::Processed,
+        Fate::NotWanted,
+        Fate::InBacklog,
         Fate::DeadLettered,
         Fate::DroppedByPolicy,
         Fate::Missed,
         Fate::Skipped,
+        Fate::Unknown,
         Fate::Lost,
-        Fate::InBacklog,
         Fate::Refused,
         Fate::Returned,
         Fate::Unconfirmed,
         Fate::NotSent,
-        Fate::NotWanted,
-        Fate::Unknown,
     ];
 
     /// The name used in files: a column of `summary.csv` and a value in `messages.csv`.
     pub fn name(self) -> &'static str {
         match self {
             Fate::Processed => "processed",
+            Fate::NotWanted => "not_wanted",
+            Fate::InBacklog => "in_backlog",
             Fate::DeadLettered => "dead_lettered",
             Fate::DroppedByPolicy => "dropped_by_policy",
             Fate::Missed => "missed",
             Fate::Skipped => "skipped",
+            Fate::Unknown => "unknown",
             Fate::Lost => "lost",
-            Fate::InBacklog => "in_backlog",
             Fate::Refused => "refused",
             Fate::Returned => "returned",
             Fate::Unconfirmed => "unconfirmed",
             Fate::NotSent => "not_sent",
-            Fate::NotWanted => "not_wanted",
-            Fate::Unknown => "unknown",
         }
     }
 }
@@ -146,7 +150,7 @@ impl Stage {
 /// The figures of one application, or of all together.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Summary {
-    /// Messages that the demand asked to be sent. The same for every application, as each needs every message.
+    /// Messages that the demand asked to be sent. The same for every application, whether or not it wants them.
     pub offered: u64,
     /// Messages that were handed to the network at least once.
     pub sent: u64,
@@ -177,8 +181,8 @@ pub struct Summary {
     pub stored_messages_max: u64,
     /// The most bytes stored at any moment in the stores that serve the application (in the total: in all).
     pub stored_bytes_max: u64,
-    /// First processings of a message after a later message of the same key. Duplicates and messages without a
-    /// key do not count.
+    /// First processings of a message after a later message of the same key. Duplicates, messages without a key and
+    /// messages that the application does not want do not count.
     pub key_order_violations: u64,
     /// Keys with at least one violation. In the total: the sum over the applications.
     pub keys_out_of_order: u64,

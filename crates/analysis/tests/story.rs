@@ -138,9 +138,9 @@ fn fates_tell_processed_skipped_and_dropped_apart() {
     // Four and five were committed and never processed; seven was neither when retention took it.
     assert_eq!(
         fates(&billing.summary.fates),
-        [(Fate::Processed, 5), (Fate::DroppedByPolicy, 1), (Fate::Skipped, 2), (Fate::InBacklog, 2)]
+        [(Fate::Processed, 5), (Fate::InBacklog, 2), (Fate::DroppedByPolicy, 1), (Fate::Skipped, 2)]
     );
-    assert_eq!(fates(&audit.summary.fates), [(Fate::DroppedByPolicy, 8), (Fate::InBacklog, 2)]);
+    assert_eq!(fates(&audit.summary.fates), [(Fate::InBacklog, 2), (Fate::DroppedByPolicy, 8)]);
     assert_eq!(results.total.fates.sum(), 20);
 }
 

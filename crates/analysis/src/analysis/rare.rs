@@ -31,6 +31,12 @@ impl Analysis {
                     hit.ended = Some(time);
                 }
             }
+            Event::DeadLettered { message, store, target } => self.dead_lettered(message, store, target),
+            Event::Declined { message, store, .. } => {
+                for &application in &self.stores[store.index()].applications {
+                    self.ledger.mark(message, usize::from(application), state::DECLINED);
+                }
+            }
             Event::Trimmed { store, until, cause } => self.trimmed(time, store, until.get(), cause),
             Event::RebalanceStarted { application, .. } => {
                 let tally = &mut self.tallies[application.index()];
@@ -44,7 +50,7 @@ impl Analysis {
                 }
             }
             Event::Remaining { message, application } => {
-                self.ledger.mark(message, application.index(), state::REMAINS);
+                self.ledger.remains(message, application.index());
             }
             Event::RemainingRange { store, application, from, until } => {
                 if let Some(partition) = &mut self.stores[store.index()].partition {
@@ -52,11 +58,28 @@ impl Analysis {
                     let group = &mut partition.groups[application.index()];
                     group.passed = group.passed.max(from.get());
                     for record in partition.range(from.get(), until.get()) {
-                        self.ledger.mark(record.message, application.index(), state::REMAINS);
+                        self.ledger.remains(record.message, application.index());
                     }
                 }
             }
             _ => {}
+        }
+    }
+
+    #[cold]
+    pub(super) fn note_unwanted(&mut self, message: MessageId) {
+        let Some(wants) = &self.wants else { return };
+        for application in wants.unwanted(message) {
+            self.ledger.unwanted(message, application.index());
+        }
+    }
+
+    /// The message is a dead letter for the applications that the queue it left serves, unless the one that took
+    /// it serves them as well.
+    fn dead_lettered(&mut self, message: MessageId, store: StoreId, target: StoreId) {
+        let (left, taken) = (&self.stores[store.index()].applications, &self.stores[target.index()].applications);
+        for application in left.iter().filter(|application| !taken.contains(application)) {
+            self.ledger.mark(message, usize::from(*application), state::DEAD);
         }
     }
 

@@ -3,9 +3,9 @@
 //! does as it pleases otherwise: it loses, repeats, reorders, commits before the work.
 
 use brokerlab_event::{
-    ApplicationId, ApplicationInfo, Bytes, ClientId, ClientInfo, ClientRole, Count, Departure, Event, EventLog, KeyId,
-    KeyTable, Kinds, MessageId, Model, Observer, Offset, Outcome, Refusal, Removal, RunHeader, StoreId, StoreInfo,
-    StoreKind, Time,
+    ApplicationId, ApplicationInfo, Blockage, Bytes, ClientId, ClientInfo, ClientRole, Count, Departure, Event,
+    EventLog, KeyId, KeyTable, KindLaw, Kinds, MessageId, Model, Observer, Offset, Outcome, Refusal, Removal,
+    RunHeader, StoreId, StoreInfo, StoreKind, Stream, Time,
 };
 
 pub const APPLICATIONS: usize = 2;
@@ -18,9 +18,18 @@ pub enum Shape {
     Fanout,
     Broadcast,
     Log,
+    /// A queue for each application, with retries: the queue `later` serves nobody and leads back; `parking` serves
+    /// the second application as well as its own queue does.
+    Retries,
 }
 
-pub const SHAPES: [Shape; 4] = [Shape::SharedQueue, Shape::Fanout, Shape::Broadcast, Shape::Log];
+pub const SHAPES: [Shape; 5] = [Shape::SharedQueue, Shape::Fanout, Shape::Broadcast, Shape::Log, Shape::Retries];
+
+/// The stores of the retries.
+const WORK: usize = 0;
+const LATER: usize = 1;
+const PARKING: usize = 2;
+const OTHER: usize = 3;
 
 /// One producer, two applications of two consumers each, and the stores of the shape.
 pub fn header(shape: Shape) -> RunHeader {
@@ -41,6 +50,12 @@ pub fn header(shape: Shape) -> RunHeader {
         Shape::SharedQueue => vec![store("work", StoreKind::Queue, &all)],
         Shape::Fanout => all.iter().map(|&a| store("own", StoreKind::Queue, &[a])).collect(),
         Shape::Broadcast => Vec::new(),
+        Shape::Retries => vec![
+            store("work", StoreKind::Queue, &all[..1]),
+            store("later", StoreKind::Queue, &[]),
+            store("parking", StoreKind::Queue, &all[1..]),
+            store("other", StoreKind::Queue, &all[1..]),
+        ],
         Shape::Log => (0..2).map(|index| store("log", StoreKind::Partition { index }, &all)).collect(),
     };
     let mut keys = KeyTable::default();
@@ -55,14 +70,20 @@ pub fn header(shape: Shape) -> RunHeader {
         demand_digest: 0,
         horizon: Time::from_nanos(1_000_000),
         warm_up: Time::ZERO,
-        applications: all.iter().map(|id| ApplicationInfo::new(id.to_string())).collect(),
+        applications: all.iter().map(|id| application_info(shape, *id)).collect(),
         clients,
         stores,
         faults: Vec::new(),
         keys,
-        kinds: Kinds::default(),
+        kinds: Kinds { names: Vec::new(), law: KindLaw::new([1, 1], Stream::new(1, "kinds")) },
         promises: Vec::new(),
     }
+}
+
+/// Where the queues are apart, the second application wants messages of the second kind only.
+fn application_info(shape: Shape, id: ApplicationId) -> ApplicationInfo {
+    let picky = id.index() == 1 && shape != Shape::SharedQueue;
+    ApplicationInfo { name: id.to_string(), wants: picky.then(|| vec![false, true]) }
 }
 
 #[derive(Clone, Copy)]
@@ -100,6 +121,7 @@ pub struct World {
     stores: Vec<Store>,
     connected: Vec<bool>,
     held: Vec<Vec<Held>>,
+    blocked: bool,
     pub log: EventLog,
 }
 
@@ -124,6 +146,7 @@ impl World {
             stores: (0..stores).map(|_| Store { groups: groups(), ..Store::default() }).collect(),
             connected: vec![false; APPLICATIONS * CONSUMERS_EACH],
             held: vec![Vec::new(); APPLICATIONS * CONSUMERS_EACH],
+            blocked: false,
             log: EventLog::default(),
         }
     }
@@ -136,7 +159,7 @@ impl World {
     pub fn step(&mut self, what: u8, who: u8, how: u8) {
         self.now += u64::from(how % 4);
         let consumer = usize::from(who) % self.connected.len();
-        match what % 20 {
+        match what % 27 {
             0..=2 => self.offer(who),
             3..=5 => self.send(who, how),
             6 | 7 => self.confirm(who),
@@ -147,6 +170,12 @@ impl World {
             16 => self.remove(who, how),
             17 => self.commit(consumer, how),
             18 => self.assign(consumer, who, how),
+            20 => self.fail(consumer, how),
+            21 => self.close_channel(consumer, how),
+            22 => self.delete_queue(who, how),
+            23 => self.block_or_unblock(how),
+            24 | 25 => self.give_up(who, how),
+            26 => self.settle(consumer, how),
             _ => self.settle(consumer, 0),
         }
     }
@@ -184,29 +213,59 @@ impl World {
             }
             3 => self.unconfirmed.push(message),
             _ => {
-                self.accept(message, who);
+                self.accept(message, who, how);
                 self.unconfirmed.push(message);
             }
         }
     }
 
-    fn accept(&mut self, message: MessageId, who: u8) {
+    fn accept(&mut self, message: MessageId, who: u8, how: u8) {
         let stores = match self.shape {
             Shape::Broadcast => return self.broadcast(message),
             Shape::SharedQueue => vec![0],
+            Shape::Retries => [&[WORK, OTHER][..], &[WORK], &[LATER], &[OTHER]][usize::from(who) % 4].to_vec(),
             Shape::Fanout => (0..APPLICATIONS).collect(),
             Shape::Log => vec![usize::from(who) % self.stores.len()],
         };
-        for index in stores {
-            let offset = self.stores[index].next;
-            self.stores[index].next += 1;
-            self.stores[index].content.push(Stored { message, offset, delivered: 0, in_hands: false });
-            self.write(Event::Stored {
-                message,
-                store: StoreId::new(index as u32),
-                offset: Offset::new(offset),
-                size: Bytes::new(110),
-            });
+        for (number, index) in stores.into_iter().enumerate() {
+            if self.shape != Shape::Log && (how >> number).is_multiple_of(8) {
+                let reason = Refusal::Full;
+                self.write(Event::Declined { message, store: StoreId::new(index as u32), reason });
+                if self.shape == Shape::Retries && who.is_multiple_of(3) {
+                    self.dead_letter(message, index, PARKING);
+                }
+            } else {
+                self.store(message, index);
+            }
+        }
+    }
+
+    fn store(&mut self, message: MessageId, index: usize) {
+        let offset = self.stores[index].next;
+        self.stores[index].next += 1;
+        self.stores[index].content.push(Stored { message, offset, delivered: 0, in_hands: false });
+        let (store, offset, size) = (StoreId::new(index as u32), Offset::new(offset), Bytes::new(110));
+        self.write(Event::Stored { message, store, offset, size });
+    }
+
+    fn dead_letter(&mut self, message: MessageId, from: usize, to: usize) {
+        self.store(message, to);
+        let (store, target) = (StoreId::new(from as u32), StoreId::new(to as u32));
+        self.write(Event::DeadLettered { message, store, target });
+    }
+
+    /// A queue has given a message up; where there are retries, others may take it.
+    fn bury(&mut self, message: MessageId, from: usize, who: u8) {
+        if self.shape != Shape::Retries {
+            return;
+        }
+        let choices: [&[usize]; 5] = match from {
+            WORK => [&[LATER], &[PARKING], &[LATER, PARKING], &[], &[LATER]],
+            LATER => [&[WORK], &[WORK], &[WORK, OTHER], &[OTHER], &[]],
+            _ => [&[], &[LATER], &[PARKING], &[OTHER], &[LATER, WORK]],
+        };
+        for &to in choices[usize::from(who) % choices.len()] {
+            self.dead_letter(message, from, to);
         }
     }
 
@@ -246,6 +305,13 @@ impl World {
         let own = application(consumer);
         let index = match self.shape {
             Shape::Fanout => own,
+            Shape::Retries => {
+                if own == 0 {
+                    WORK
+                } else {
+                    [PARKING, OTHER][usize::from(who / 16) % 2]
+                }
+            }
             _ => usize::from(who / 16) % self.stores.len(),
         };
         let store = StoreId::new(index as u32);
@@ -297,10 +363,17 @@ impl World {
         let (consumer, at) = (client(consumer), Offset::new(offset));
         self.write(Event::Settled { message, consumer, store, offset: at, outcome });
         // The queue may have dropped it meanwhile; then nobody is told.
-        let Some(place) = self.stores[store.index()].content.iter().position(|s| s.offset == offset) else { return };
+        let Some(place) =
+            self.stores[store.index()].content.iter().position(|s| (s.offset, s.message) == (offset, message))
+        else {
+            return;
+        };
         match outcome {
             Outcome::Requeue => self.requeue(store.index(), place),
-            Outcome::Reject => self.take_out(store.index(), place, Removal::Rejected),
+            Outcome::Reject => {
+                self.take_out(store.index(), place, Removal::Rejected);
+                self.bury(message, store.index(), how / 3);
+            }
             _ => self.take_out(store.index(), place, Removal::Acked),
         }
     }
@@ -323,17 +396,80 @@ impl World {
         self.connected[consumer] = false;
         let held = core::mem::take(&mut self.held[consumer]);
         self.write(Event::Disconnected { client: client(consumer), cause: Departure::Crashed });
-        for held in held.into_iter().filter(|held| !held.settled) {
-            let index = held.store.index();
-            if let Some(place) = self.stores[index].content.iter().position(|s| s.offset == held.offset) {
-                self.requeue(index, place);
-            }
-        }
+        self.give_back(held);
         for store in &mut self.stores {
             for group in store.groups.iter_mut().filter(|group| group.2 == Some(consumer)) {
                 group.2 = None;
             }
         }
+    }
+
+    fn give_back(&mut self, held: Vec<Held>) {
+        for held in held.into_iter().filter(|held| !held.settled) {
+            let index = held.store.index();
+            let is_it = |stored: &Stored| (stored.offset, stored.message) == (held.offset, held.message);
+            if let Some(place) = self.stores[index].content.iter().position(is_it) {
+                self.requeue(index, place);
+            }
+        }
+    }
+
+    /// Work comes to nothing: what the delivery had not settled is requeued or rejected.
+    fn fail(&mut self, consumer: usize, how: u8) {
+        let Some(Held { message, store, offset, settled }) = self.held[consumer].first().copied() else { return };
+        if self.shape == Shape::Log {
+            return;
+        }
+        self.write(Event::Failed { message, consumer: client(consumer), store, offset: Offset::new(offset) });
+        if settled {
+            self.held[consumer].remove(0);
+        } else if !how.is_multiple_of(4) {
+            self.settle(consumer, 1 + how % 2 + 3 * (how / 4));
+        }
+    }
+
+    /// The broker takes back what is not settled; the work in hand goes on, all else in hand is forgotten.
+    fn close_channel(&mut self, consumer: usize, how: u8) {
+        if !self.connected[consumer] || matches!(self.shape, Shape::Log | Shape::Broadcast) || how % 2 == 1 {
+            return;
+        }
+        let mut held = core::mem::take(&mut self.held[consumer]);
+        self.give_back(held.clone());
+        self.write(Event::ChannelClosed { client: client(consumer), code: Count::new(406) });
+        held.truncate(1);
+        self.held[consumer] = held.into_iter().map(|held| Held { settled: true, ..held }).collect();
+    }
+
+    /// A queue goes with all that is in it, and comes again at once, numbering its places anew.
+    fn delete_queue(&mut self, who: u8, how: u8) {
+        if matches!(self.shape, Shape::Log | Shape::Broadcast) || !how.is_multiple_of(16) {
+            return;
+        }
+        let index = usize::from(who) % self.stores.len();
+        while !self.stores[index].content.is_empty() {
+            self.take_out(index, 0, Removal::Purged);
+        }
+        self.write(Event::QueueDeleted { store: StoreId::new(index as u32) });
+        self.stores[index].next = 0;
+    }
+
+    fn block_or_unblock(&mut self, how: u8) {
+        let (client, cause) = (ClientId::new(0), [Blockage::Memory, Blockage::Credit][usize::from(how) % 2]);
+        self.write(if self.blocked { Event::Unblocked { client } } else { Event::Blocked { client, cause } });
+        self.blocked = !self.blocked;
+    }
+
+    /// A queue gives up what is ready at its head.
+    fn give_up(&mut self, who: u8, how: u8) {
+        if matches!(self.shape, Shape::Log | Shape::Broadcast) {
+            return;
+        }
+        let index = usize::from(who) % self.stores.len();
+        let cause = [Removal::Expired, Removal::MaxLength, Removal::DeliveryLimit][usize::from(how) % 3];
+        let Some(place) = self.stores[index].content.iter().position(|stored| !stored.in_hands) else { return };
+        let message = self.stores[index].content[place].message;
+        self.take_out(index, place, cause);
+        self.bury(message, index, how / 3);
     }
 
     /// A policy or an accident takes something out of a store.
