@@ -7,6 +7,7 @@ use brokerlab_event::{
     Removal, RunHeader, StoreId, Time,
 };
 
+use crate::blocking::Blocking;
 use crate::kinds::KindTallies;
 use crate::ledger::{Ledger, Processing, state};
 use crate::levels::{Backlog, Level, Storage};
@@ -14,7 +15,7 @@ use crate::order::KeyOrder;
 use crate::series::{Levels, SeriesRecorder};
 use crate::stores::{LogRecord, Store, stores_of};
 use crate::table::MessageTable;
-use crate::{FaultHit, Histogram};
+use crate::{ChannelErrors, FaultHit, Histogram, Incidents};
 
 /// What an analysis keeps, and how much.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +58,7 @@ pub(crate) struct Tally {
     pub rebalances: u64,
     pub rebalancing: Duration,
     pub rebalancing_since: Option<Time>,
+    pub incidents: Incidents,
 }
 
 /// A client as far as the figures need it.
@@ -106,6 +108,11 @@ pub struct Analysis {
     pub(crate) kinds: Option<KindTallies>,
     pub(crate) series: SeriesRecorder,
     pub(crate) faults: Vec<FaultHit>,
+    /// Of all queues and clients.
+    pub(crate) incidents: Incidents,
+    /// By reply code.
+    pub(crate) channel_errors: Vec<ChannelErrors>,
+    pub(crate) blocking: Blocking,
     pub(crate) table: Option<MessageTable>,
 }
 
@@ -173,6 +180,9 @@ impl Analysis {
             kinds: KindTallies::new(header),
             series: SeriesRecorder::new(header.horizon, options.bins_max, applications),
             faults: Vec::new(),
+            incidents: Incidents::default(),
+            channel_errors: Vec::new(),
+            blocking: Blocking::new(header.clients.len()),
             table: options.messages.then(|| MessageTable::new(applications, indices())),
         }
     }
@@ -322,18 +332,16 @@ impl Analysis {
 
     #[inline(never)]
     fn removed(&mut self, time: Time, message: MessageId, store: StoreId, size: Bytes, cause: Removal) {
-        let store = &self.stores[store.index()];
         let bits = match cause {
             Removal::Acked | Removal::AutoAcked => state::SETTLED,
-            Removal::Rejected
-            | Removal::RetentionTime
-            | Removal::RetentionSize
-            | Removal::Purged
-            | Removal::Expired
-            | Removal::MaxLength
-            | Removal::DeliveryLimit => state::DROPPED,
+            Removal::Rejected | Removal::RetentionTime | Removal::RetentionSize | Removal::Purged => state::DROPPED,
+            Removal::Expired | Removal::MaxLength | Removal::DeliveryLimit => {
+                self.note_given_up(store, cause);
+                state::DROPPED
+            }
             Removal::NodeLost => 0,
         };
+        let store = &self.stores[store.index()];
         let last = self.ledger.dequeued(message, &store.applications, bits);
         self.distinct -= u64::from(last && self.distinct > 0);
         let bytes = u64::from(size.get());
@@ -383,15 +391,16 @@ impl Analysis {
     #[cold]
     fn close_bins(&mut self, time: Time) {
         while self.series.is_due(time) {
-            self.close_bin();
+            self.close_bin(self.series.next);
         }
     }
 
-    pub(crate) fn close_bin(&mut self) {
+    pub(crate) fn close_bin(&mut self, end: Time) {
         let open = &mut self.series.open;
         open.stored_messages = self.storage.messages.now;
         open.stored_bytes = self.storage.bytes.now;
         open.stored_distinct = self.distinct;
+        open.blocked = self.blocking.since_last(end);
         let tallies = &self.tallies;
         self.series.close(|application| {
             let tally = &tallies[application];
@@ -436,6 +445,7 @@ impl Tally {
             rebalances: 0,
             rebalancing: Duration::ZERO,
             rebalancing_since: None,
+            incidents: Incidents::default(),
         }
     }
 }

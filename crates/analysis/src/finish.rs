@@ -15,10 +15,10 @@ impl Analysis {
     pub fn finish(mut self, end: Time) -> Results {
         self.mark_passed_over();
         while self.series.is_due(end) {
-            self.close_bin();
+            self.close_bin(self.series.next);
         }
         if self.series.has_open_bin(end) {
-            self.close_bin();
+            self.close_bin(end);
         }
         let seen = Seen { census: self.options.census, storage: self.storage.messages.max > 0 };
         let common = Summary {
@@ -28,6 +28,7 @@ impl Analysis {
             replied: self.replied,
             measured: end.saturating_since(self.warm_up),
             latency: [self.to_confirm.clone(), Default::default(), Default::default()],
+            blocked: self.blocking.until(end),
             ..Summary::default()
         };
         let (fates, kept) = self.ledger.finish(seen);
@@ -36,6 +37,7 @@ impl Analysis {
             backlog_max: self.backlog.max,
             stored_messages_max: self.storage.messages.max,
             stored_bytes_max: self.storage.bytes.max,
+            incidents: self.incidents,
             ..common.clone()
         };
         let mut applications = Vec::new();
@@ -51,7 +53,17 @@ impl Analysis {
             applications.push(ApplicationResults { summary, out_of_order: tally.order.points, bins, kinds });
         }
         let messages = self.table.map(|table| table.finish(&kept.unwrap_or_default()));
-        Results { end, events: self.events, total, applications, series, verdicts, faults: self.faults, messages }
+        Results {
+            end,
+            events: self.events,
+            total,
+            applications,
+            series,
+            verdicts,
+            faults: self.faults,
+            channel_errors: self.channel_errors,
+            messages,
+        }
     }
 }
 
@@ -70,6 +82,7 @@ fn summarise(tally: &Tally, fates: FateCounts, common: &Summary, end: Time) -> S
         longest_stall: tally.backlog.longest_stall(end),
         rebalances: tally.rebalances,
         rebalancing: tally.rebalancing,
+        incidents: tally.incidents,
         ..common.clone()
     };
     if let Some(since) = tally.rebalancing_since {
@@ -80,7 +93,7 @@ fn summarise(tally: &Tally, fates: FateCounts, common: &Summary, end: Time) -> S
     summary
 }
 
-/// Adds an application to the total. What is counted per message and not per application is there already.
+/// Adds an application to the total. What is counted once for all applications is there already.
 fn add(total: &mut Summary, one: &Summary) {
     total.fates.add(&one.fates);
     total.deliveries += one.deliveries;

@@ -53,6 +53,7 @@
 #![cfg_attr(feature = "oracle", doc = "- [`oracle`]: a slow judge by definition, for tests.")]
 
 mod analysis;
+mod blocking;
 mod finish;
 mod histogram;
 mod kinds;
@@ -74,8 +75,8 @@ pub use analysis::{Analysis, Options};
 pub use histogram::{CurvePoint, Histogram};
 pub use places::PlaceSet;
 pub use results::{
-    ApplicationBin, ApplicationResults, Bin, Fate, FateCounts, FaultHit, Judgement, KindResults, MessageRow,
-    OutOfOrder, Results, Series, Stage, Summary, Verdict,
+    ApplicationBin, ApplicationResults, Bin, BlockedTime, ChannelErrors, Fate, FateCounts, FaultHit, Incidents,
+    Judgement, KindResults, MessageRow, OutOfOrder, Results, Series, Stage, Summary, Verdict,
 };
 pub use timeline::{Notable, NotableKind, Timeline};
 pub use view::{ApplicationView, ClientView, ContentView, CountersView, GroupView, StoreView, View};

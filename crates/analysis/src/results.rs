@@ -147,6 +147,53 @@ impl Stage {
     }
 }
 
+/// What went wrong with queues, messages and channels. Those of an application are of the queues that serve it and
+/// of its consumers; the total is of all queues and clients, each counted once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Incidents {
+    /// Dead letters that another queue took; a message that dies often counts as often.
+    pub dead_letters: u64,
+    /// Copies whose time to live was over.
+    pub expired: u64,
+    /// Copies that a queue dropped because it was at its limit of length.
+    pub overflowed: u64,
+    /// Copies that a queue gave up because they were returned too often.
+    pub delivery_limit: u64,
+    /// Copies that a queue declined.
+    pub declined: u64,
+    /// Attempts to process a message that failed.
+    pub failed: u64,
+    /// Channels that the broker closed because of an error.
+    pub channel_errors: u64,
+    /// Queues that were deleted or had been unused for too long.
+    pub queue_deletions: u64,
+}
+
+/// Channels that the broker closed with one reply code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ChannelErrors {
+    /// The AMQP reply code.
+    pub code: u16,
+    /// How many.
+    pub count: u64,
+}
+
+/// How long the broker did not read from producers, each producer's time added to the others'.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct BlockedTime {
+    /// Because its queues held more than its memory watermark allows.
+    pub memory: Duration,
+    /// Because more of what the producer had sent waited to be written than its credit allows.
+    pub credit: Duration,
+}
+
+impl BlockedTime {
+    /// For whatever reason.
+    pub fn sum(&self) -> Duration {
+        self.memory + self.credit
+    }
+}
+
 /// The figures of one application, or of all together.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Summary {
@@ -193,9 +240,19 @@ pub struct Summary {
     pub rebalances: u64,
     /// How long the group was between the begin and the completion of a rebalance, all in all.
     pub rebalancing: Duration,
+    /// What went wrong.
+    pub incidents: Incidents,
+    /// How long producers were blocked; the same for every application.
+    pub blocked: BlockedTime,
 }
 
 impl Summary {
+    /// Messages that the application wants, did not process, and cannot have any more.
+    pub fn not_processed(&self) -> u64 {
+        let other = [Fate::Processed, Fate::InBacklog, Fate::NotWanted];
+        self.fates.sum() - other.iter().map(|&fate| self.fates[fate]).sum::<u64>()
+    }
+
     /// Messages processed a second after the warm-up, duplicates not counted; nothing where no time was measured.
     pub fn throughput(&self) -> Option<f64> {
         let seconds = self.measured.as_secs_f64();
@@ -260,6 +317,8 @@ pub struct Bin {
     pub stored_bytes: u64,
     /// Different messages stored.
     pub stored_distinct: u64,
+    /// How long producers were blocked, each producer's time added to the others'.
+    pub blocked: Duration,
 }
 
 impl Bin {
@@ -425,6 +484,8 @@ pub struct Results {
     pub verdicts: Vec<Verdict>,
     /// Whom the faults hit, in order of time.
     pub faults: Vec<FaultHit>,
+    /// The channels that the broker closed, by reply code.
+    pub channel_errors: Vec<ChannelErrors>,
     /// One row per message and application, in that order, where the options asked for it.
     pub messages: Option<Vec<MessageRow>>,
 }

@@ -1,7 +1,8 @@
 //! Travel in the time of a run.
 
 use brokerlab_event::{
-    Departure, Event, EventLog, KeyId, MessageId, Observer, Offset, Record, Removal, RunHeader, StoreId, Time,
+    ApplicationId, Departure, Event, EventLog, KeyId, MessageId, Observer, Offset, Record, Removal, RunHeader, StoreId,
+    Time,
 };
 
 use crate::{PlaceSet, View};
@@ -28,10 +29,20 @@ pub enum NotableKind {
     OutOfOrder,
     /// A broadcast found nobody of an application.
     Missed,
-    /// The broker refused, returned or dropped a message that a producer sent.
+    /// The broker refused, returned or dropped a message that a producer sent, or a queue declined it.
     NotAccepted,
-    /// A policy removed messages, or they went down with their node.
+    /// A queue gave messages up (by retention, time to live, a limit), or they went down with their node.
     Dropped,
+    /// A queue took a dead letter.
+    DeadLettered,
+    /// Work on a message failed.
+    Failed,
+    /// The broker closed a channel because of an error.
+    ChannelClosed,
+    /// The broker stopped reading from a producer.
+    Blocked,
+    /// A queue was deleted.
+    QueueDeleted,
 }
 
 /// An event that stands out.
@@ -43,6 +54,31 @@ pub struct Notable {
     pub time: Time,
     /// What it is.
     pub kind: NotableKind,
+}
+
+/// Where in the log the messages of a store were stored, in the order of their places there. A queue that comes again
+/// after it was deleted numbers its places anew, so there is a list for each of its lives.
+#[derive(Clone, Default, Debug)]
+struct Stored {
+    lives: Vec<Vec<u32>>,
+    next: Offset,
+}
+
+impl Stored {
+    fn push(&mut self, index: usize, offset: Offset) {
+        if self.lives.is_empty() || offset < self.next {
+            self.lives.push(Vec::new());
+        }
+        let index = u32::try_from(index).expect("a log in memory has fewer events than 2^32");
+        self.lives.last_mut().expect("there is one now").push(index);
+        self.next = Offset::new(offset.get() + 1);
+    }
+
+    /// The list of the life at this moment, or the first.
+    fn at(&self, position: usize) -> &[u32] {
+        let later = self.lives.partition_point(|life| (life[0] as usize) < position);
+        self.lives.get(later.saturating_sub(1)).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// The events of a run with a moment in it, and the state at that moment. Keyframes make any moment quick to
@@ -73,8 +109,7 @@ pub struct Timeline {
     keyframes: Vec<View>,
     keyframe_bytes: usize,
     notables: Vec<Notable>,
-    /// Places in the log where each store's messages were stored, in the order of their places there.
-    stored: Vec<Vec<u32>>,
+    stored: Vec<Stored>,
     view: View,
 }
 
@@ -85,7 +120,7 @@ impl Timeline {
         let mut keyframes = vec![view.clone()];
         let (mut keyframe_bytes, mut next) = (0, SPACING);
         let mut finder = NotableFinder::new(header);
-        let mut stored = vec![Vec::new(); header.stores.len()];
+        let mut stored = vec![Stored::default(); header.stores.len()];
         for (index, record) in log.records().iter().enumerate() {
             if index == next {
                 let weight = view.weight_beyond(&keyframes[keyframes.len() - 1]);
@@ -97,8 +132,8 @@ impl Timeline {
             }
             view.observe(record.time, record.event());
             finder.observe(index, record);
-            if let Event::Stored { store, .. } = record.event() {
-                stored[store.index()].push(u32::try_from(index).expect("a log in memory has fewer events than 2^32"));
+            if let Event::Stored { store, offset, .. } = record.event() {
+                stored[store.index()].push(index, offset);
             }
         }
         let view = keyframes[0].clone();
@@ -136,9 +171,10 @@ impl Timeline {
         self.keyframe_bytes
     }
 
-    /// The message at a place of a store.
+    /// The message at a place of a store; where a queue was deleted and came again, at the place as it is numbered
+    /// at the moment.
     pub fn message_at(&self, store: StoreId, offset: Offset) -> Option<MessageId> {
-        let places = self.stored.get(store.index())?;
+        let places = self.stored.get(store.index())?.at(self.position());
         let found = places.binary_search_by_key(&offset, |&index| match self.log.records()[index as usize].event() {
             Event::Stored { offset, .. } => offset,
             _ => unreachable!("only places where something was stored are listed"),
@@ -244,7 +280,14 @@ impl NotableFinder<'_> {
             Event::RebalanceStarted { .. } => Some(NotableKind::Rebalance),
             Event::Delivered { redelivered: true, .. } => Some(NotableKind::Redelivery),
             Event::Missed { .. } => Some(NotableKind::Missed),
-            Event::Refused { .. } | Event::Returned { .. } | Event::Unrouted { .. } => Some(NotableKind::NotAccepted),
+            Event::Refused { .. } | Event::Returned { .. } | Event::Unrouted { .. } | Event::Declined { .. } => {
+                Some(NotableKind::NotAccepted)
+            }
+            Event::DeadLettered { .. } => Some(NotableKind::DeadLettered),
+            Event::Failed { .. } => Some(NotableKind::Failed),
+            Event::ChannelClosed { .. } => Some(NotableKind::ChannelClosed),
+            Event::Blocked { .. } => Some(NotableKind::Blocked),
+            Event::QueueDeleted { .. } => Some(NotableKind::QueueDeleted),
             Event::Trimmed { .. } => Some(NotableKind::Dropped),
             Event::Removed { cause, .. } => match cause {
                 Removal::Acked | Removal::AutoAcked | Removal::Rejected => None,
@@ -254,6 +297,9 @@ impl NotableFinder<'_> {
                 let application = self.header.application_of(consumer)?.index();
                 if !self.processed[application].insert(message.get()) {
                     return Some(NotableKind::Duplicate);
+                }
+                if !self.header.wants(ApplicationId::new(application as u16), message) {
+                    return None;
                 }
                 let key = self.keys.get(message.index())?.some()?;
                 let latest = &mut self.latest[application][key.index()];

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use brokerlab_event::{
-    ApplicationId, Bytes, ClientId, ClientRole, Event, FaultId, MessageId, Millionths, Observer, Offset, Outcome,
-    RunHeader, StoreId, StoreKind, Time,
+    ApplicationId, Blockage, Bytes, ClientId, ClientRole, Event, FaultId, MessageId, Millionths, Observer, Offset,
+    Outcome, RunHeader, StoreId, StoreKind, Time,
 };
 
 use crate::PlaceSet;
@@ -28,6 +28,10 @@ pub struct ClientView {
     pub holds: BTreeMap<StoreId, PlaceSet>,
     /// Deliveries from queues that it has not settled.
     pub unsettled: u64,
+    /// Why the broker does not read from it, where it does not.
+    pub blocked: Option<Blockage>,
+    /// Its last work failed: on which message, and where that came from. It may be tried again.
+    pub failed: Option<(MessageId, StoreId, Offset)>,
 }
 
 impl ClientView {
@@ -38,6 +42,22 @@ impl ClientView {
 
     fn hold(&mut self, message: MessageId, store: StoreId, offset: Offset) {
         self.holds.entry(store).or_default().insert(place(message, store, offset));
+    }
+
+    /// Work begins. What failed before it was passed over, unless this is the next attempt at it.
+    fn started(&mut self, message: MessageId) {
+        self.working_on = Some(message);
+        if let Some((failed, store, offset)) = self.failed.take()
+            && failed != message
+        {
+            self.release(failed, store, offset);
+        }
+    }
+
+    /// The broker has taken back what was not settled. Work in hand goes on, but belongs to nobody's queue any more.
+    fn lost_channel(&mut self) {
+        self.holds.clear();
+        (self.unsettled, self.failed) = (0, None);
     }
 
     fn release(&mut self, message: MessageId, store: StoreId, offset: Offset) {
@@ -57,8 +77,10 @@ fn place(message: MessageId, store: StoreId, offset: Offset) -> u64 {
 /// A queue or a partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoreView {
-    /// One after the last place that was ever filled.
+    /// One after the last place that was ever filled; a queue that was deleted begins anew.
     pub end: u64,
+    /// It was deleted, and nothing has been stored in it since.
+    pub deleted: bool,
     /// Messages stored.
     pub messages: u64,
     /// Bytes stored. A partition that drops part of a segment is taken to drop bytes in proportion.
@@ -112,6 +134,8 @@ pub struct ApplicationView {
     pub redelivered: u64,
     /// Processings, duplicates included.
     pub processed: u64,
+    /// Attempts that failed.
+    pub failed: u64,
     /// Broadcasts that found nobody.
     pub missed: u64,
     /// Its group redistributes its partitions.
@@ -137,6 +161,12 @@ pub struct CountersView {
     pub unrouted: u64,
     /// Answers that reached senders.
     pub replied: u64,
+    /// Copies that queues declined.
+    pub declined: u64,
+    /// Dead letters that queues took.
+    pub dead_letters: u64,
+    /// Channels that the broker closed.
+    pub channel_errors: u64,
 }
 
 /// The state of every entity after some events of a run: a fold over events, equal for equal events. A copy shares
@@ -173,6 +203,8 @@ impl View {
             working_on: None,
             holds: BTreeMap::new(),
             unsettled: 0,
+            blocked: None,
+            failed: None,
         };
         let content = |kind| match kind {
             StoreKind::Queue => ContentView::Queue {
@@ -186,7 +218,7 @@ impl View {
                 groups: vec![GroupView::default(); header.applications.len()],
             },
         };
-        let store = |kind| StoreView { end: 0, messages: 0, bytes: 0, content: content(kind) };
+        let store = |kind| StoreView { end: 0, deleted: false, messages: 0, bytes: 0, content: content(kind) };
         View {
             time: Time::ZERO,
             events: 0,
@@ -297,6 +329,7 @@ impl StoreView {
 
     fn stored(&mut self, offset: u64, size: Bytes) {
         self.end = self.end.max(offset + 1);
+        self.deleted = false;
         self.messages += 1;
         self.bytes += u64::from(size.get());
         match &mut self.content {
@@ -378,7 +411,7 @@ impl Observer for View {
             Event::Delivered { message, consumer, store, offset, redelivered } => {
                 self.delivered(message, consumer, store, offset, redelivered);
             }
-            Event::Started { message, consumer } => self.client(consumer).working_on = Some(message),
+            Event::Started { message, consumer } => self.client(consumer).started(message),
             Event::Processed { message, consumer, store, offset } => {
                 let client = self.client(consumer);
                 client.working_on = client.working_on.filter(|&other| other != message);
@@ -436,6 +469,18 @@ impl View {
             Event::SpeedChanged { client, factor } => self.client(client).speed = factor,
             Event::FaultStarted { fault, client } => self.faults.push((fault, client)),
             Event::FaultEnded { fault, client } => self.faults.retain(|&other| other != (fault, client)),
+            Event::DeadLettered { .. } => self.counters.dead_letters += 1,
+            Event::Declined { .. } => self.counters.declined += 1,
+            Event::QueueDeleted { store } => {
+                self.store(store).into_iter().for_each(|own| (own.end, own.deleted) = (0, true));
+            }
+            Event::ChannelClosed { client, .. } => {
+                self.counters.channel_errors += 1;
+                self.client(client).lost_channel();
+            }
+            Event::Blocked { client, cause } => self.client(client).blocked = Some(cause),
+            Event::Unblocked { client } => self.client(client).blocked = None,
+            Event::Failed { message, consumer, store, offset } => self.failed(message, consumer, store, offset),
             Event::Committed { consumer, store, offset } => {
                 self.group(consumer, store).into_iter().for_each(|group| group.committed = Some(offset.get()));
             }
@@ -467,6 +512,19 @@ impl View {
         }
     }
 
+    /// A queue gets the message back, if it does not forget it; from a log it is tried again, or passed over.
+    fn failed(&mut self, message: MessageId, consumer: ClientId, store: StoreId, offset: Offset) {
+        let of_log = self.stores.get(store.index()).is_some() && !self.is_queue(store);
+        let client = self.client(consumer);
+        client.working_on = client.working_on.filter(|&other| other != message);
+        if of_log {
+            client.failed = Some((message, store, offset));
+        } else {
+            client.release(message, store, offset);
+        }
+        self.application(consumer).into_iter().for_each(|own| own.failed += 1);
+    }
+
     fn disown(&mut self, consumer: ClientId, store: StoreId) {
         if let Some(group) = self.group(consumer, store)
             && group.owner == Some(consumer)
@@ -479,6 +537,7 @@ impl View {
         let own = self.client(client);
         (own.connected, own.paused, own.working_on, own.unsettled) = (false, false, None, 0);
         own.holds.clear();
+        own.failed = None;
         let Some(application) = own.application else { return };
         let owned = |store: &Arc<StoreView>| match &store.content {
             ContentView::Partition { groups, .. } => groups[application.index()].owner == Some(client),

@@ -3,7 +3,7 @@
 mod histories;
 
 use brokerlab_analysis::{Analysis, ContentView, NotableKind, Options, Timeline, View};
-use brokerlab_event::{EventLog, Observer, Offset, Record, StoreId, Stream, Time, below};
+use brokerlab_event::{Event, EventLog, Observer, Offset, Record, StoreId, Stream, Time, below};
 use histories::{SHAPES, Shape, World, header};
 
 const STEPS: u64 = 30_000;
@@ -63,9 +63,22 @@ fn seeking_a_time_includes_what_happened_then() {
 
 #[test]
 fn notables_are_visited_in_both_directions() {
-    let mut timeline = Timeline::new(&header(Shape::Fanout), long_history(Shape::Fanout));
+    let mut timeline = Timeline::new(&header(Shape::Retries), long_history(Shape::Retries));
     let all = timeline.notables().to_vec();
-    for kind in [NotableKind::Crashed, NotableKind::Redelivery, NotableKind::Duplicate, NotableKind::OutOfOrder] {
+    let kinds = [
+        NotableKind::Crashed,
+        NotableKind::Redelivery,
+        NotableKind::Duplicate,
+        NotableKind::OutOfOrder,
+        NotableKind::NotAccepted,
+        NotableKind::Dropped,
+        NotableKind::DeadLettered,
+        NotableKind::Failed,
+        NotableKind::ChannelClosed,
+        NotableKind::Blocked,
+        NotableKind::QueueDeleted,
+    ];
+    for kind in kinds {
         assert!(all.iter().any(|notable| notable.kind == kind), "{kind:?}");
     }
     for expected in &all[..50] {
@@ -97,6 +110,19 @@ fn the_view_agrees_with_the_analysis() {
         assert_eq!(count(NotableKind::Redelivery), results.total.redeliveries);
         assert_eq!(count(NotableKind::Duplicate), results.total.duplicates);
         assert_eq!(count(NotableKind::OutOfOrder), results.total.key_order_violations);
+        let incidents = results.total.incidents;
+        assert_eq!(count(NotableKind::DeadLettered), incidents.dead_letters);
+        assert_eq!(count(NotableKind::Failed), incidents.failed);
+        assert_eq!(count(NotableKind::ChannelClosed), incidents.channel_errors);
+        assert_eq!(count(NotableKind::QueueDeleted), incidents.queue_deletions);
+        assert_eq!(view.counters.dead_letters, incidents.dead_letters);
+        assert_eq!(view.counters.declined, incidents.declined);
+        assert_eq!(view.counters.channel_errors, incidents.channel_errors);
+        assert_eq!(view.applications.iter().map(|own| own.failed).sum::<u64>(), incidents.failed);
+        if shape != Shape::Log {
+            let in_flight: u64 = results.applications.iter().map(|own| own.bins[own.bins.len() - 1].in_flight).sum();
+            assert_eq!(view.clients.iter().map(|client| client.unsettled).sum::<u64>(), in_flight);
+        }
         let processed: u64 = results.applications.iter().flat_map(|own| &own.bins).map(|bin| bin.processed).sum();
         let all = processed + results.total.duplicates;
         assert_eq!(view.applications.iter().map(|own| own.processed).sum::<u64>(), all);
@@ -114,4 +140,18 @@ fn the_message_at_a_place_is_the_one_that_was_stored_there() {
     let message = timeline.message_at(StoreId::new(0), place).expect("something is stored there");
     assert!(message.get() < view.counters.offered);
     assert_eq!(timeline.message_at(StoreId::new(0), Offset::new(1 << 30)), None);
+
+    // A queue that comes again numbers its places anew; which message is meant depends on the moment.
+    let log = timeline.log().clone();
+    let mut at_place = None;
+    for (index, record) in log.records().iter().enumerate().take(5_000) {
+        match record.event() {
+            Event::Stored { message, offset, .. } if offset == Offset::ZERO => at_place = Some(message),
+            _ => {}
+        }
+        if index % 50 == 0 && at_place.is_some() {
+            timeline.seek_position(index + 1);
+            assert_eq!(timeline.message_at(StoreId::new(0), Offset::ZERO), at_place, "at {index}");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use brokerlab_event::{ClientId, Event, MessageId, Removal, StoreId, Time};
 
 use super::{Analysis, Client};
-use crate::FaultHit;
 use crate::ledger::state;
+use crate::{ChannelErrors, FaultHit, Incidents};
 
 impl Analysis {
     #[cold]
@@ -33,10 +33,16 @@ impl Analysis {
             }
             Event::DeadLettered { message, store, target } => self.dead_lettered(message, store, target),
             Event::Declined { message, store, .. } => {
+                self.note_of_store(store, |incidents| incidents.declined += 1);
                 for &application in &self.stores[store.index()].applications {
                     self.ledger.mark(message, usize::from(application), state::DECLINED);
                 }
             }
+            Event::QueueDeleted { store } => self.note_of_store(store, |incidents| incidents.queue_deletions += 1),
+            Event::ChannelClosed { client, code } => self.channel_closed(client, code.get()),
+            Event::Failed { consumer, .. } => self.note_of_client(consumer, |incidents| incidents.failed += 1),
+            Event::Blocked { client, cause } => self.blocking.set(time, client.index(), Some(cause)),
+            Event::Unblocked { client } => self.blocking.set(time, client.index(), None),
             Event::Trimmed { store, until, cause } => self.trimmed(time, store, until.get(), cause),
             Event::RebalanceStarted { application, .. } => {
                 let tally = &mut self.tallies[application.index()];
@@ -74,9 +80,54 @@ impl Analysis {
         }
     }
 
+    /// Counts something that happened to a queue: once in all, and for each application that it serves.
+    fn note_of_store(&mut self, store: StoreId, count: impl Fn(&mut Incidents)) {
+        count(&mut self.incidents);
+        for &application in &self.stores[store.index()].applications {
+            count(&mut self.tallies[usize::from(application)].incidents);
+        }
+    }
+
+    /// Counts something that happened to a client: once in all, and for its application.
+    fn note_of_client(&mut self, client: ClientId, count: impl Fn(&mut Incidents)) {
+        count(&mut self.incidents);
+        if let Some(application) = self.application_of(client) {
+            count(&mut self.tallies[application].incidents);
+        }
+    }
+
+    #[cold]
+    pub(super) fn note_given_up(&mut self, store: StoreId, cause: Removal) {
+        self.note_of_store(store, |incidents| match cause {
+            Removal::Expired => incidents.expired += 1,
+            Removal::MaxLength => incidents.overflowed += 1,
+            Removal::DeliveryLimit => incidents.delivery_limit += 1,
+            _ => {}
+        });
+    }
+
+    /// What was unsettled on the channel the broker has taken back.
+    fn channel_closed(&mut self, client: ClientId, code: u16) {
+        self.note_of_client(client, |incidents| incidents.channel_errors += 1);
+        match self.channel_errors.binary_search_by_key(&code, |errors| errors.code) {
+            Ok(index) => self.channel_errors[index].count += 1,
+            Err(index) => self.channel_errors.insert(index, ChannelErrors { code, count: 1 }),
+        }
+        self.give_back(client);
+    }
+
+    /// Nothing that was delivered to the client will be settled any more.
+    fn give_back(&mut self, client: ClientId) {
+        if let Some(application) = self.application_of(client) {
+            let unsettled = core::mem::take(&mut self.clients[client.index()].unsettled);
+            self.tallies[application].in_flight -= unsettled;
+        }
+    }
+
     /// The message is a dead letter for the applications that the queue it left serves, unless the one that took
     /// it serves them as well.
     fn dead_lettered(&mut self, message: MessageId, store: StoreId, target: StoreId) {
+        self.note_of_store(store, |incidents| incidents.dead_letters += 1);
         let (left, taken) = (&self.stores[store.index()].applications, &self.stores[target.index()].applications);
         for application in left.iter().filter(|application| !taken.contains(application)) {
             self.ledger.mark(message, usize::from(*application), state::DEAD);
@@ -109,9 +160,8 @@ impl Analysis {
 
     fn disconnected(&mut self, client: ClientId) {
         self.client_changed(client, |client| (client.connected, client.paused) = (false, false));
+        self.give_back(client);
         let Some(application) = self.application_of(client) else { return };
-        let unsettled = core::mem::take(&mut self.clients[client.index()].unsettled);
-        self.tallies[application].in_flight -= unsettled;
         for index in 0..self.stores.len() {
             let partition = self.stores[index].partition.as_ref();
             if partition.is_some_and(|partition| partition.groups[application].owner == Some(client)) {
