@@ -19,13 +19,13 @@ table! { SummaryRow, "summary.csv",
     confirmed: u64, "messages", "Messages whose producer received a confirm.";
     replied: u64, "messages", "Answers that reached producers; a message that several applications answer has several.";
     processed: u64, "messages", "Fate: the application finished the work on it, once or more often.";
-    dead_lettered: u64, "messages", "Fate: moved to a dead-letter queue.";
-    dropped_by_policy: u64, "messages", "Fate: removed by retention, purge or a missing binding before it was processed.";
+    dead_lettered: u64, "messages", "Fate: a queue of the application gave it up, and one that does not serve it took it as a dead letter.";
+    dropped_by_policy: u64, "messages", "Fate: given up before it was processed (by retention, purge, time to live or a limit, rejected by a consumer, or for want of a binding), and nobody took it as a dead letter.";
     missed: u64, "messages", "Fate: a broadcast found nobody of the application connected.";
     skipped: u64, "messages", "Fate: settled or passed over without being processed (acknowledged or committed before the work, taken by another application, or before the start of a group).";
     lost: u64, "messages", "Fate: confirmed, and gone without a reason that anybody chose.";
     in_backlog: u64, "messages", "Fate: stored and still to be had when the run ended, or in the hands of a connected consumer.";
-    refused: u64, "messages", "Fate: the broker refused it and told the sender.";
+    refused: u64, "messages", "Fate: the broker or a queue of the application refused it; the sender was told where it asked for confirms.";
     returned: u64, "messages", "Fate: no queue would take it, and it was returned to the sender.";
     unconfirmed: u64, "messages", "Fate: sent, never confirmed, and never processed.";
     not_sent: u64, "messages", "Fate: the producer never came to send it.";
@@ -50,6 +50,18 @@ table! { SummaryRow, "summary.csv",
     longest_stall_s: Seconds, "s", "The longest time without any processing while messages waited.";
     rebalances: u64, "rebalances", "How often the group began to redistribute its partitions.";
     rebalancing_s: Seconds, "s", "How long the group spent rebalancing, all in all.";
+    not_processed: u64, "messages", "Messages that the application wants, did not process, and cannot have any more: every fate but processed, in_backlog and not_wanted.";
+    dead_letters: u64, "dead letters", "Dead letters that another queue took from a queue of the application (in a row of all applications: from any queue, each counted once, as for all that follow).";
+    expired: u64, "copies", "Copies whose time to live was over.";
+    overflowed: u64, "copies", "Copies that a queue dropped because it was at its limit of length.";
+    delivery_limit: u64, "copies", "Copies that a queue gave up because they were returned too often.";
+    declined: u64, "copies", "Copies that a queue declined.";
+    failed: u64, "attempts", "Attempts to process a message that failed.";
+    channel_errors: u64, "channels", "Channels of consumers (in a row of all applications: of any client) that the broker closed because of an error; channel_errors.csv has the codes.";
+    queue_deletions: u64, "queues", "Queues that were deleted or had been unused for too long.";
+    blocked_memory_s: Seconds, "s", "How long the broker did not read from producers because of its memory alarm, each producer's time added to the others'; the same in every row of a contender.";
+    blocked_credit_s: Seconds, "s", "The same for want of credit.";
+    blocked_share: Option<crate::table::Decimal<4>>, "%", "Both together as a share of the time of all producers.";
 }
 
 table! { TimeseriesRow, "timeseries.csv",
@@ -71,6 +83,7 @@ table! { TimeseriesRow, "timeseries.csv",
     stored_bytes: Option<u64>, "bytes", "Bytes stored; only in rows of all applications.";
     copies: Option<Thousandths>, "copies", "How many times a stored message is stored on average; only in rows of all applications, empty where nothing is stored.";
     consumers_up: u64, "consumers", "Consumers that are connected and not paused.";
+    blocked_s: Option<Seconds>, "s", "How long the broker did not read from producers, each producer's time added to the others'; only in rows of all applications.";
 }
 
 table! { LatencyRow, "latency.csv",
@@ -100,6 +113,14 @@ table! { FaultRow, "faults.csv",
     target: String, "", "Whom it hit in this contender; `nobody` where its target was not there.";
     from_s: Seconds, "s", "When it began, in virtual time.";
     until_s: Option<Seconds>, "s", "When it ended; empty where it lasted until the end of the run.";
+}
+
+table! { ChannelErrorRow, "channel_errors.csv",
+    "One row for each contender and reply code with which the broker closed channels.";
+    contender: String, "", "Name of the contender.";
+    code: u64, "", "The AMQP reply code.";
+    name: String, "", "Its name.";
+    channels: u64, "channels", "How many channels were closed with it.";
 }
 
 table! { VerdictRow, "verdicts.csv",
@@ -162,6 +183,7 @@ pub fn columns_markdown() -> String {
     file::<LatencyRow>(&mut text);
     file::<OrderingRow>(&mut text);
     file::<FaultRow>(&mut text);
+    file::<ChannelErrorRow>(&mut text);
     file::<VerdictRow>(&mut text);
     file::<MessageRow>(&mut text);
     text

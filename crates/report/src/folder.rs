@@ -72,6 +72,7 @@ impl Report {
             csv_file(&self.latency),
             csv_file(&self.ordering),
             csv_file(&self.faults),
+            csv_file(&self.channel_errors),
             csv_file(&self.verdicts),
         ];
         files.extend(self.messages.as_deref().map(csv_file));
@@ -108,6 +109,7 @@ impl Report {
             latency: rows(folder)?,
             ordering: rows(folder)?,
             faults: rows(folder)?,
+            channel_errors: rows(folder)?,
             verdicts: rows(folder)?,
             messages: folder.join(MessageRow::FILE).exists().then(|| rows(folder)).transpose()?,
         })

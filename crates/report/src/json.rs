@@ -58,8 +58,8 @@ pub(crate) mod seconds {
 }
 
 impl Report {
-    /// The run as JSON: what identifies it, its expectations, and the rows of `summary.csv`, `verdicts.csv` and
-    /// `faults.csv` under those names.
+    /// The run as JSON: what identifies it, its expectations, and the rows of `summary.csv`, `verdicts.csv`,
+    /// `faults.csv` and `channel_errors.csv` under those names.
     pub fn json(&self) -> Value {
         let meta = serde_json::to_value(&self.meta).expect("plain data always has a JSON form");
         let Value::Object(mut map) = meta else { unreachable!("a struct becomes an object") };
@@ -67,6 +67,7 @@ impl Report {
         map.insert("sentences".into(), self.sentences().iter().map(told).collect());
         map.insert("summary".into(), self.summary.iter().map(object).collect());
         map.insert("verdicts".into(), self.verdicts.iter().map(object).collect());
+        map.insert("channel_errors".into(), self.channel_errors.iter().map(object).collect());
         map.insert("faults".into(), self.faults.iter().map(object).collect());
         Value::Object(map)
     }

@@ -1,11 +1,13 @@
 //! Everything that is told about a run, as rows: the one source of files, plots, sentences and pages.
 
 use brokerlab_analysis::{ApplicationResults, Fate, Results, Stage, Summary};
-use brokerlab_event::{Duration, KeyId, RunHeader, Time};
+use brokerlab_event::{ClientRole, Duration, KeyId, RunHeader, Time};
 
 use serde::{Deserialize, Serialize};
 
-use crate::columns::{ALL, FaultRow, LatencyRow, MessageRow, OrderingRow, SummaryRow, TimeseriesRow, VerdictRow};
+use crate::columns::{
+    ALL, ChannelErrorRow, FaultRow, LatencyRow, MessageRow, OrderingRow, SummaryRow, TimeseriesRow, VerdictRow,
+};
 use crate::table::{Decimal, Millis, Seconds, Thousandths};
 
 /// The target of a fault that found nobody to hit.
@@ -97,6 +99,8 @@ pub struct Report {
     pub ordering: Vec<OrderingRow>,
     /// `faults.csv`.
     pub faults: Vec<FaultRow>,
+    /// `channel_errors.csv`.
+    pub channel_errors: Vec<ChannelErrorRow>,
     /// `verdicts.csv`.
     pub verdicts: Vec<VerdictRow>,
     /// `messages.csv`, where it was asked for.
@@ -125,6 +129,7 @@ impl Report {
         self.latency.extend(source.latency());
         self.ordering.extend(source.ordering());
         self.faults.extend(source.faults());
+        self.channel_errors.extend(source.channel_errors());
         self.verdicts.extend(source.verdicts());
         if let Some(rows) = source.messages() {
             self.messages.get_or_insert_default().extend(rows);
@@ -172,6 +177,31 @@ fn millis(duration: Duration) -> Millis {
 fn rate(count: u64, length: Duration) -> Option<Thousandths> {
     let nanos = u128::from(length.as_nanos());
     (nanos > 0).then(|| Decimal(((u128::from(count) * 1_000_000_000_000 + nanos / 2) / nanos) as u64))
+}
+
+/// The name of an AMQP reply code.
+fn reply_name(code: u16) -> &'static str {
+    match code {
+        311 => "content-too-large",
+        312 => "no-route",
+        313 => "no-consumers",
+        320 => "connection-forced",
+        402 => "invalid-path",
+        403 => "access-refused",
+        404 => "not-found",
+        405 => "resource-locked",
+        406 => "precondition-failed",
+        501 => "frame-error",
+        502 => "syntax-error",
+        503 => "command-invalid",
+        504 => "channel-error",
+        505 => "unexpected-frame",
+        506 => "resource-error",
+        530 => "not-allowed",
+        540 => "not-implemented",
+        541 => "internal-error",
+        _ => "unknown",
+    }
 }
 
 /// A contender's figures on their way into rows.
@@ -246,7 +276,26 @@ impl Source<'_> {
             longest_stall_s: seconds(summary.longest_stall),
             rebalances: summary.rebalances,
             rebalancing_s: seconds(summary.rebalancing),
+            not_processed: summary.not_processed(),
+            dead_letters: summary.incidents.dead_letters,
+            expired: summary.incidents.expired,
+            overflowed: summary.incidents.overflowed,
+            delivery_limit: summary.incidents.delivery_limit,
+            declined: summary.incidents.declined,
+            failed: summary.incidents.failed,
+            channel_errors: summary.incidents.channel_errors,
+            queue_deletions: summary.incidents.queue_deletions,
+            blocked_memory_s: seconds(summary.blocked.memory),
+            blocked_credit_s: seconds(summary.blocked.credit),
+            blocked_share: self.share_of_producers(summary.blocked.sum()),
         }
+    }
+
+    /// This time as a share of the time of all producers, in percent.
+    fn share_of_producers(&self, time: Duration) -> Option<Decimal<4>> {
+        let producers = self.header.clients.iter().filter(|client| client.role == ClientRole::Producer).count();
+        let whole = u128::from(self.results.end.as_nanos()) * producers as u128;
+        (whole > 0).then(|| Decimal(((u128::from(time.as_nanos()) * 1_000_000 + whole / 2) / whole) as u64))
     }
 
     fn timeseries(&self) -> Vec<TimeseriesRow> {
@@ -303,6 +352,7 @@ impl Source<'_> {
             stored_bytes: Some(bin.stored_bytes),
             copies: (distinct > 0).then(|| Decimal(((copies + distinct / 2) / distinct) as u64)),
             consumers_up: sum(|bin| u64::from(bin.consumers_up)),
+            blocked_s: Some(seconds(bin.blocked)),
         }
     }
 
@@ -355,6 +405,15 @@ impl Source<'_> {
             from_s: moment(fault.start),
             until_s: fault.end.map(moment),
         }))
+    }
+
+    fn channel_errors(&self) -> impl Iterator<Item = ChannelErrorRow> {
+        self.results.channel_errors.iter().map(|errors| ChannelErrorRow {
+            contender: self.contender(),
+            code: u64::from(errors.code),
+            name: reply_name(errors.code).to_owned(),
+            channels: errors.count,
+        })
     }
 
     fn verdicts(&self) -> impl Iterator<Item = VerdictRow> {

@@ -164,6 +164,7 @@ fn bin_row(Shape(name, _, growth, _): &Shape, application: &str, times: u64, bin
         stored_bytes: all.then_some(stored * 1_024),
         copies: all.then_some(Decimal(1_000)),
         consumers_up: (if down { 2 } else { 3 }) * times,
+        blocked_s: all.then_some(Decimal(0)),
     }
 }
 

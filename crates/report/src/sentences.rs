@@ -5,10 +5,10 @@ use core::fmt;
 
 use brokerlab_analysis::Fate;
 
-use crate::columns::{FaultRow, SummaryRow};
+use crate::columns::{ALL, ChannelErrorRow, FaultRow, SummaryRow};
 use crate::number::grouped;
 use crate::report::Report;
-use crate::table::Row;
+use crate::table::{Row, Seconds};
 
 /// A piece of a sentence.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,6 +75,9 @@ impl Draft {
 /// Stalls shorter than this are the ordinary gaps between messages.
 const STALL: u64 = 1_000_000_000;
 
+/// Producers that were blocked for less are not worth a word.
+const BLOCKED: u64 = 50_000_000;
+
 impl Report {
     /// What happened in each contender.
     pub fn sentences(&self) -> Vec<Sentence> {
@@ -87,6 +90,7 @@ impl Report {
                     self.tell(&mut draft, row, summary);
                 }
             }
+            self.tell_of_broker(&mut draft, contender);
             draft.say(".");
             Sentence { contender: contender.to_owned(), parts: draft.0 }
         };
@@ -124,6 +128,7 @@ impl Report {
                 }
             }
         }
+        tell_incidents(draft, row, summary);
         self.tell_consequences(draft, row, summary);
         let harmless = [Fate::Processed, Fate::InBacklog, Fate::NotWanted, Fate::NotSent];
         if others.iter().all(|fate| harmless.contains(fate)) {
@@ -160,10 +165,34 @@ impl Report {
         }
         if summary.longest_stall_s.0 >= STALL {
             draft.say("; for ");
-            let tenths = (summary.longest_stall_s.0 + 50_000_000) / 100_000_000;
-            let shown = format!("{}.{}", grouped(tenths / 10), tenths % 10);
-            draft.cite::<SummaryRow>(row, "longest_stall_s", shown);
+            draft.cite::<SummaryRow>(row, "longest_stall_s", tenths(summary.longest_stall_s));
             draft.say(" s messages waited and none was processed");
+        }
+    }
+
+    /// What the broker did to its clients: channels that it closed, producers that it did not read from.
+    fn tell_of_broker(&self, draft: &mut Draft, contender: &str) {
+        let Some((row, summary)) = self.summary_of(contender, ALL) else { return };
+        let errors = self.channel_errors.iter().enumerate().filter(|(_, errors)| errors.contender == contender);
+        let errors: Vec<_> = errors.collect();
+        for (index, (row, closed)) in errors.iter().enumerate() {
+            draft.say(if index == 0 { ". The broker closed " } else { "" });
+            draft.join(index, errors.len());
+            draft.cite::<ChannelErrorRow>(*row, "channels", grouped(closed.channels));
+            draft.say(if closed.channels == 1 { " channel with " } else { " channels with " });
+            draft.cite::<ChannelErrorRow>(*row, "code", closed.code.to_string());
+            draft.say(&format!(" ({})", closed.name));
+        }
+        let blocked = [
+            ("blocked_memory_s", summary.blocked_memory_s, " s by the memory alarm"),
+            ("blocked_credit_s", summary.blocked_credit_s, " s for want of credit"),
+        ];
+        let blocked: Vec<_> = blocked.into_iter().filter(|(_, time, _)| time.0 >= BLOCKED).collect();
+        for (index, (column, time, words)) in blocked.iter().enumerate() {
+            draft.say(if index == 0 { ". Producers were blocked for " } else { "" });
+            draft.join(index, blocked.len());
+            draft.cite::<SummaryRow>(row, column, tenths(*time));
+            draft.say(words);
         }
     }
 
@@ -177,13 +206,43 @@ impl Report {
     }
 }
 
+/// What queues gave up or declined, and what failed.
+fn tell_incidents(draft: &mut Draft, row: usize, summary: &SummaryRow) {
+    let told = [
+        ("expired", summary.expired, "copy expired", "copies expired"),
+        ("overflowed", summary.overflowed, "was pushed out of a full queue", "were pushed out of a full queue"),
+        ("delivery_limit", summary.delivery_limit, "was returned too often", "were returned too often"),
+        ("declined", summary.declined, "was declined by a full queue", "were declined by a full queue"),
+        ("failed", summary.failed, "attempt failed", "attempts failed"),
+        (
+            "dead_letters",
+            summary.dead_letters,
+            "dead letter went to another queue",
+            "dead letters went to other queues",
+        ),
+    ];
+    let told: Vec<_> = told.into_iter().filter(|(_, count, ..)| *count > 0).collect();
+    for (index, (column, count, one, several)) in told.iter().enumerate() {
+        draft.say(if index == 0 { "; " } else { "" });
+        draft.join(index, told.len());
+        draft.cite::<SummaryRow>(row, column, grouped(*count));
+        draft.say(&format!(" {}", if *count == 1 { one } else { several }));
+    }
+}
+
+/// Seconds with one decimal.
+fn tenths(seconds: Seconds) -> String {
+    let tenths = (seconds.0 + 50_000_000) / 100_000_000;
+    format!("{}.{}", grouped(tenths / 10), tenths % 10)
+}
+
 /// What is said of so many messages of a fate.
 fn phrase(fate: Fate, count: u64) -> String {
     let (was, is) = if count == 1 { ("was", "is") } else { ("were", "are") };
     let words = match fate {
         Fate::Processed => format!("{was} processed"),
         Fate::DeadLettered => format!("{was} dead-lettered"),
-        Fate::DroppedByPolicy => format!("{was} dropped by policy before being processed"),
+        Fate::DroppedByPolicy => format!("{was} dropped before being processed"),
         Fate::Missed => format!("{was} missed because nobody was connected"),
         Fate::Skipped => format!("{was} skipped without being processed"),
         Fate::Lost => format!("{was} lost although confirmed"),
@@ -213,7 +272,7 @@ fn past_tense(fault: &str) -> &'static str {
 mod tests {
     use super::*;
     use crate::samples;
-    use crate::table::write_csv;
+    use crate::table::{Decimal, write_csv};
 
     /// What a sentence may say of a cell: the same with separators, or rounded to the decimals it shows.
     fn agrees(shown: &str, cell: &str) -> bool {
@@ -250,6 +309,32 @@ mod tests {
         }
         assert!(figures > 20, "{figures} figures were checked");
         assert!(!agrees("4,833", "4832") && !agrees("6.3", "6.2"), "the check can fail");
+    }
+
+    #[test]
+    fn what_queues_and_brokers_did_is_told_with_its_figures() {
+        let mut report = samples::report(&["billing"]);
+        let row = &mut report.summary[0];
+        (row.processed, row.dead_lettered, row.dropped_by_policy) = (4_712, 118, 2);
+        (row.expired, row.dead_letters, row.failed) = (120, 118, 1);
+        let all = &mut report.summary[1];
+        (all.blocked_memory_s, all.blocked_credit_s) = (Decimal(12_310_000_000), Decimal(40_000_000));
+        for (code, name, channels) in [(404, "not-found", 1), (406, "precondition-failed", 3)] {
+            let (contender, name) = ("queue".into(), name.into());
+            report.channel_errors.push(ChannelErrorRow { contender, code, name, channels });
+        }
+        let sentences = report.sentences();
+        let told = sentences[0].to_string();
+        assert!(
+            told.contains("; 120 copies expired, 1 attempt failed and 118 dead letters went to other queues"),
+            "{told}"
+        );
+        let broker = ". The broker closed 1 channel with 404 (not-found) and 3 channels with 406 (precondition-failed). \
+                      Producers were blocked for 12.3 s by the memory alarm.";
+        assert!(told.ends_with(broker), "{told}");
+        let cells = sentences[0].parts.iter().filter(|part| matches!(part, Part::Figure { .. })).count();
+        let numbers = told.split(|letter: char| !letter.is_ascii_digit() && letter != '.' && letter != ',');
+        assert!(cells >= numbers.filter(|number| number.chars().any(|c| c.is_ascii_digit())).count(), "{told}");
     }
 
     #[test]

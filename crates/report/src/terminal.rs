@@ -37,10 +37,17 @@ impl Report {
         }
         let stored = |show: fn(&SummaryRow) -> String| -> Vec<String> { self.values(ALL, show) };
         // What a broker stores is not divided among applications: a log keeps one copy for all.
-        let whole = vec![
+        let mut whole = vec![
             line("most stored, messages", stored(|row| grouped(row.stored_messages_max))),
             line("most stored, bytes", stored(|row| bytes(row.stored_bytes_max))),
         ];
+        if !self.channel_errors.is_empty() {
+            whole.push(line("channels closed", stored(|row| grouped(row.channel_errors))));
+        }
+        let blocked = |row: &SummaryRow| row.blocked_memory_s.0 + row.blocked_credit_s.0;
+        if self.summary.iter().any(|row| blocked(row) > 0) {
+            whole.push(line("producers blocked", self.values(ALL, |row| human_millis(blocked(row)))));
+        }
         blocks.push(Block { application: "broker".into(), lines: whole });
         blocks
     }
@@ -70,6 +77,20 @@ impl Report {
         let latency = |value: Option<crate::table::Millis>| value.map_or("–".into(), |ms| human_millis(ms.0));
         let tenths = |thousandths: u64| (thousandths + 50) / 100;
         let rate = |thousandths| format!("{}.{}/s", grouped(tenths(thousandths) / 10), tenths(thousandths) % 10);
+        let incidents: [(&str, fn(&SummaryRow) -> u64); 7] = [
+            ("expired", |row| row.expired),
+            ("overflowed", |row| row.overflowed),
+            ("over delivery limit", |row| row.delivery_limit),
+            ("declined", |row| row.declined),
+            ("attempts failed", |row| row.failed),
+            ("dead letters", |row| row.dead_letters),
+            ("queues deleted", |row| row.queue_deletions),
+        ];
+        for (name, count) in incidents {
+            if rows.iter().any(|row| count(row) > 0) {
+                lines.push(line(name, values(&|row| grouped(count(row)))));
+            }
+        }
         lines.push(line("redelivered", values(&|row| grouped(row.redeliveries))));
         lines.push(line("processed again", values(&|row| grouped(row.duplicates))));
         lines.push(line("out of key order", values(&|row| grouped(row.key_order_violations))));
