@@ -7,6 +7,9 @@ use crate::report::Report;
 use crate::words::{bytes, human_millis};
 use brokerlab_analysis::Fate;
 
+/// Reads a count out of a row.
+type Count = fn(&SummaryRow) -> u64;
+
 /// A line of the comparison: its name, and a value for each contender.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Line {
@@ -77,7 +80,7 @@ impl Report {
         let latency = |value: Option<crate::table::Millis>| value.map_or("–".into(), |ms| human_millis(ms.0));
         let tenths = |thousandths: u64| (thousandths + 50) / 100;
         let rate = |thousandths| format!("{}.{}/s", grouped(tenths(thousandths) / 10), tenths(thousandths) % 10);
-        let incidents: [(&str, fn(&SummaryRow) -> u64); 7] = [
+        let incidents: [(&str, Count); 7] = [
             ("expired", |row| row.expired),
             ("overflowed", |row| row.overflowed),
             ("over delivery limit", |row| row.delivery_limit),
