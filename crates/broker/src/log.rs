@@ -34,6 +34,8 @@ pub trait Entry {
 pub struct Segment<E> {
     base: u64,
     entries: Vec<E>,
+    /// How many of them are known to be needed no more.
+    released: usize,
     bytes: u64,
     /// When the first entry was appended.
     created: Time,
@@ -44,6 +46,11 @@ pub struct Segment<E> {
 }
 
 impl<E> Segment<E> {
+    fn new(base: u64, entries: Vec<E>, created: Time) -> Segment<E> {
+        let (first_timestamp, max_timestamp) = (Time::ZERO, Time::ZERO);
+        Segment { base, entries, released: 0, bytes: 0, created, first_timestamp, max_timestamp }
+    }
+
     /// Offset of its first entry (or, while it is empty, of the entry that will come first).
     pub fn base(&self) -> Offset {
         Offset::new(self.base)
@@ -91,7 +98,7 @@ impl<E> Segment<E> {
     }
 }
 
-/// An append-only sequence of entries, numbered from 0 without gaps.
+/// An append-only sequence of entries, numbered from 0. Entries that are needed no more can leave gaps behind.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Log<E> {
     /// The segments before the active one, oldest first.
@@ -123,14 +130,7 @@ impl<E: Entry> Log<E> {
     /// An empty log whose first entry will have this offset.
     pub fn starting_at(start: Offset, now: Time) -> Log<E> {
         let start = start.get();
-        let active = Segment {
-            base: start,
-            entries: Vec::new(),
-            bytes: 0,
-            created: now,
-            first_timestamp: Time::ZERO,
-            max_timestamp: Time::ZERO,
-        };
+        let active = Segment::new(start, Vec::new(), now);
         Log {
             older: VecDeque::new(),
             active,
@@ -176,7 +176,7 @@ impl<E: Entry> Log<E> {
         self.flushed == self.end_number()
     }
 
-    /// How many entries can be read.
+    /// How many entries can be read, those in gaps included.
     pub fn len(&self) -> u64 {
         self.end_number() - self.start
     }
@@ -230,15 +230,37 @@ impl<E: Entry> Log<E> {
         if self.active.is_empty() {
             return;
         }
-        let next = Segment {
-            base: self.end_number(),
-            entries: self.spare.pop().unwrap_or_default(),
-            bytes: 0,
-            created: now,
-            first_timestamp: Time::ZERO,
-            max_timestamp: Time::ZERO,
-        };
-        self.older.push_back(std::mem::replace(&mut self.active, next));
+        let next = Segment::new(self.end_number(), self.spare.pop().unwrap_or_default(), now);
+        let full = std::mem::replace(&mut self.active, next);
+        match full.released == full.len() {
+            true => self.forget(full),
+            false => self.older.push_back(full),
+        }
+    }
+
+    /// The entry at this offset is needed no more. A segment that is not the active one and holds nothing else is
+    /// deleted: where it was is a gap, in which nothing can be read. Asked once for an offset at most.
+    pub fn release(&mut self, offset: Offset) {
+        let offset = offset.get();
+        if self.active.base <= offset {
+            self.active.released += 1;
+            return;
+        }
+        let Some(index) = self.older_index(offset) else { return };
+        let segment = &mut self.older[index];
+        segment.released += 1;
+        if segment.released == segment.len() {
+            let gone = self.older.remove(index).expect("it was looked at just now");
+            self.forget(gone);
+        }
+    }
+
+    /// The first offset from here on that does not lie in a gap: that of an entry, or the end.
+    pub fn after_gap(&self, offset: Offset) -> Offset {
+        let offset = offset.get().max(self.start);
+        let next = self.older.partition_point(|segment| segment.end().get() <= offset);
+        let base = self.older.get(next).unwrap_or(&self.active).base;
+        Offset::new(offset.max(base))
     }
 
     /// Which of the older segments holds this offset, which lies before the active one.
@@ -310,6 +332,7 @@ impl<E: Entry> Log<E> {
             self.bytes -= self.active.bytes;
             self.active.base = end;
             self.active.bytes = 0;
+            self.active.released = 0;
             self.active.entries.clear();
         }
     }
@@ -369,8 +392,15 @@ impl<E: Entry> Log<E> {
         if keep < active.entries.len() {
             let cut: u64 = active.entries.drain(keep..).map(|entry| entry.bytes()).sum();
             active.bytes -= cut;
+            // Which of those that are left are needed no more is not known.
+            active.released = 0;
             self.bytes -= cut;
             active.max_timestamp = active.entries.iter().map(Entry::timestamp).max().unwrap_or_default();
+        }
+        if self.end_number() < end {
+            // The end lies in a gap. Offsets are never used again.
+            let next = Segment::new(end, Vec::new(), self.active.created);
+            self.older.push_back(std::mem::replace(&mut self.active, next));
         }
         self.written = self.written.min(end);
         self.flushed = self.flushed.min(end);
@@ -484,6 +514,33 @@ mod tests {
         log.trim(Offset::new(99));
         assert_eq!((log.start(), log.end(), log.bytes()), (Offset::new(4), Offset::new(4), 0));
         assert_eq!(log.append(4, Time::ZERO), Offset::new(4), "offsets are never used again");
+    }
+
+    #[test]
+    fn a_segment_of_which_nothing_is_needed_goes_and_its_offsets_are_not_used_again() {
+        let mut log = Log::default();
+        for entry in 0..12 {
+            if entry % 3 == 0 {
+                log.roll(Time::ZERO);
+            }
+            log.append(entry, Time::ZERO);
+        }
+        for offset in [3, 5, 4, 7, 8, 9, 10, 11] {
+            log.release(Offset::new(offset));
+        }
+        assert_eq!((log.segment_count(), log.bytes()), (3, 90));
+        log.roll(Time::ZERO);
+        assert_eq!((log.segment_count(), log.bytes(), contents(&log)), (3, 60, vec![0, 1, 2, 6, 7, 8]));
+        let after = |offset| log.after_gap(Offset::new(offset)).get();
+        assert_eq!([0, 2, 3, 5, 6, 8, 9, 12].map(after), [0, 2, 6, 6, 6, 8, 12, 12]);
+        assert_eq!((log.entry(Offset::new(4)), log.entries_from(Offset::new(4)).count()), (None, 3));
+        for end in [5, 10] {
+            let mut cut = log.clone();
+            cut.truncate(Offset::new(end));
+            assert_eq!((cut.end().get(), cut.append(99, Time::ZERO).get()), (end, end));
+        }
+        log.trim(Offset::new(6));
+        assert_eq!(contents(&log), [6, 7, 8]);
     }
 
     #[test]

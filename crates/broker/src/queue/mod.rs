@@ -147,7 +147,7 @@ impl<P: Clone> ClassicQueue<P> {
             ReadyOrder::Arrival(order) => match order.returned.is_empty() {
                 true => {
                     // Settled ones stand between those that were never delivered after a recovery.
-                    let fresh = ready_from(&mut self.log, order.fresh);
+                    let fresh = ready_from(&self.log, order.fresh);
                     order.fresh = fresh.next();
                     fresh
                 }
@@ -169,7 +169,7 @@ impl<P: Clone> ClassicQueue<P> {
         }
         match &mut self.order {
             ReadyOrder::Arrival(order) => order.returned.first().copied().or_else(|| {
-                order.fresh = ready_from(&mut self.log, order.fresh);
+                order.fresh = ready_from(&self.log, order.fresh);
                 Some(order.fresh)
             }),
             ReadyOrder::Priority(levels) => levels.head(),
@@ -239,6 +239,8 @@ impl<P: Clone> ClassicQueue<P> {
         let Envelope { message, size, .. } = entry.publication.envelope;
         if offset == self.log.start() {
             self.trim(offset.next());
+        } else {
+            self.log.release(offset);
         }
         (message, size)
     }
@@ -255,8 +257,12 @@ impl<P: Clone> ClassicQueue<P> {
     /// Moves the start of the log past settled messages. Those before `start` are settled all.
     #[inline(always)]
     fn trim(&mut self, mut start: Offset) {
-        while self.log.entry(start).is_some_and(|entry| entry.state == State::Settled) {
-            start = start.next();
+        loop {
+            match self.log.entry(start) {
+                Some(entry) if entry.state == State::Settled => start = start.next(),
+                None if start < self.log.end() => start = self.log.after_gap(start),
+                _ => break,
+            }
         }
         self.log.trim(start);
         if let ReadyOrder::Arrival(order) = &mut self.order {
@@ -288,6 +294,7 @@ impl<P: Clone> ClassicQueue<P> {
         let mut queue = ClassicQueue::on(Log::recover(durable.0), max_priority);
         let (mut offset, end) = (queue.log.start(), queue.log.end());
         while offset < end {
+            offset = queue.log.after_gap(offset);
             let Some(entry) = queue.log.entry_mut(offset) else { break };
             if is_transient(&entry.publication) {
                 entry.state = State::Settled;
@@ -313,11 +320,14 @@ impl<P: Clone> ClassicQueue<P> {
 
 /// The first ready position from here on; there is one.
 #[inline]
-fn ready_from<P>(log: &mut Log<QueueEntry<P>>, mut offset: Offset) -> Offset {
-    while log.entry_mut(offset).is_some_and(|entry| entry.state != State::Ready) {
-        offset = offset.next();
+fn ready_from<P>(log: &Log<QueueEntry<P>>, mut offset: Offset) -> Offset {
+    loop {
+        match log.entry(offset) {
+            Some(entry) if entry.state == State::Ready => return offset,
+            Some(_) => offset = offset.next(),
+            None => offset = log.after_gap(offset),
+        }
     }
-    offset
 }
 
 #[inline]
@@ -393,6 +403,29 @@ mod tests {
             queue.settle(offset);
         }
         assert_eq!((queue.log().segment_count(), queue.log().bytes(), queue.ready()), (1, 0, 0));
+    }
+
+    #[test]
+    fn an_old_message_does_not_keep_the_memory_of_those_that_came_and_went_behind_it() {
+        let mut queue = queue(1);
+        let old = queue.deliver().unwrap();
+        for _ in 0..20_000 {
+            let publication = queue.entry(old).unwrap().publication.clone();
+            let offset = queue.enqueue(publication, None, Time::ZERO);
+            assert_eq!(queue.deliver(), Some(offset));
+            queue.settle(offset);
+        }
+        queue.mark_flushed(queue.log().end());
+        assert!(queue.log().segment_count() <= 2, "{} segments", queue.log().segment_count());
+        let mut recovered = ClassicQueue::recover(queue.clone().crash(Crash::Power), None);
+        assert_eq!(
+            (recovered.deliver(), recovered.deliver(), recovered.log().end()),
+            (Some(old), None, queue.log().end())
+        );
+        queue.requeue(old);
+        assert_eq!(queue.deliver(), Some(old));
+        queue.settle(old);
+        assert!(queue.log().is_empty());
     }
 
     #[test]
