@@ -123,14 +123,12 @@ impl ChannelState {
         Some(taken)
     }
 
-    /// Takes out deliveries that went back by themselves: settling them has no effect any more.
-    pub fn forget(&mut self, is_gone: impl Fn(&Unsettled) -> bool) {
-        for delivery in &mut self.unsettled {
-            if let Some(gone) = delivery.take_if(|delivery| is_gone(delivery)) {
-                self.outstanding -= u32::from(gone.is_pushed());
-            }
+    /// Deliveries whose queue is gone, or has taken them back by itself: their tags stay, and settling them has no
+    /// effect any more.
+    pub fn disown(&mut self, is_gone: impl Fn(&Unsettled) -> bool) {
+        for delivery in self.unsettled.iter_mut().flatten().filter(|delivery| is_gone(delivery)) {
+            delivery.store = StoreId::MAX;
         }
-        self.forget_settled();
     }
 
     #[inline]

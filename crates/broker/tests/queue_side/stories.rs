@@ -84,8 +84,12 @@ fn deleting_a_queue_cancels_its_consumers_and_confirms_what_it_had_taken() {
     rig.consume(1, queue, 1);
     let told = rig.ask(9, Message::DeleteQueue { channel: CHANNEL, queue });
     assert_eq!(told, "c1.1 cancelled 0; c0.1 ack 1");
-    assert_eq!(ack(&mut rig, 1, 1), "", "settling what is gone does no harm");
     assert_eq!(rig.flush(), "");
+    // What was delivered belongs to nobody any more, also when a queue of this name is there again.
+    rig.ask(0, Message::DeclareQueue { channel: CHANNEL, queue });
+    rig.publish(0, "", "work", None);
+    assert_eq!(ack(&mut rig, 1, 1), "", "settling what is gone does no harm");
+    assert_eq!(inspect(&mut rig, queue), "c9.1 1 ready, 0 consumers");
 }
 
 #[test]

@@ -172,6 +172,8 @@ impl<P: Clone> QueueSide<P> {
         context.observe(Event::QueueDeleted { store });
         for (number, connection) in self.connections.iter_mut().enumerate() {
             for channel in &mut connection.channels {
+                // Their places begin anew when the queue is declared again.
+                channel.disown(|delivery| delivery.store == store);
                 for (tag, ..) in channel.consumers.extract_if(.., |(_, queue, _)| *queue == store) {
                     let client = Address::Client(ClientId::new(number as u32));
                     context.send(client, Message::ConsumerCancelled { channel: channel.number, tag });

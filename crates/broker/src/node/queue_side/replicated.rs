@@ -481,7 +481,7 @@ impl<P: Clone> QueueSide<P> {
         let state = channels.into_iter().flatten().find(|known| known.number == channel);
         if let Some(state) = state {
             state.consumers.retain(|(other, ..)| *other != tag);
-            state.forget(|delivery| delivery.store == store && !held.contains_key(&delivery.offset));
+            state.disown(|delivery| delivery.store == store && !held.contains_key(&delivery.offset));
         }
         self.submit_cancel(index, consumer, context);
         context.send(Address::Client(client), Message::ConsumerCancelled { channel, tag });
