@@ -197,6 +197,17 @@ pub enum Distribution {
 }
 
 impl Distribution {
+    /// True where zero is not just possible but likely: again and again.
+    pub fn is_often_zero(&self) -> bool {
+        match *self {
+            Distribution::Constant(value) => value == 0.0,
+            Distribution::Bimodal { low, high, .. } => low == 0.0 || high == 0.0,
+            Distribution::Uniform { high, .. } => high == 0.0,
+            Distribution::Exponential { mean } | Distribution::Erlang { mean, .. } => mean == 0.0,
+            Distribution::Lognormal { mean, .. } => mean == 0.0,
+        }
+    }
+
     /// The variate that these random bits stand for. Never negative where the parameters are not.
     #[inline]
     pub fn sample(&self, bits: u64) -> f64 {

@@ -1,8 +1,8 @@
 //! Judging what a scenario expects.
 
-use brokerlab_analysis::{Fate, Stage, Summary};
+use brokerlab_analysis::{Fate, Histogram, Stage, Summary};
 use brokerlab_event::Duration;
-use brokerlab_scenario::{Clause, Metric, Quantity, Scenario};
+use brokerlab_scenario::{Clause, Expectation, Metric, Quantity, Scenario};
 
 use crate::run::Run;
 
@@ -15,6 +15,8 @@ pub struct Finding {
     pub contender: String,
     /// The application's name; nothing for all together.
     pub application: Option<String>,
+    /// The kind of messages; nothing for all kinds.
+    pub kind: Option<String>,
     /// The metric.
     pub metric: &'static Metric,
     /// What was expected, as the file has it.
@@ -35,7 +37,7 @@ pub fn judge(scenario: &Scenario, runs: &[Run]) -> Vec<Finding> {
                 continue;
             }
             for clause in &expectation.clauses {
-                findings.extend(judge_clause(scenario, runs, run, index, expectation.application, clause));
+                findings.extend(judge_clause(scenario, runs, run, index, expectation, clause));
             }
         }
     }
@@ -47,11 +49,12 @@ fn judge_clause(
     scenario: &Scenario,
     runs: &[Run],
     run: &Run,
-    expectation: usize,
-    application: Option<usize>,
+    index: usize,
+    expectation: &Expectation,
     clause: &Clause,
 ) -> Option<Finding> {
-    let found = measure(run, application, clause.metric);
+    let Expectation { application, kind, .. } = *expectation;
+    let found = measure(run, application, kind, clause.metric);
     let mut other_number = Some(f64::NAN);
     if let Some(other) = clause.comparison.other() {
         let name = &scenario.contenders[other].name;
@@ -59,13 +62,14 @@ fn judge_clause(
             return None;
         }
         let other = runs.iter().find(|run| run.header.contender == *name)?;
-        other_number = measure(other, application, clause.metric);
+        other_number = measure(other, application, kind, clause.metric);
     }
     let holds = found.zip(other_number).is_some_and(|(found, other)| clause.comparison.holds(found, |_| other));
     Some(Finding {
-        expectation,
+        expectation: index,
         contender: run.header.contender.clone(),
         application: application.map(|index| run.header.applications[index].name.clone()),
+        kind: kind.map(|kind| run.header.kinds.names[kind].clone()),
         metric: clause.metric,
         expected: clause.text.clone(),
         found,
@@ -73,12 +77,34 @@ fn judge_clause(
     })
 }
 
-fn measure(run: &Run, application: Option<usize>, metric: &Metric) -> Option<f64> {
+fn measure(run: &Run, application: Option<usize>, kind: Option<usize>, metric: &Metric) -> Option<f64> {
+    if let Some(kind) = kind {
+        return measure_kind(run, application, kind, metric);
+    }
     let summary = match application {
         Some(index) => &run.results.applications[index].summary,
         None => &run.results.total,
     };
     value(summary, metric)
+}
+
+/// A metric of one kind of messages, for one application or all together.
+fn measure_kind(run: &Run, application: Option<usize>, kind: usize, metric: &Metric) -> Option<f64> {
+    let applications = run.results.applications.iter().enumerate();
+    let wanted = applications.filter(|(index, _)| application.is_none_or(|wanted| wanted == *index));
+    let (mut processed, mut latency) = (0, Histogram::default());
+    for (_, results) in wanted {
+        let Some(figures) = results.kinds.get(kind) else {
+            return measure(run, application, None, metric); // all messages are of this kind
+        };
+        processed += figures.processed;
+        latency.merge(&figures.latency);
+    }
+    if metric.name == "processed" {
+        return Some(processed as f64);
+    }
+    let which = metric.name.strip_prefix("latency_")?;
+    percentile_of(&latency, which).map(|duration| duration.as_nanos() as f64)
 }
 
 /// The number of a metric in the unit of its quantity: nanoseconds, bytes, messages, messages a second. Nothing
@@ -129,7 +155,11 @@ fn percentile(summary: &Summary, name: &str) -> Option<Duration> {
         "latency" => Stage::Process,
         _ => return None,
     };
-    let histogram = summary.latency(stage);
+    percentile_of(summary.latency(stage), which)
+}
+
+/// `max`, `p99_9` and the like.
+fn percentile_of(histogram: &Histogram, which: &str) -> Option<Duration> {
     match which {
         "max" => histogram.maximum(),
         _ => histogram.percentile(millionths(which)?),

@@ -62,7 +62,7 @@ fn expectation(scenario: &Scenario, finding: &Finding) -> Expectation {
 impl Finding {
     /// What was expected: `queue, billing: lost = 0`.
     pub fn claim(&self) -> String {
-        let of = self.application.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
+        let of: String = self.application.iter().chain(&self.kind).map(|name| format!(", {name}")).collect();
         let signed = self.expected.starts_with(['=', '!', '<', '>']);
         let sign = if signed { "" } else { "= " };
         format!("{}{of}: {} {sign}{}", self.contender, self.metric.name, self.expected)

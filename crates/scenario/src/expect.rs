@@ -101,6 +101,8 @@ pub struct Expectation {
     pub contender: Option<usize>,
     /// The application that it speaks of, an index; nothing for all together.
     pub application: Option<usize>,
+    /// The kind of messages that it speaks of, an index; nothing for all kinds. Only some metrics are of a kind.
+    pub kind: Option<usize>,
     /// What must be true, all of it.
     pub clauses: Vec<Clause>,
 }
@@ -142,6 +144,13 @@ pub enum Relation {
     More,
     /// `>=`
     AtLeast,
+}
+
+impl Metric {
+    /// True where it is known of each kind of message.
+    pub fn is_of_kind(&self) -> bool {
+        self.name == "processed" || self.name.starts_with("latency_")
+    }
 }
 
 impl Relation {

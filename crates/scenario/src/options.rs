@@ -384,6 +384,12 @@ const LOG: &[Opt] = &[
         "A consumer that takes longer between polls leaves the group (max.poll.interval.ms).",
     ),
     default(
+        "max_attempts",
+        Kind::Whole { least: 0, most: 1_000_000 },
+        "10",
+        "How often a record is tried on which work fails, while all behind it wait, before it is passed over. 0: for ever.",
+    ),
+    default(
         "initial_rebalance_delay",
         FROM_ZERO,
         "\"3s\"",
@@ -467,6 +473,7 @@ pub(crate) static EXPECT: Spec = Spec {
         optional("name", Kind::Text, "What is expected, in words. The flip refers to it."),
         optional("contender", Kind::Name, "Of which contender; without it, of each."),
         optional("application", Kind::Name, "For which application; without it, for all together."),
+        optional("kind", Kind::Label, "Of which kind of messages; without it, of all. Only processed and latency_*."),
     ],
 };
 

@@ -116,6 +116,7 @@ fn member(reader: &Reader<'_>) -> Option<GroupMemberConfig> {
     let heartbeat_interval = reader.duration("heartbeat_interval");
     let max_poll_records = reader.small("max_poll_records");
     let max_poll_interval = reader.duration("max_poll_interval");
+    let max_attempts = reader.small("max_attempts");
     let reset = reader.choice("reset").map(|reset| match reset {
         "latest" => OffsetReset::Latest,
         _ => OffsetReset::Earliest,
@@ -127,7 +128,7 @@ fn member(reader: &Reader<'_>) -> Option<GroupMemberConfig> {
         max_poll_interval: max_poll_interval?,
         reset: reset?,
         commit: commit?,
-        max_attempts: 10,
+        max_attempts: max_attempts?,
     })
 }
 

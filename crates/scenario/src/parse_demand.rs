@@ -223,6 +223,10 @@ fn application(reader: &Reader<'_>, kinds: &[&str]) -> Option<Application> {
     let answer = reader.flag("answer");
     let wants = wants(reader, kinds);
     let failures = failures(reader);
+    // What fails is tried again, and without any work that would never let the clock go on.
+    if reader.has("failures") && work.is_some_and(|work| work.is_often_zero()) {
+        reader.complain("failures", "work that can fail must take some time, and here it can take none".to_string());
+    }
     Some(Application {
         name: name?,
         consumers: consumers?,

@@ -32,6 +32,11 @@ impl Names {
         names.iter().position(|own| *own == name).ok_or_else(|| unknown("application", name, &names))
     }
 
+    fn kind(&self, name: &str) -> Result<usize, String> {
+        let names: Vec<&str> = self.kinds.iter().map(String::as_str).collect();
+        names.iter().position(|own| *own == name).ok_or_else(|| unknown("kind", name, &names))
+    }
+
     fn contender(&self, name: &str) -> Result<usize, String> {
         let names: Vec<&str> = self.contenders.iter().map(String::as_str).collect();
         names.iter().position(|own| *own == name).ok_or_else(|| unknown("contender", name, &names))
@@ -179,10 +184,14 @@ pub(crate) fn expectation(
     };
     let contender = look_up("contender", &|name| names.contender(name));
     let application = look_up("application", &|name| names.application(name));
+    let kind = look_up("kind", &|name| names.kind(name));
     let name = reader.text("name");
     let mut clauses = Vec::new();
     for (key, item) in table.iter() {
         let Some(metric) = METRICS.iter().find(|metric| metric.name == key) else { continue };
+        if !metric.is_of_kind() && reader.has("kind") {
+            reader.complain(key, format!("{key} is not known of each kind, only processed and latency_* are"));
+        }
         match clause(metric, item, names) {
             Ok(clause) => {
                 let itself = clause.comparison.other().is_some_and(|other| Some(Some(other)) == contender);
@@ -199,7 +208,7 @@ pub(crate) fn expectation(
             .problems
             .add(reader.span.clone(), "[[expect]] needs a metric, such as lost = 0 or latency_p99 = \"< 200ms\"");
     }
-    Some(Expectation { name, contender: contender?, application: application?, clauses })
+    Some(Expectation { name, contender: contender?, application: application?, kind: kind?, clauses })
 }
 
 fn clause(metric: &'static Metric, item: &Item, names: &Names) -> Result<Clause, String> {

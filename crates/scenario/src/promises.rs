@@ -66,6 +66,10 @@ impl Case<'_> {
                 if self.forgets(options) {
                     reasons.push("retention removes records whether or not they were read");
                 }
+                let fails = self.spec.failures.poison > 0 || self.spec.failures.transient > 0;
+                if fails && options.member.max_attempts > 0 {
+                    reasons.push("a record on which work has failed too often is passed over");
+                }
             }
             Guarantee::NoDuplicates => {
                 if !before_work && self.moves(options) {
