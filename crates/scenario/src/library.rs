@@ -28,6 +28,14 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("long-pause"),
     bundled!("hot-key"),
     bundled!("retention-overtakes"),
+    bundled!("topic-routing"),
+    bundled!("automatic-ack"),
+    bundled!("single-active-consumer"),
+    bundled!("retries"),
+    bundled!("poison-message"),
+    bundled!("priority-inversion"),
+    bundled!("ttl-head"),
+    bundled!("length-limit"),
 ];
 
 /// Every bundled recording: its name, as a bundled scenario names it, and its bytes.
