@@ -87,9 +87,10 @@ table! { TimeseriesRow, "timeseries.csv",
 }
 
 table! { LatencyRow, "latency.csv",
-    "The percentile curve of each contender, application and stage.";
+    "The percentile curve of each contender, application and stage, and of each kind of message where there are several.";
     contender: String, "", "Name of the contender.";
     application: String, "", "Name of the application, or `(all)`.";
+    kind: String, "", "Name of the kind of messages; empty for all kinds together.";
     stage: String, "", "From the intended send time until the confirm (publish_to_confirm), the first delivery (publish_to_deliver) or the end of the work (publish_to_process).";
     share: crate::table::Decimal<4>, "%", "This share of the messages took at most `latency_ms`.";
     latency_ms: Millis, "ms", "The latency.";

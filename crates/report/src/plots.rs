@@ -3,7 +3,7 @@
 use brokerlab_analysis::{Fate, Stage};
 use brokerlab_event::Model;
 
-use crate::columns::{ALL, SummaryRow, TimeseriesRow};
+use crate::columns::{ALL, LatencyRow, SummaryRow, TimeseriesRow};
 use crate::number::{decimal, grouped};
 use crate::palette::{Look, looks};
 use crate::report::Report;
@@ -92,8 +92,12 @@ impl Report {
     ) -> Option<String> {
         let totals = self.summary.iter().filter(|row| row.application == ALL);
         let mut found: Vec<(T, &str)> = totals.filter_map(|row| Some((value(row)?, row.contender.as_str()))).collect();
+        self.compared_values(&mut found, show)
+    }
+
+    fn compared_values<T: Ord + Copy>(&self, found: &mut [(T, &str)], show: impl Fn(T) -> String) -> Option<String> {
         found.sort_by_key(|(value, _)| core::cmp::Reverse(*value));
-        let shown: Vec<(String, &str)> = found.into_iter().map(|(value, name)| (show(value), name)).collect();
+        let shown: Vec<(String, &str)> = found.iter().map(|(value, name)| (show(*value), *name)).collect();
         let groups: Vec<&[(String, &str)]> = shown.chunk_by(|a, b| a.0 == b.0).collect();
         let part = |group: &&[(String, &str)]| {
             let names: Vec<&str> = group.iter().map(|(_, name)| *name).collect();
@@ -195,6 +199,11 @@ impl Report {
     }
 
     fn latency(&self) -> PlotSpec {
+        if let [application] = self.applications()[..]
+            && let kinds @ [_, _, ..] = &self.kinds(application)[..]
+        {
+            return self.latency_by_kind(application, kinds);
+        }
         let panels = self.panels();
         let process = self.latency.iter().filter(|row| row.stage == Stage::Process.name());
         let slowest = process.map(|row| row.latency_ms.0).max().unwrap_or(0);
@@ -204,6 +213,7 @@ impl Report {
                 let rows = self.latency.iter().filter(|row| {
                     row.contender == name
                         && row.application == *application
+                        && row.kind.is_empty()
                         && row.stage == Stage::Process.name()
                         // The quickest per cent would stretch the axis and tells nothing.
                         && row.share.0 >= 10_000
@@ -220,6 +230,65 @@ impl Report {
         PlotSpec {
             name: "latency".into(),
             title: slow.map_or("Latency".into(), |slow| format!("99% are processed{} within {slow}", self.scope())),
+            subtitle: "How long does it take from the intended send time until the work on a message is done?".into(),
+            body: Body::Charts(charts),
+            note: NOTE.into(),
+        }
+    }
+
+    /// The kinds of messages that the application has figures for, where there are several, in their order.
+    fn kinds(&self, application: &str) -> Vec<&str> {
+        let mut kinds: Vec<&str> = Vec::new();
+        for row in self.latency.iter().filter(|row| row.application == application && !row.kind.is_empty()) {
+            if !kinds.contains(&row.kind.as_str()) {
+                kinds.push(&row.kind);
+            }
+        }
+        kinds.truncate(MAX_PANELS);
+        kinds
+    }
+
+    /// Where one application gets messages of several kinds: a panel for each, because they may fare differently.
+    fn latency_by_kind(&self, application: &str, kinds: &[&str]) -> PlotSpec {
+        let rows = |name: &str, kind: &str| -> Vec<&LatencyRow> {
+            let own = |row: &&LatencyRow| row.contender == name && row.application == application && row.kind == kind;
+            self.latency.iter().filter(own).collect()
+        };
+        let at = |name: &str, kind: &str, share: u64| -> Option<crate::table::Millis> {
+            rows(name, kind).into_iter().find(|row| row.share.0 >= share).map(|row| row.latency_ms)
+        };
+        let slowest = self.latency.iter().filter(|row| !row.kind.is_empty()).map(|row| row.latency_ms.0).max();
+        let (unit, size) = if slowest.unwrap_or(0) >= 10_000_000_000 { ("s", 1_000.0) } else { ("ms", 1.0) };
+        let charts = kinds.iter().map(|kind| {
+            let points = |name: &str| -> Vec<(f64, f64)> {
+                let shown = rows(name, kind).into_iter().filter(|row| row.share.0 >= 10_000);
+                shown.map(|row| (row.latency_ms.value() / size, row.share.value())).collect()
+            };
+            let figures = self.contenders().map(|(name, look)| {
+                let shown = [500_000, 900_000, 990_000].map(|share| at(name, kind, share));
+                let shown = shown.map(|figure| figure.map_or("–".into(), |ms| human_millis(ms.0)));
+                (look, core::iter::once(name.to_owned()).chain(shown).collect())
+            });
+            let head = ["", "p50", "p90", "p99"].map(String::from).into();
+            let inset = (kinds.len() <= 4).then(|| Inset { head, rows: figures.collect() });
+            latency_chart(kind, unit, self.series(Draw::Line, points), inset)
+        });
+        let mut charts: Vec<Chart> = charts.collect();
+        share_scale(&mut charts);
+        // The title tells of the kind for which the choice of contender matters most.
+        let p99 = |kind: &str| -> Vec<(u64, &str)> {
+            self.contenders().filter_map(|(name, _)| Some((at(name, kind, 990_000)?.0, name))).collect()
+        };
+        let spread = |kind: &&&str| {
+            let values = p99(kind);
+            let (least, most) = (values.iter().map(|(ms, _)| *ms).min(), values.iter().map(|(ms, _)| *ms).max());
+            most.unwrap_or(0) / least.unwrap_or(1).max(1)
+        };
+        let told = kinds.iter().max_by_key(spread);
+        let title = told.and_then(|kind| Some((kind, self.compared_values(&mut p99(kind), human_millis)?)));
+        PlotSpec {
+            name: "latency".into(),
+            title: title.map_or("Latency".into(), |(kind, slow)| format!("99% of {kind} are processed within {slow}")),
             subtitle: "How long does it take from the intended send time until the work on a message is done?".into(),
             body: Body::Charts(charts),
             note: NOTE.into(),

@@ -1,6 +1,6 @@
 //! Everything that is told about a run, as rows: the one source of files, plots, sentences and pages.
 
-use brokerlab_analysis::{ApplicationResults, Fate, Results, Stage, Summary};
+use brokerlab_analysis::{ApplicationResults, CurvePoint, Fate, Histogram, Results, Stage, Summary};
 use brokerlab_event::{ClientRole, Duration, KeyId, RunHeader, Time};
 
 use serde::{Deserialize, Serialize};
@@ -361,16 +361,27 @@ impl Source<'_> {
         let mut rows = Vec::new();
         for (name, summary) in each.chain(core::iter::once((ALL, &self.results.total))) {
             for stage in Stage::ALL {
-                rows.extend(summary.latency(stage).curve().into_iter().map(|point| LatencyRow {
-                    contender: self.contender(),
-                    application: name.to_owned(),
-                    stage: stage.name().to_owned(),
-                    share: Decimal(u64::from(point.millionths)),
-                    latency_ms: millis(point.value),
-                }));
+                rows.extend(self.curve(name, "", stage, summary.latency(stage)));
+            }
+        }
+        for (name, results) in self.applications() {
+            for (kind, figures) in self.header.kinds.names.iter().zip(&results.kinds) {
+                rows.extend(self.curve(name, kind, Stage::Process, &figures.latency));
             }
         }
         rows
+    }
+
+    fn curve(&self, application: &str, kind: &str, stage: Stage, latency: &Histogram) -> Vec<LatencyRow> {
+        let row = |point: CurvePoint| LatencyRow {
+            contender: self.contender(),
+            application: application.to_owned(),
+            kind: kind.to_owned(),
+            stage: stage.name().to_owned(),
+            share: Decimal(u64::from(point.millionths)),
+            latency_ms: millis(point.value),
+        };
+        latency.curve().into_iter().map(row).collect()
     }
 
     fn ordering(&self) -> impl Iterator<Item = OrderingRow> {

@@ -63,6 +63,7 @@ fn add(report: &mut Report, shape: &Shape, applications: &[&str]) {
         report.latency.extend((1..=1_000).map(|n| LatencyRow {
             contender: (*name).into(),
             application: (*application).into(),
+            kind: String::new(),
             stage: "publish_to_process".into(),
             share: Decimal(n * 1_000),
             latency_ms: Decimal(libm::round(-libm::log(1.0 - n as f64 / 1_000.3) * *latency as f64 * 1e6) as u64),
