@@ -39,6 +39,8 @@ pub struct ChannelState {
     pub published: Option<u64>,
     /// Consumers on the channel: tag, queue, and place there where it is a classic queue.
     pub consumers: Vec<(ConsumerTag, StoreId, Option<Place>)>,
+    /// Quorum queues that it ever asked for messages: they are told of its end, as something for it may be under way.
+    pub replicated: Vec<StoreId>,
     /// The tag of the front of `unsettled`.
     oldest: DeliveryTag,
     /// Deliveries by tag; settled ones in the middle are empty.
@@ -58,10 +60,18 @@ impl ChannelState {
             shared_prefetch: 0,
             published: None,
             consumers: Vec::new(),
+            replicated: Vec::new(),
             oldest: 1,
             unsettled: VecDeque::new(),
             delivered: VecDeque::new(),
             outstanding: 0,
+        }
+    }
+
+    /// Remembers a quorum queue that messages may come from.
+    pub fn expects_from(&mut self, store: StoreId) {
+        if !self.replicated.contains(&store) {
+            self.replicated.push(store);
         }
     }
 

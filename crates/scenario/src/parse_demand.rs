@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use brokerlab_broker::properties::Properties;
+use brokerlab_broker::message::ReplyCode;
+use brokerlab_broker::properties::{FieldValue, Properties};
 use brokerlab_event::{Distribution, Duration, Time};
 use toml_edit::{Item, Value};
 
 use crate::options::{APPLICATION, KIND, LAWS, MOST_KINDS, SIZE_LAW, Spec, WORK_LAW};
 use crate::parse_rest::unknown;
 use crate::problem::{Excerpt, Place, Problem};
-use crate::reader::{Reader, Wrong, duration, list_of_tables, size};
+use crate::reader::{Reader, Wrong, duration, list_of_tables, refused, size};
 use crate::scenario::{Application, ArrivalLaw, Arrivals, DemandSpec, Failures, Keys, MessageKind};
 use crate::source::Source;
 use crate::trace::{Trace, TraceOptions};
@@ -154,6 +155,13 @@ fn kind(reader: &Reader<'_>) -> Option<MessageKind> {
     let ttl = if reader.has("ttl") { reader.millis("ttl").map(Some) } else { Some(None) };
     let transient = reader.flag("transient");
     let headers = reader.fields("headers");
+    for name in ["CC", "BCC"] {
+        let value = headers.as_ref().and_then(|headers| headers.get(name));
+        if value.is_some_and(|value| !matches!(value, FieldValue::Array(_))) {
+            let code = refused(ReplyCode::PreconditionFailed);
+            reader.complain("headers", format!("{name} must be a list of routing keys such as [\"audit\"] {code}"));
+        }
+    }
     let size = if reader.has("size") { law(reader, "size", &SIZE_LAW).map(Some) } else { Some(None) };
     let expiration = ttl?.map(|ttl| Arc::from((ttl.as_nanos() / 1_000_000).to_string()));
     let properties = Properties {

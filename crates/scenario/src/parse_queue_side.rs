@@ -217,13 +217,19 @@ impl<'a> Side<'a> {
             Short::Shared => {
                 self.topology.routing_key.get_or_insert_with(|| "work".to_string());
             }
-            Short::Each(kind) => self.publish_to_each(kind),
+            Short::Each(kind) => {
+                let name = implicit_exchange(kind);
+                if find_exchange(&self.topology.exchanges, name).is_some() {
+                    reader.complain("exchange", declared_twice("exchange", name));
+                }
+                self.publish_to_each(kind);
+            }
         }
     }
 
     /// An exchange that every application's queue is bound to: a direct one leads only to those that want the kind.
     fn publish_to_each(&mut self, kind: ExchangeKind) {
-        let name = if kind == ExchangeKind::Fanout { "events" } else { "work" };
+        let name = implicit_exchange(kind);
         let by_kind = kind == ExchangeKind::Direct && self.names.wants.iter().any(Option::is_some);
         let source = ExchangeId(self.topology.exchanges.len() as u16);
         self.topology.exchanges.push(ExchangeConfig::new(name, kind));
@@ -483,6 +489,11 @@ impl<'a> Side<'a> {
             }
         }
     }
+}
+
+/// The exchange that comes by itself where every application has a queue.
+fn implicit_exchange(kind: ExchangeKind) -> &'static str {
+    if kind == ExchangeKind::Fanout { "events" } else { "work" }
 }
 
 fn declared_twice(what: &str, name: &str) -> String {

@@ -152,6 +152,11 @@ impl<'a> Reader<'a> {
                 Value::String(text) => Ok((name.to_string(), FieldValue::Text(text.value().as_str().into()))),
                 Value::Integer(number) => Ok((name.to_string(), FieldValue::Integer(*number.value()))),
                 Value::Boolean(flag) => Ok((name.to_string(), FieldValue::Bool(*flag.value()))),
+                Value::Array(entries) => {
+                    let text = |entry: &Value| entry.as_str().map(|text| FieldValue::Text(text.into()));
+                    let texts: Option<Vec<FieldValue>> = entries.iter().map(text).collect();
+                    Ok((name.to_string(), FieldValue::Array(texts.ok_or(Wrong::Kind)?)))
+                }
                 _ => Err(Wrong::Kind),
             };
             table.iter().map(field).collect()
@@ -449,7 +454,10 @@ impl Kind {
             Kind::Key => format!("a text of at most {LONGEST_KEY} bytes"),
             Kind::Label => "a name of at most 100 letters, digits, \"-\", \"_\" and \".\"".to_string(),
             Kind::Labels => "a list of names such as [\"orders\"]".to_string(),
-            Kind::Fields => "a table of texts, whole numbers and truth values such as { region = \"eu\" }".to_string(),
+            Kind::Fields => {
+                "a table of texts, whole numbers, truth values and lists of texts such as { region = \"eu\" }"
+                    .to_string()
+            }
             Kind::WholeOrNone => "a whole number from 0, or \"none\"".to_string(),
             Kind::Integer => "a whole number of 32 bits".to_string(),
             Kind::Levels => "a whole number from 1 to 255".to_string(),

@@ -72,7 +72,9 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Label => label(),
         Kind::Labels => json!({ "type": "array", "minItems": 1, "items": label() }),
         Kind::Fields => {
-            json!({ "type": "object", "additionalProperties": { "type": ["string", "integer", "boolean"] } })
+            let list = json!({ "type": "array", "items": { "type": "string" } });
+            let value = json!({ "anyOf": [{ "type": ["string", "integer", "boolean"] }, list] });
+            json!({ "type": "object", "additionalProperties": value })
         }
         Kind::WholeOrNone => json!({ "anyOf": [{ "const": "none" }, { "type": "integer", "minimum": 0 }] }),
         Kind::Integer => json!({ "type": "integer" }),

@@ -8,7 +8,7 @@ use brokerlab_event::{ClientId, Count, Departure, Event, MessageId, NodeId, Obse
 use crate::config::{ExchangeId, PublishAddress};
 use crate::message::{Address, Channel, Effect, Envelope, Message, Outbox, Publication};
 
-const CHANNEL: Channel = 1;
+const FIRST_CHANNEL: Channel = 1;
 
 /// How a publisher sends; see [`ProducerKind::Publisher`](crate::config::ProducerKind::Publisher).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +31,8 @@ pub struct Publisher<P> {
     client: ClientId,
     node: NodeId,
     config: PublisherConfig,
+    /// Answers on any other are about what was given up.
+    channel: Channel,
     /// Number of the oldest publish in `unconfirmed`.
     oldest: u64,
     /// Publishes in the order of their numbers; confirmed ones in the middle are empty.
@@ -49,6 +51,7 @@ impl<P: Clone> Publisher<P> {
             client,
             node,
             config,
+            channel: FIRST_CHANNEL,
             oldest: 1,
             unconfirmed: VecDeque::new(),
             outstanding: 0,
@@ -70,7 +73,7 @@ impl<P: Clone> Publisher<P> {
 
     fn open_channel(&self, out: &mut Outbox<P>) {
         if self.config.confirms {
-            self.send(Message::ConfirmSelect { channel: CHANNEL }, out);
+            self.send(Message::ConfirmSelect { channel: self.channel }, out);
         }
     }
 
@@ -123,7 +126,7 @@ impl<P: Clone> Publisher<P> {
                     self.held_back.push_back((kind, envelope.clone()));
                 }
             }
-            Message::Confirm { sequence, result, .. } => {
+            Message::Confirm { channel, sequence, result } if channel == self.channel => {
                 let producer = self.client;
                 if let Some(message) = self.confirmed(sequence) {
                     match result {
@@ -152,9 +155,13 @@ impl<P: Clone> Publisher<P> {
                 self.blocked = false;
                 self.publish_held_back(now, out, observer);
             }
+            // What comes from channels that were given up: their publishes stay of unknown fate.
+            Message::Confirm { .. } => {}
+            Message::ChannelError { channel, .. } if channel != self.channel => {}
             Message::ChannelError { code, .. } => {
                 observer.observe(now, Event::ChannelClosed { client: producer, code: Count::new(code as u16) });
                 // A new channel numbers its publishes anew; what the old one had not confirmed it never will.
+                self.channel = self.channel.checked_add(1).unwrap_or(FIRST_CHANNEL);
                 (self.oldest, self.outstanding) = (1, 0);
                 self.unconfirmed.clear();
                 self.open_channel(out);
@@ -200,7 +207,11 @@ impl<P: Clone> Publisher<P> {
         let place = out.place();
         let publication =
             Publication { envelope: envelope.clone(), exchange, routing_key, properties: properties.clone() };
-        place.fill(Effect::Send { from, to, message: Message::Publish { channel: CHANNEL, mandatory, publication } });
+        place.fill(Effect::Send {
+            from,
+            to,
+            message: Message::Publish { channel: self.channel, mandatory, publication },
+        });
     }
 
     /// The message of a publish that is confirmed or refused for the first time.

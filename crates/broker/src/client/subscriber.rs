@@ -191,8 +191,9 @@ impl Subscriber {
                 observer.observe(now, Event::ChannelClosed { client: self.client, code: Count::new(code as u16) });
                 self.lose_channel(now);
             }
-            // Its queue is gone, or has taken back what was not settled in time.
-            Message::ConsumerCancelled { .. } => self.lose_channel(now),
+            // Its queue is gone, or has taken back what was not settled in time. It settles what it holds all the same:
+            // the rest of it may still be its own.
+            Message::ConsumerCancelled { .. } => self.retry_at = Some(now.saturating_add(RETRY_INTERVAL)),
             _ => unreachable!("a node sends no such message to a subscriber"),
         }
     }

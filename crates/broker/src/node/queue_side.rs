@@ -317,7 +317,7 @@ impl<P: Clone> QueueSide<P> {
             let session = Session { client, channel: channel.number };
             let mut unsettled = channel.settle_until(0).expect("tag 0 covers whatever there is");
             let stores = unsettled.iter().map(|delivery| delivery.store);
-            let stores = stores.chain(channel.consumers.iter().map(|(_, store, _)| *store));
+            let stores = stores.chain(channel.replicated.iter().copied());
             let known = stores.filter_map(|store| self.hosted(store)).chain(self.published_to(session));
             told.extend(known.filter(|index| self.is_replicated(*index)).map(|index| (session, index)));
             unsettled.retain(|delivery| self.hosted(delivery.store).is_some_and(|index| !self.is_replicated(index)));
@@ -382,6 +382,15 @@ impl<P: Clone> QueueSide<P> {
             if !hosted.exists {
                 side.router.remove_queue(hosted.config.store);
             }
+        }
+        // What was unused before the node went down begins anew.
+        for (index, hosted) in side.queues.iter().enumerate() {
+            let expires = hosted.config.expires.filter(|_| hosted.exists);
+            let number = Timer::Unused.number(index);
+            side.timers.set_or_clear(number, expires.map(|expires| now.saturating_add(expires)));
+        }
+        if side.profile.channel_timeout.is_some() {
+            side.timers.set(side.scan_number(), now.saturating_add(SCAN_INTERVAL));
         }
         for (store, queue) in durable.0 {
             let index = side.hosted(store).expect("the deployment places this queue here, as it did before");

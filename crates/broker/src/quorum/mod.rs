@@ -158,8 +158,12 @@ impl<P: Clone> QuorumQueue<P> {
 
     /// Removes everything that nobody holds, dead letters included.
     fn purge(&mut self, effects: &mut Vec<Effect<P>>) {
-        let mut gone = |message| effects.push(removed(&message));
-        let count = self.ready.drain(&mut gone) + self.backlog.drain(&mut gone);
+        let mut count = self.ready.drain(|message| effects.push(removed(&message)));
+        // Dead letters were told of when they were given up.
+        count += self.backlog.drain(|message| {
+            let (position, message) = (message.position, message.publication.envelope.message);
+            effects.push(Effect::DeadLetterSettled { position, message });
+        });
         effects.push(Effect::Purged { count });
         self.limit(effects);
     }

@@ -361,3 +361,97 @@ fn a_message_of_its_own_time_to_live_expires_in_a_quorum_queue_too() {
     rig.advance(ms(1));
     assert_eq!(inspect(&mut rig, queue), "c9.1 0 ready, 0 consumers");
 }
+
+#[test]
+fn a_publisher_that_leaves_while_it_is_held_up_does_not_take_the_next_with_it() {
+    let mut topology = Topology { memory_watermark: Some(5), ..Topology::default() };
+    let queue = topology.queue("work", |_| {});
+    let mut rig = Rig::new(topology);
+    rig.publish(0, "", "work", None);
+    rig.ask(0, Message::Disconnect);
+    rig.ask(0, Message::Connect);
+    rig.publish(0, "", "work", None);
+    get(&mut rig, queue);
+    assert_eq!(inspect(&mut rig, queue), "c9.1 1 ready, 0 consumers", "what the next has sent is read after its end");
+}
+
+#[test]
+fn dead_letters_reach_a_full_quorum_queue_that_refuses_publishers() {
+    let mut topology = Topology::default();
+    let key = topology.key("grave");
+    let grave = topology.queue("grave", |config| {
+        quorum(config);
+        config.max_length = Some(2);
+        config.overflow = Overflow::RejectPublish;
+    });
+    topology.queue("work", |config| {
+        config.message_ttl = Some(ms(1));
+        config.dead_letter = Some(DeadLetterConfig { exchange: ExchangeId::DEFAULT, routing_key: Some(key) });
+    });
+    let mut rig = Rig::new(topology);
+    for _ in 0..6 {
+        rig.publish(0, "", "work", None);
+        rig.advance(ms(2));
+    }
+    assert_eq!(inspect(&mut rig, grave), "c9.1 6 ready, 0 consumers");
+}
+
+#[test]
+fn a_node_that_comes_back_renews_leases_and_restarts_dead_letters() {
+    let mut topology = Topology::default();
+    let key = topology.key("grave");
+    let grave = topology.queue("grave", |_| {});
+    let queue = topology.queue("work", |config| {
+        config.kind = QueueKind::Quorum(QuorumOptions { at_least_once: true, ..QuorumOptions::default() });
+        config.overflow = Overflow::RejectPublish;
+        config.dead_letter = Some(DeadLetterConfig { exchange: ExchangeId::DEFAULT, routing_key: Some(key) });
+    });
+    let leased = topology.queue("leased", |config| config.expires = Some(ms(500)));
+    let mut rig = Rig::new(topology);
+    rig.publish(0, "", "work", None);
+    rig.consume(1, queue, 1);
+    rig.consume(1, leased, 1);
+    rig.advance(ms(10_000));
+    rig.slow_disk = true;
+    reject(&mut rig, 1, 1, false);
+    rig.flush();
+    // The letter is under way: its queue keeps it, and the target has not flushed it when the power goes.
+    rig.crash(Crash::Power);
+    rig.advance(ms(499));
+    rig.flush();
+    rig.advance(ms(0));
+    rig.flush();
+    assert!(inspect(&mut rig, grave).starts_with("c9.1 1 ready"), "{}", inspect(&mut rig, grave));
+    assert_eq!(inspect(&mut rig, leased), "c9.1 0 ready, 0 consumers");
+}
+
+#[test]
+fn a_quorum_queue_learns_of_a_channel_that_ends_before_its_requests_are_committed() {
+    let mut topology = Topology::default();
+    let queue = topology.queue("work", quorum);
+    let mut rig = Rig::new(topology);
+    rig.consume(1, queue, 1);
+    rig.slow_disk = true;
+    rig.publish(0, "", "work", None);
+    rig.ask(1, Message::Cancel { channel: CHANNEL, tag: 0 });
+    rig.ask(1, Message::Disconnect);
+    rig.flush();
+    assert_eq!(inspect(&mut rig, queue), "c9.1 1 ready, 0 consumers");
+}
+
+#[test]
+fn purging_a_queue_that_keeps_its_dead_letters_counts_them_once() {
+    let mut topology = Topology { memory_watermark: Some(100), ..Topology::default() };
+    let nowhere = topology.key("nowhere");
+    let queue = topology.queue("work", |config| {
+        config.kind = QueueKind::Quorum(QuorumOptions { at_least_once: true, ..QuorumOptions::default() });
+        config.overflow = Overflow::RejectPublish;
+        config.dead_letter = Some(DeadLetterConfig { exchange: ExchangeId::DEFAULT, routing_key: Some(nowhere) });
+    });
+    let mut rig = Rig::new(topology);
+    rig.publish(0, "", "work", None);
+    rig.consume(1, queue, 1);
+    reject(&mut rig, 1, 1, false);
+    rig.ask(9, Message::Purge { channel: CHANNEL, queue });
+    assert!(!rig.publish(0, "", "work", None).contains("blocked"));
+}

@@ -23,7 +23,7 @@ impl<P: Clone> QueueSide<P> {
             Err(code) => return self.fail_channel(client, channel, code, context),
         };
         if self.is_replicated(index) {
-            self.channel(client, channel); // opened, to be there when the answer comes
+            self.channel(client, channel).expects_from(store);
             self.submit_get(index, Session { client, channel }, auto_ack, context);
             return self.used(index, context);
         }
@@ -88,6 +88,7 @@ impl<P: Clone> QueueSide<P> {
                 return self.fail_channel(client, channel, ReplyCode::NotImplemented, context);
             }
             self.channel(client, channel).consumers.push((tag, store, None));
+            self.channel(client, channel).expects_from(store);
             self.used(index, context);
             let Subscription { prefetch, priority, auto_ack, .. } = subscription;
             let options = ConsumerOptions { prefetch, priority, auto_ack, timeout: None };

@@ -163,7 +163,6 @@ impl<P: Clone> QueueSide<P> {
     /// The connection has ended; the next one of this client begins with nothing held against it.
     pub(super) fn forget_connection<O: Observer>(&mut self, client: ClientId, context: &mut Context<'_, P, O>) {
         let connection = self.connection(client);
-        connection.unread.clear();
         connection.unwritten = 0;
         if connection.blocked.take().is_some() {
             self.memory.blocked.retain(|other| *other != client);

@@ -32,8 +32,8 @@ pub(super) struct SharedConfirm {
     refused: Option<Refusal>,
 }
 
-/// The channel that dead letters come from: nobody tells it to stop.
-const DEAD_LETTERS: Session = Session { client: ClientId::MAX, channel: 0 };
+/// The channel that dead letters come from. Only what their queue keeps until they have arrived can be refused.
+pub(super) const DEAD_LETTERS: Session = Session { client: ClientId::MAX, channel: 0 };
 
 /// A larger message is refused (`max_message_size`, in bytes).
 const MAX_MESSAGE_SIZE: u32 = 16 << 20;
@@ -186,7 +186,7 @@ impl<P: Clone> QueueSide<P> {
     ) {
         if taken {
             self.dead_letter_taken(queue, number, context);
-        } else {
+        } else if self.queues[queue].exists {
             self.timers.set(Timer::Letters.number(queue), context.now.saturating_add(LETTER_RETRY));
         }
     }

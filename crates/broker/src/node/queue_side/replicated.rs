@@ -13,7 +13,7 @@ use super::QueueSide;
 use super::delivering::Settlement;
 use super::hosted::removal;
 use super::lifetimes::Timer;
-use super::publishing::Waiting;
+use super::publishing::{DEAD_LETTERS, Waiting};
 use crate::channel::Unsettled;
 use crate::config::{Overflow, Profile, QueueConfig, QueueKind};
 use crate::dead_letter::DeadLetter;
@@ -60,6 +60,8 @@ pub(super) struct Replica<P> {
     stopped: BTreeSet<Session>,
     /// Channels of the time before the node went down, which nobody has declared dead yet.
     stale: BTreeSet<Session>,
+    /// The node was down and has not said so to the state machine yet.
+    recovered: bool,
     gets: u64,
 }
 
@@ -99,6 +101,7 @@ impl<P: Clone> Replica<P> {
     fn with(machine: QuorumQueue<P>, log: Log<LogEntry<P>>) -> Replica<P> {
         Replica {
             stale: machine.sessions(),
+            recovered: false,
             machine,
             log,
             flushing: false,
@@ -121,7 +124,8 @@ impl<P: Clone> Replica<P> {
 
     /// The replica of a node that comes back. Its first command declares all channels dead.
     pub fn recover(durable: DurableReplica<P>) -> Replica<P> {
-        Replica::with(durable.snapshot, Log::recover(durable.log))
+        let replica = Replica::with(durable.snapshot, Log::recover(durable.log));
+        Replica { recovered: true, ..replica }
     }
 
     /// Appends a command, which is applied once the disk has it.
@@ -164,7 +168,9 @@ impl<P: Clone> QueueSide<P> {
     ) -> bool {
         let hosted = &mut self.queues[index];
         let replica = hosted.replica.as_mut().expect("only quorum queues have commands");
-        if replica.stopped.contains(&session) {
+        // Dead letters that nobody keeps are not held up: they would be lost.
+        let is_letter = session == DEAD_LETTERS && waiting.is_none();
+        if !is_letter && replica.stopped.contains(&session) {
             let (message, store) = (publication.envelope.message, hosted.config.store);
             context.observe(Event::Declined { message, store, reason: Refusal::Full });
             if let Some(waiting) = waiting {
@@ -172,7 +178,7 @@ impl<P: Clone> QueueSide<P> {
             }
             return false;
         }
-        if hosted.config.overflow != Overflow::DropHead && replica.publishers.insert(session) {
+        if !is_letter && hosted.config.overflow != Overflow::DropHead && replica.publishers.insert(session) {
             replica.submit(&hosted.config, Command::RegisterSession(session), context);
         }
         replica.enqueued.push_back((session.client, waiting));
@@ -273,19 +279,28 @@ impl<P: Clone> QueueSide<P> {
         number: u64,
         context: &mut Context<'_, P, O>,
     ) {
-        self.submit(index, Command::SettleDeadLetters { numbers: vec![number] }, context);
+        if self.queues[index].exists {
+            self.submit(index, Command::SettleDeadLetters { numbers: vec![number] }, context);
+        }
     }
 
     /// Dead letters that found nobody, or were refused, are tried again.
     pub(super) fn retry_dead_letters<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
-        self.submit(index, Command::RestartDeadLettering, context);
+        if self.queues[index].exists {
+            self.submit(index, Command::RestartDeadLettering, context);
+        }
     }
 
     /// Something is due in the state machine.
     pub(super) fn tick<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
         let replica = self.queues[index].replica.as_mut().expect("only quorum queues have commands");
+        let recovered = std::mem::take(&mut replica.recovered);
         for session in std::mem::take(&mut replica.stale) {
             self.submit(index, Command::Down(session), context);
+        }
+        if recovered {
+            // What became of dead letters that were under way nobody knows.
+            self.submit(index, Command::RestartDeadLettering, context);
         }
         self.submit(index, Command::Tick, context);
     }
