@@ -9,7 +9,7 @@ use brokerlab_event::{
 
 use brokerlab_broker::properties::{FieldValue, Properties};
 
-use crate::scenario::{ArrivalLaw, Arrivals, DemandSpec, Failures};
+use crate::scenario::{ArrivalLaw, Arrivals, Autoscale, DemandSpec, Failures};
 use crate::trace::Trace;
 
 /// The largest message that a law of sizes gives: what lies above is cut to it.
@@ -423,7 +423,14 @@ fn digest(spec: &DemandSpec, seed: u64) -> u64 {
     for application in &spec.applications {
         mixer.mix_bytes(application.name.as_bytes());
         mixer.mix(u64::from(application.consumers));
-        mixer.mix(application.joins.as_nanos());
+        for joins in &application.joins {
+            mixer.mix(joins.as_nanos());
+        }
+        if let Some(Autoscale { lag, least, every, cooldown }) = application.autoscale {
+            for part in [lag, u64::from(least), every.as_nanos(), cooldown.as_nanos()] {
+                mixer.mix(part);
+            }
+        }
         mixer.mix(u64::from(application.answer));
         mix_law(&mut mixer, &application.work);
     }

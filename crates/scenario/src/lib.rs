@@ -75,8 +75,8 @@ pub use expect::{Clause, Comparison, Expectation, Flip, METRICS, Metric, Quantit
 pub use plan::{Plan, compile};
 pub use problem::{Excerpt, Place, Problem, ScenarioError};
 pub use scenario::{
-    Application, ArrivalLaw, Arrivals, Contender, DemandSpec, Failures, FaultAction, FaultPlan, Keys, LogOptions,
-    MessageKind, ModelOptions, Network, PLOTS, PublishOptions, QueueOptions, Role, Scenario, Target,
+    Application, ArrivalLaw, Arrivals, Autoscale, Contender, DemandSpec, Failures, FaultAction, FaultPlan, Keys,
+    LogOptions, MessageKind, ModelOptions, Network, PLOTS, PublishOptions, QueueOptions, Role, Scenario, Target,
 };
 pub use schema::schema;
 pub use source::Source;

@@ -16,6 +16,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("request-reply"),
     bundled!("architecture"),
     bundled!("scaling"),
+    bundled!("autoscaling"),
     bundled!("retention"),
     bundled!("multiple-consumers"),
     bundled!("ordering"),

@@ -64,6 +64,8 @@ pub(crate) enum Kind {
         zero: bool,
     },
     DurationOrNone,
+    /// A duration, or a list of them, one for each consumer.
+    Joins,
     /// How often something is done: not so often that a run is busy with nothing else.
     Interval,
     Rate,
@@ -252,10 +254,40 @@ pub(crate) static APPLICATION: Spec = Spec {
         required("name", Kind::Name, "Its name."),
         default("consumers", Kind::Whole { least: 1, most: MOST_CONSUMERS }, "1", "How many consumers it has."),
         required("work", Kind::WorkLaw, "The work on a message: a duration or a law of durations."),
-        default("joins", FROM_ZERO, "\"0s\"", "When its consumers connect for the first time."),
+        default(
+            "joins",
+            Kind::Joins,
+            "\"0s\"",
+            "When its consumers connect for the first time: a time for all of them, or a list with a time for each.",
+        ),
+        optional("autoscale", Kind::Table(&AUTOSCALE), "Starts and stops its consumers as its lag demands."),
         optional("wants", Kind::Labels, "The kinds of messages that it needs. By default it needs all."),
         optional("failures", Kind::Table(&FAILURES), "On which messages its work fails."),
         default("answer", Kind::Flag, "false", "It answers the sender when the work on a message is done."),
+    ],
+};
+
+pub(crate) static AUTOSCALE: Spec = Spec {
+    title: "autoscale",
+    options: &[
+        required(
+            "lag",
+            Kind::Whole { least: 1, most: 1_000_000_000 },
+            "How many waiting messages are worth a consumer. As many run as the lag divided by this, rounded up.",
+        ),
+        default(
+            "least",
+            Kind::Whole { least: 1, most: MOST_CONSUMERS },
+            "1",
+            "How many always run; at most `consumers` do.",
+        ),
+        default("every", Kind::Interval, "\"30s\"", "How often the lag is looked at."),
+        default(
+            "cooldown",
+            FROM_ZERO,
+            "\"5min\"",
+            "Consumers are stopped only when this long no moment has asked for more of them.",
+        ),
     ],
 };
 

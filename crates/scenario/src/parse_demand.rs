@@ -11,7 +11,7 @@ use crate::options::{APPLICATION, KIND, LAWS, MOST_KINDS, SIZE_LAW, Spec, WORK_L
 use crate::parse_rest::unknown;
 use crate::problem::{Excerpt, Place, Problem};
 use crate::reader::{Reader, Wrong, duration, list_of_tables, refused, size};
-use crate::scenario::{Application, ArrivalLaw, Arrivals, DemandSpec, Failures, Keys, MessageKind};
+use crate::scenario::{Application, ArrivalLaw, Arrivals, Autoscale, DemandSpec, Failures, Keys, MessageKind};
 use crate::source::Source;
 use crate::trace::{Trace, TraceOptions};
 use crate::units;
@@ -227,7 +227,8 @@ fn application(reader: &Reader<'_>, kinds: &[&str]) -> Option<Application> {
     let name = reader.name();
     let consumers = reader.small("consumers");
     let work = if reader.has("work") { law(reader, "work", &WORK_LAW) } else { None };
-    let joins = reader.duration("joins");
+    let joins = joins(reader, consumers);
+    let autoscale = autoscale(reader, consumers);
     let answer = reader.flag("answer");
     let wants = wants(reader, kinds);
     let failures = failures(reader);
@@ -239,11 +240,53 @@ fn application(reader: &Reader<'_>, kinds: &[&str]) -> Option<Application> {
         name: name?,
         consumers: consumers?,
         work: work?,
-        joins: Time::ZERO + joins?,
+        joins: joins?,
+        autoscale: autoscale?,
         wants: wants?,
         failures: failures?,
         answer: answer?,
     })
+}
+
+fn joins(reader: &Reader<'_>, consumers: Option<u32>) -> Option<Vec<Time>> {
+    let joins = reader.read("joins", |value, kind| {
+        let each = |value: &Value| duration(value, kind).map(|delay| Time::ZERO + delay);
+        match value.as_array() {
+            Some(list) => list.iter().map(each).collect(),
+            None => each(value).map(|joins| vec![joins]),
+        }
+    })?;
+    let is_list = reader.table.get("joins").is_some_and(Item::is_array);
+    if is_list && consumers.is_some_and(|consumers| consumers as usize != joins.len()) {
+        let consumers = consumers.expect("looked at just now");
+        reader.complain(
+            "joins",
+            format!("a list in joins has a time for each of the {consumers} consumers, found {}", joins.len()),
+        );
+        return None;
+    }
+    Some(joins)
+}
+
+fn autoscale(reader: &Reader<'_>, consumers: Option<u32>) -> Option<Option<Autoscale>> {
+    if !reader.has("autoscale") {
+        return Some(None);
+    }
+    let own = reader.table("autoscale")?;
+    let (lag, least) = (own.whole("lag"), own.small("least"));
+    let (every, cooldown) = (own.duration("every"), own.duration("cooldown"));
+    if let (Some(least), Some(consumers)) = (least, consumers)
+        && least > consumers
+    {
+        own.complain("least", format!("least must not be above consumers, of which there are {consumers}"));
+    }
+    if reader.table.get("joins").is_some_and(Item::is_array) {
+        reader.complain(
+            "autoscale",
+            "either autoscale or a list of times in joins says when consumers connect, not both",
+        );
+    }
+    Some(Some(Autoscale { lag: lag?, least: least?, every: every?, cooldown: cooldown? }))
 }
 
 /// A law of durations in seconds, or of sizes in bytes.

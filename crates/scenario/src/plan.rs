@@ -13,8 +13,8 @@ use crate::demand::{Demand, key_table};
 use crate::promises::promises;
 use crate::routes::Routes;
 use crate::scenario::{
-    Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, Network, PublishOptions, QueueOptions,
-    Scenario,
+    Autoscale, Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, Network, PublishOptions,
+    QueueOptions, Scenario,
 };
 use crate::topology::{BoundTo, ConsumerSpec, QueueLifetime, QueueSpec, Topology};
 
@@ -32,7 +32,10 @@ pub struct Plan {
     /// The network.
     pub network: Network,
     /// The clients that connect later than at the start, in the order of their ids.
+    /// [`Time::MAX`] is for those that an autoscaler starts.
     pub starts: Vec<(ClientId, Time)>,
+    /// What starts and stops the consumers of applications.
+    pub autoscalers: Vec<(ApplicationId, Autoscale)>,
 }
 
 /// The node that hosts everything.
@@ -76,13 +79,20 @@ pub fn compile(scenario: &Scenario, contender: usize) -> Plan {
         keys: key_table(&scenario.demand),
         promises,
     };
-    let starts = deployment
-        .consumers
+    let starts = scenario.demand.applications.iter().enumerate().flat_map(|(index, application)| {
+        let first = scenario.first_consumer(ApplicationId::new(index as u16));
+        (0..application.consumers)
+            .map(move |number| (ClientId::new(first.get() + number), application.start_of(number).unwrap_or(Time::MAX)))
+    });
+    let starts = starts.filter(|(_, joins)| *joins > Time::ZERO).collect();
+    let autoscalers = scenario
+        .demand
+        .applications
         .iter()
-        .map(|consumer| (consumer.client, scenario.demand.applications[consumer.application.index()].joins))
-        .filter(|(_, joins)| *joins > Time::ZERO)
-        .collect();
-    Plan { header, deployment, demand, faults: scenario.faults.clone(), network: scenario.network, starts }
+        .enumerate()
+        .filter_map(|(index, application)| Some((ApplicationId::new(index as u16), application.autoscale?)));
+    let autoscalers = autoscalers.collect();
+    Plan { header, deployment, demand, faults: scenario.faults.clone(), network: scenario.network, starts, autoscalers }
 }
 
 fn clients(scenario: &Scenario) -> Vec<ClientInfo> {

@@ -105,7 +105,8 @@ impl Case<'_> {
         };
         let waiting = 2.0 * self.scenario.network.latency.as_secs_f64() * f64::from(commits);
         let away = longest(&self.spec.work, records) + waiting;
-        Duration::from_secs_f64(away) >= options.member.max_poll_interval || self.hit(|_| true)
+        let joins_later = self.spec.joins.iter().any(|joins| *joins != self.spec.joins[0]);
+        Duration::from_secs_f64(away) >= options.member.max_poll_interval || joins_later || self.hit(|_| true)
     }
 
     /// Whether the application needs the messages of this kind.
@@ -113,8 +114,11 @@ impl Case<'_> {
         self.spec.wants.as_ref().is_none_or(|wanted| wanted[kind])
     }
 
-    /// Whether a fault of this kind may hit a consumer of the application.
+    /// Whether a fault of this kind may hit a consumer of the application. An autoscaler lets consumers leave, too.
     pub(crate) fn hit(&self, kind: impl Fn(FaultAction) -> bool) -> bool {
+        if self.spec.autoscale.is_some() && kind(FaultAction::Leave) {
+            return true;
+        }
         let first = self.scenario.first_consumer(self.application).get();
         let own = first..first + self.spec.consumers;
         self.scenario.faults.iter().filter(|fault| kind(fault.action)).any(|fault| match fault.target {

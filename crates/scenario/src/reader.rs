@@ -468,6 +468,7 @@ impl Kind {
             Kind::Number { least, from: true, most } => format!("a number from {least} to {most}"),
             Kind::Number { least, from: false, most } => format!("a number above {least}, at most {most}"),
             Kind::Duration { .. } | Kind::Interval | Kind::Millis { .. } => units::DURATION.to_string(),
+            Kind::Joins => format!("{}, or a list with one for each consumer", units::DURATION),
             Kind::DurationOrNone => format!("{}, or \"none\"", units::DURATION),
             Kind::Rate => units::RATE.to_string(),
             Kind::Schedule => {

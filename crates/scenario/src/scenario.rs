@@ -139,14 +139,40 @@ pub struct Application {
     pub consumers: u32,
     /// The law of the work on a message, in seconds.
     pub work: Distribution,
-    /// When its consumers connect.
-    pub joins: Time,
+    /// When its consumers connect: a time for all, or one for each.
+    pub joins: Vec<Time>,
+    /// What starts and stops its consumers, if anything does.
+    pub autoscale: Option<Autoscale>,
     /// Whether it needs the messages of each kind. `None`: it needs all.
     pub wants: Option<Vec<bool>>,
     /// On which messages its work fails.
     pub failures: Failures,
     /// It answers the sender when the work on a message is done.
     pub answer: bool,
+}
+
+impl Application {
+    /// When a consumer of it is to connect, by its number from 0. `None`: when the autoscaler says.
+    pub fn start_of(&self, consumer: u32) -> Option<Time> {
+        match &self.autoscale {
+            Some(autoscale) if consumer >= autoscale.least => None,
+            _ => Some(self.joins.get(consumer as usize).copied().unwrap_or(self.joins[0])),
+        }
+    }
+}
+
+/// Starts and stops consumers as the lag demands, as an autoscaler beside a broker does (KEDA's scalers for Kafka and
+/// RabbitMQ: `lagThreshold`, `pollingInterval`, and the stabilisation window of Kubernetes' autoscaler).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Autoscale {
+    /// How many waiting messages are worth a consumer.
+    pub lag: u64,
+    /// How many consumers always run.
+    pub least: u32,
+    /// How often the lag is looked at.
+    pub every: Duration,
+    /// Consumers are stopped only when for this long no look has asked for more of them.
+    pub cooldown: Duration,
 }
 
 /// On which messages work fails.

@@ -86,6 +86,7 @@ fn of_kind(kind: &Kind) -> Value {
             json!({ "type": "number", "exclusiveMinimum": least, "maximum": most })
         }
         Kind::Duration { .. } | Kind::Interval | Kind::Millis { .. } => duration(),
+        Kind::Joins => json!({ "anyOf": [duration(), { "type": "array", "items": duration(), "minItems": 1 }] }),
         Kind::DurationOrNone => json!({ "anyOf": [{ "const": "none" }, duration()] }),
         Kind::Rate => rate(),
         Kind::Schedule => json!({

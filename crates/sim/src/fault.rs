@@ -26,6 +26,12 @@ impl Simulation {
         self.reschedule(client);
     }
 
+    /// The client is not to be up any more, and leaves in good order.
+    pub(crate) fn stop(&mut self, client: ClientId, observer: &mut impl Observer) {
+        self.clients[client.index()].is_due = false;
+        self.leave(client, observer);
+    }
+
     pub(crate) fn begin_fault(&mut self, fault: usize, observer: &mut impl Observer) {
         let targets = self.resolve(fault);
         for client in targets {

@@ -24,6 +24,7 @@
 //! in order of time and then of scheduling. Together they define the order of all events.
 
 mod agenda;
+mod autoscaler;
 mod client;
 mod fault;
 mod network;

@@ -9,6 +9,7 @@ use brokerlab_event::{Bytes, ClientId, ClientInfo, ClientRole, Event, NodeId, Ob
 use brokerlab_scenario::{Arrival, Demand, FaultPlan, Plan};
 
 use crate::agenda::{Agenda, Slot};
+use crate::autoscaler::Autoscaler;
 use crate::client::Client;
 use crate::network::{Connection, Flight, Network};
 
@@ -27,12 +28,13 @@ pub struct Simulation {
     round: Option<Box<Outbox<()>>>,
     pub(crate) network: Network,
     pub(crate) clients: Vec<Process>,
-    nodes: Vec<Host>,
+    pub(crate) nodes: Vec<Host>,
     demand: Demand,
     next_arrival: Option<Arrival>,
     pub(crate) faults: Vec<FaultPlan>,
     pub(crate) timetable: Vec<Turn>,
     next_turn: usize,
+    pub(crate) autoscalers: Vec<Autoscaler>,
     /// Whom each fault hit, by fault.
     pub(crate) hit: Vec<Vec<ClientId>>,
 }
@@ -53,8 +55,8 @@ pub(crate) struct Process {
 
 /// A node, likewise.
 #[derive(Clone, Debug)]
-struct Host {
-    machine: Node<()>,
+pub(crate) struct Host {
+    pub machine: Node<()>,
     scheduled: Time,
 }
 
@@ -107,6 +109,7 @@ impl Simulation {
             timetable: timetable(plan),
             faults: plan.faults.clone(),
             next_turn: 0,
+            autoscalers: plan.autoscalers.iter().map(|own| Autoscaler::new(plan, own)).collect(),
         };
         simulation.schedule_turn();
         simulation.schedule_arrival();
@@ -348,18 +351,24 @@ impl Simulation {
     }
 
     fn schedule_turn(&mut self) {
-        if let Some(turn) = self.timetable.get(self.next_turn) {
-            self.agenda.push(turn.at, self.machines() + 1);
+        let turn = self.timetable.get(self.next_turn).map(|turn| turn.at);
+        let look = self.autoscalers.iter().map(Autoscaler::next).min();
+        if let Some(at) = turn.into_iter().chain(look).min() {
+            self.agenda.push(at, self.machines() + 1);
         }
     }
 
     fn turn(&mut self, observer: &mut impl Observer) {
-        let turn = self.timetable[self.next_turn];
-        self.next_turn += 1;
-        match turn.deed {
-            Deed::Start(client) => self.first_start(client, observer),
-            Deed::BeginFault(fault) => self.begin_fault(fault, observer),
-            Deed::EndFault(fault) => self.end_fault(fault, observer),
+        match self.timetable.get(self.next_turn).filter(|turn| turn.at <= self.now) {
+            Some(&Turn { deed, .. }) => {
+                self.next_turn += 1;
+                match deed {
+                    Deed::Start(client) => self.first_start(client, observer),
+                    Deed::BeginFault(fault) => self.begin_fault(fault, observer),
+                    Deed::EndFault(fault) => self.end_fault(fault, observer),
+                }
+            }
+            None => self.autoscale(observer),
         }
         self.schedule_turn();
     }
@@ -437,6 +446,7 @@ fn timetable(plan: &Plan) -> Vec<Turn> {
     let start_of = |client| late(client).map_or(Time::ZERO, |found| plan.starts[found].1);
     let clients = (0..plan.header.clients.len() as u32).map(ClientId::new);
     let starts = clients.map(|client| Turn { at: start_of(client), deed: Deed::Start(client) });
+    let starts = starts.filter(|turn| turn.at < Time::MAX);
     let begins = plan.faults.iter().enumerate().map(|(n, f)| Turn { at: f.at, deed: Deed::BeginFault(n) });
     let mut turns: Vec<Turn> = ends.chain(starts).chain(begins).collect();
     turns.sort_by_key(|turn| turn.at);

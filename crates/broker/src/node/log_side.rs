@@ -5,7 +5,7 @@ mod groups;
 mod hosted;
 mod replication;
 
-use brokerlab_event::{Bytes, ClientId, Duration, Event, NodeId, Observer, Offset, StoreId, Time};
+use brokerlab_event::{ApplicationId, Bytes, ClientId, Duration, Event, NodeId, Observer, Offset, StoreId, Time};
 
 use self::fetches::{Fetches, WaitingFetch};
 use self::groups::Groups;
@@ -183,6 +183,17 @@ impl<P: Clone> LogSide<P> {
             .min(or_never(self.replicate_at))
             .min(retention);
         (next < Time::MAX).then_some(next)
+    }
+
+    /// How many records a group has still to read.
+    pub fn lag(&self, group: ApplicationId) -> u64 {
+        let led = self.partitions.iter().filter(|hosted| hosted.is_led());
+        let unread = |hosted: &Hosted<P>| -> u64 {
+            let mut readers = self.groups.remaining(hosted.store, &hosted.log);
+            let from = readers.find(|(application, _)| *application == group);
+            from.map_or(0, |(_, from)| hosted.log.log().end().get() - from.get())
+        };
+        led.map(unread).sum()
     }
 
     /// Tells what each group has still to read.

@@ -4,7 +4,7 @@
 mod log_side;
 mod queue_side;
 
-use brokerlab_event::{Event, NodeId, Observer, Offset, RunHeader, StoreId, Time};
+use brokerlab_event::{ApplicationId, Event, NodeId, Observer, Offset, RunHeader, StoreId, Time};
 
 use crate::config::Deployment;
 use crate::log::Crash;
@@ -159,6 +159,17 @@ impl<P: Clone> Node<P> {
             (Some(queues), Some(logs)) => Some(queues.min(logs)),
             (queues, logs) => queues.or(logs),
         }
+    }
+
+    /// How many messages are ready in a queue: 0 where it is not here.
+    pub fn ready(&self, queue: StoreId) -> u64 {
+        self.queue_side.ready(queue)
+    }
+
+    /// How many records of the partitions that this node leads a group has still to read: from its committed offsets
+    /// (or where it would begin) to the ends of the logs.
+    pub fn lag(&self, group: ApplicationId) -> u64 {
+        self.log_side.lag(group)
     }
 
     /// At the end of a run: tells which messages this node still has for somebody.

@@ -351,6 +351,11 @@ impl<P: Clone> QueueSide<P> {
         self.delete_exclusive(client, context);
     }
 
+    /// How many messages are ready in a queue.
+    pub fn ready(&self, queue: StoreId) -> u64 {
+        self.queues.iter().find(|hosted| hosted.config.store == queue).map_or(0, HostedQueue::ready)
+    }
+
     /// Tells which messages are still to be had, and for whom.
     pub fn census<O: Observer>(&self, header: &RunHeader, context: &mut Context<'_, P, O>) {
         for hosted in &self.queues {
