@@ -5,6 +5,7 @@
 
 mod classic;
 mod exchanges;
+mod partitions;
 mod quorum;
 
 use std::fmt::Write as _;
@@ -20,6 +21,8 @@ type Runner = fn(&Value) -> Result<(), String>;
 
 /// Every file that the harness knows.
 const FILES: &[(&str, Runner)] = &[
+    ("kafka_partitioner.json", partitions::run_key),
+    ("kafka_sticky_adaptive_partitioner.json", partitions::run_keyless),
     ("rabbit_confirm_return.json", classic::run),
     ("rabbit_dead_letter.json", classic::run),
     ("rabbit_dispatch.json", classic::run),

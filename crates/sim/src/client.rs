@@ -17,9 +17,9 @@ pub(crate) enum Client {
 }
 
 impl Client {
-    /// A producer. `placement` gives each key its partition; a producer that chooses at random draws from a
+    /// A producer. `hashes` are those of the keys; a producer that chooses at random draws from a
     /// generator of its own.
-    pub fn producer(config: &ProducerConfig, placement: &Arc<[u32]>, seed: u64) -> Client {
+    pub fn producer(config: &ProducerConfig, hashes: &Arc<[u32]>, seed: u64) -> Client {
         match config.kind {
             ProducerKind::Publisher { exchange, ref addresses, confirms, mandatory, max_unconfirmed } => {
                 let addresses = Arc::clone(addresses);
@@ -28,7 +28,7 @@ impl Client {
             }
             ProducerKind::Batcher { .. } => {
                 let generator = Generator::new(seed, &format!("partitions of producer {}", config.client.get()));
-                Client::Batcher(Batcher::new(config, Arc::clone(placement), generator))
+                Client::Batcher(Batcher::new(config, Arc::clone(hashes), generator))
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use brokerlab_broker::partitioner::placement;
+use brokerlab_broker::partitioner::KeyHash;
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{Bytes, ClientId, ClientInfo, ClientRole, Event, NodeId, Observer, RunHeader, StoreId, Time};
 use brokerlab_scenario::{Arrival, Demand, FaultPlan, Plan};
@@ -79,10 +79,9 @@ impl Simulation {
     /// The run that a plan describes, before anything has happened.
     pub fn new(plan: &Plan) -> Simulation {
         let deployment = &plan.deployment;
-        let partitions = deployment.topics.iter().map(|topic| topic.partitions.len() as u32).max().unwrap_or(1);
-        let placement = placement(&plan.header.keys, partitions);
+        let hashes = KeyHash::default().table(&plan.header.keys);
         let seed = plan.header.seed;
-        let producers = deployment.producers.iter().map(|config| Client::producer(config, &placement, seed));
+        let producers = deployment.producers.iter().map(|config| Client::producer(config, &hashes, seed));
         let consumers = deployment.consumers.iter().map(Client::consumer);
         let process = |(machine, info): (Client, &ClientInfo)| Process {
             machine,

@@ -9,7 +9,7 @@ use brokerlab_event::{
 
 use crate::config::{Acks, ProducerConfig, ProducerKind};
 use crate::message::{Address, Envelope, LogError, Message, Outbox};
-use crate::partitioner::Sticky;
+use crate::partitioner::{LoadTable, Sticky};
 
 /// Records on their way into one partition.
 #[derive(Clone, Debug)]
@@ -43,8 +43,8 @@ pub struct Batcher<P> {
     linger: Duration,
     batch_bytes: u32,
     max_in_flight: usize,
-    /// The partition of every key.
-    placement: Arc<[u32]>,
+    /// The hash of every key.
+    hashes: Arc<[u32]>,
     sticky: Sticky,
     lanes: Vec<Lane<P>>,
     /// Lanes with a batch to send, in the order in which the batches became ready; once for each batch.
@@ -59,12 +59,12 @@ pub struct Batcher<P> {
 }
 
 impl<P: Clone> Batcher<P> {
-    /// A producer that is down. `placement` says to which partition each key belongs
-    /// (see [`placement`](crate::partitioner::placement)); the generator chooses for records without one.
+    /// A producer that is down. `hashes` are those of the keys ([`KeyHash::table`](crate::partitioner::KeyHash::table));
+    /// the generator chooses for records without one.
     ///
     /// # Panics
     /// Panics where the configuration is that of a publisher.
-    pub fn new(config: &ProducerConfig, placement: Arc<[u32]>, generator: Generator) -> Batcher<P> {
+    pub fn new(config: &ProducerConfig, hashes: Arc<[u32]>, generator: Generator) -> Batcher<P> {
         let ProducerKind::Batcher { partitions, acks, linger, batch_bytes, max_in_flight } = &config.kind else {
             panic!("a publisher sends to an exchange; it is another machine");
         };
@@ -75,7 +75,7 @@ impl<P: Clone> Batcher<P> {
             linger: *linger,
             batch_bytes: *batch_bytes,
             max_in_flight: *max_in_flight as usize,
-            placement,
+            hashes,
             sticky: Sticky::new(partitions.len() as u32, *batch_bytes, generator),
             lanes: partitions.iter().map(|store| Lane::new(*store)).collect(),
             ready: VecDeque::new(),
@@ -190,7 +190,7 @@ impl<P: Clone> Batcher<P> {
     /// Adds a record to the batch of its partition, or to a new one where it does not fit.
     fn gather(&mut self, now: Time, record: Envelope<P>) {
         let (key, size) = (record.key.some(), record.size);
-        let index = key.map_or_else(|| self.sticky.current(), |key| self.placement[key.index()]);
+        let index = key.map_or_else(|| self.sticky.current(), |key| self.hashes[key.index()] % self.lanes.len() as u32);
         let lane = &mut self.lanes[index as usize];
         if !lane.open.is_empty() && lane.open_bytes.saturating_add(size) > self.batch_bytes {
             lane.seal(index, &mut self.ready);
@@ -205,7 +205,9 @@ impl<P: Clone> Batcher<P> {
         }
         if key.is_none() {
             let all_full = self.lanes[index as usize].open.is_empty();
-            self.sticky.appended(size, all_full);
+            if self.sticky.appended(size, all_full) {
+                self.sticky.move_on(&LoadTable::default());
+            }
         }
         if self.linger.is_zero()
             && let lane = &mut self.lanes[index as usize]

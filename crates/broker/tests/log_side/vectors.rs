@@ -9,8 +9,7 @@ use brokerlab_broker::config::OffsetReset;
 use brokerlab_broker::group::{Group, GroupAnswer, GroupTimes};
 use brokerlab_broker::message::{LogError, Member, Position};
 use brokerlab_broker::partition::{PartitionLog, PartitionRules};
-use brokerlab_broker::partitioner::{Sticky, murmur2, partition_of_key};
-use brokerlab_event::{ClientId, Duration, Generator, KeyId, MessageId, Offset, StoreId, Time};
+use brokerlab_event::{ClientId, Duration, KeyId, MessageId, Offset, StoreId, Time};
 use serde_json::Value;
 
 use crate::rig::{ms, secs};
@@ -33,52 +32,6 @@ fn offset(value: &Value) -> Offset {
 fn record(size: u32, timestamp: Time) -> Envelope<()> {
     let (message, sender) = (MessageId::new(0), ClientId::new(0));
     Envelope { message, key: KeyId::NONE, size, timestamp, sender, payload: () }
-}
-
-#[test]
-fn keys_are_placed_by_murmur2() {
-    let mut run = 0;
-    for case in cases("kafka_partitioner") {
-        let by_murmur2 = ["java-default", "librdkafka-murmur2"];
-        if !by_murmur2.contains(&case["partitioner"].as_str().expect("a name")) {
-            continue;
-        }
-        // That other client hashes a missing key like an empty one.
-        let hex = case["key_hex"].as_str().unwrap_or_default();
-        let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal digits");
-        let key: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
-        if let Some(hash) = case["murmur2_int32"].as_i64() {
-            assert_eq!(i64::from(murmur2(&key) as i32), hash, "{}", case["id"]);
-        }
-        for (partitions, expected) in case["partition"].as_object().expect("a map") {
-            let partitions = partitions.parse().expect("a number");
-            assert_eq!(u64::from(partition_of_key(&key, partitions)), number(expected), "{}", case["id"]);
-        }
-        run += 1;
-    }
-    assert_eq!(run, 40, "37 of the Java client and 3 of the other client's murmur2");
-}
-
-#[test]
-fn records_without_a_key_stick_to_a_partition_for_a_batch() {
-    let mut run = 0;
-    for case in cases("kafka_sticky_adaptive_partitioner") {
-        if case["kind"] != "sticky_switch" {
-            continue;
-        }
-        let batch = number(&case["batch_size"]) as u32;
-        let mut sticky = Sticky::new(3, batch, Generator::new(1, "sticky"));
-        let mut ordinal = 0;
-        let appends = case["appends"].as_array().expect("a list");
-        let expected = case["expect_partition_ordinal"].as_array().expect("a list");
-        for (append, expected) in appends.iter().zip(expected) {
-            assert_eq!(ordinal, number(expected), "{}", case["id"]);
-            let full = append["switch_allowed"].as_bool().expect("yes or no");
-            ordinal += u64::from(sticky.appended(number(&append["bytes"]) as u32, full));
-        }
-        run += 1;
-    }
-    assert_eq!(run, 3);
 }
 
 #[test]
