@@ -45,7 +45,7 @@ fn deployment() -> Deployment {
 
 fn envelope(number: u64) -> Envelope<()> {
     let (message, sender) = (MessageId::new(number), ClientId::new(0));
-    Envelope { message, key: KeyId::NONE, size: 10, timestamp: Time::ZERO, sender, payload: () }
+    Envelope { message, key: KeyId::NONE, size: 10, timestamp: Time::ZERO, sender, tombstone: false, payload: () }
 }
 
 /// Nodes without a network between them: messages to other nodes wait until they are carried by hand.
@@ -97,8 +97,8 @@ impl<O: Observer> Rig<O> {
     }
 
     fn produce(&mut self, numbers: std::ops::Range<u64>, acks: Acks) {
-        let records = numbers.map(envelope).collect();
-        let produce = Message::Produce { store: StoreId::new(0), correlation: 7, acks, records };
+        let batch = numbers.map(envelope).collect::<Vec<_>>().into();
+        let produce = Message::Produce { store: StoreId::new(0), correlation: 7, acks, batch };
         self.tell(0, Address::Client(ClientId::new(0)), produce);
     }
 

@@ -143,6 +143,7 @@ impl Rig {
             size: step["size"].as_u64().unwrap_or(1) as u32,
             timestamp: self.now,
             sender: ClientId::new(0),
+            tombstone: false,
             payload: (),
         };
         let properties = Properties {

@@ -87,6 +87,7 @@ impl Bench {
             size: 100,
             timestamp: self.now,
             sender: ClientId::new(PUBLISHER),
+            tombstone: false,
             payload: (),
         };
         let (exchange, routing_key, properties) = (ExchangeId::DEFAULT, RoutingKey(0), properties.cloned());

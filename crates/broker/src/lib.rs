@@ -35,6 +35,7 @@
 //!     size: 5,
 //!     timestamp: Time::ZERO,
 //!     sender: client,
+//!     tombstone: false,
 //!     payload: "hello",
 //! };
 //! let (exchange, routing_key) = (ExchangeId::DEFAULT, RoutingKey(0));
@@ -50,7 +51,7 @@
 //! - [`message`]: what travels, and what machines ask of their driver. [`config`]: what they are built from.
 //! - [`node`]: composes the components into a broker node. [`client`]: producers and consumers.
 //! - Queue side: [`router`], [`properties`], [`queue`], [`quorum`], [`dispatch`], [`channel`], [`dead_letter`].
-//! - Log side: [`partition`], [`partitioner`], [`group`], [`assignor`], [`deadlines`].
+//! - Log side: [`record`], [`partition`], [`partitioner`], [`group`], [`assignor`], [`deadlines`].
 //! - [`log`]: the one store underneath both, with its watermarks and what a crash leaves of it.
 
 pub mod assignor;
@@ -69,7 +70,9 @@ pub mod partitioner;
 pub mod properties;
 pub mod queue;
 pub mod quorum;
+pub mod record;
 pub mod router;
 
 pub use message::{Address, Effect, Envelope, Message, Outbox, Publication};
 pub use node::Node;
+pub use record::{Batch, Record};

@@ -399,14 +399,23 @@ impl<E: Entry> Log<E> {
         }
         if self.end_number() < end {
             // The end lies in a gap. Offsets are never used again.
-            let next = Segment::new(end, Vec::new(), self.active.created);
-            self.older.push_back(std::mem::replace(&mut self.active, next));
+            self.skip_to(Offset::new(end), self.active.created);
         }
         self.written = self.written.min(end);
         self.flushed = self.flushed.min(end);
         while self.epochs.last().is_some_and(|(_, from)| *from >= end) {
             self.epochs.pop();
         }
+    }
+
+    /// Leaves out the offsets before this one, in which nothing will ever be read. The next entry gets it.
+    ///
+    /// # Panics
+    /// Panics where the log goes on beyond it already.
+    pub fn skip_to(&mut self, offset: Offset, now: Time) {
+        assert!(self.end() <= offset, "offsets that are in use cannot be left out");
+        self.roll(now);
+        self.active.base = offset.get();
     }
 
     /// The driver has copied everything below this offset into the page cache.

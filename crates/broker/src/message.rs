@@ -7,6 +7,7 @@ use brokerlab_event::{ApplicationId, ClientId, KeyId, MessageId, NodeId, Offset,
 use crate::config::{Acks, ExchangeId, RoutingKey};
 use crate::log::Entry;
 use crate::properties::Properties;
+use crate::record::{Batch, Record};
 
 /// One message (queue side) or record (log side) with what the broker must know of it. The payload is `()` in
 /// simulation, where only the size counts, and real bytes in a live broker.
@@ -22,6 +23,8 @@ pub struct Envelope<P> {
     pub timestamp: Time,
     /// Its sender, for answers.
     pub sender: ClientId,
+    /// It has no body (a null value): a compacted log forgets its key.
+    pub tombstone: bool,
     /// The body.
     pub payload: P,
 }
@@ -146,6 +149,9 @@ pub struct FetchedPartition<P> {
     pub records: Result<Vec<(Offset, Envelope<P>)>, LogError>,
     /// Consumers may read below this offset.
     pub high_watermark: Offset,
+    /// The offset after the last one that was looked at: there may have been none, or some that no consumer sees,
+    /// behind the last record.
+    pub next: Offset,
 }
 
 /// What a coordinator and the leader of a partition know of a position: where a group's reader may start.
@@ -406,7 +412,7 @@ pub enum Message<P> {
         /// When to answer.
         acks: Acks,
         /// The batch.
-        records: Vec<Envelope<P>>,
+        batch: Batch<P>,
     },
     /// Read from positions. Answered when `min_bytes` are there or `max_wait` is over. A second fetch of one
     /// client replaces the first.
@@ -563,10 +569,10 @@ pub enum Message<P> {
         store: StoreId,
         /// The leader's epoch.
         epoch: u32,
-        /// Offset of the first record.
+        /// Where the follower goes on: it drops whatever it has from here.
         offset: Offset,
-        /// The records.
-        records: Vec<Envelope<P>>,
+        /// The records, with their offsets.
+        records: Vec<(Offset, Record<P>)>,
         /// What consumers may read.
         high_watermark: Offset,
     },

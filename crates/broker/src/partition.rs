@@ -5,6 +5,7 @@ use brokerlab_event::{Duration, Offset, Removal, Time};
 use crate::config::TopicConfig;
 use crate::log::{Crash, DurableLog, Entry, Log, Segment};
 use crate::message::{Envelope, LogError};
+use crate::record::{Batch, Record};
 
 /// The rules of a topic for one partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +42,21 @@ pub struct Appended {
     pub rolled: bool,
 }
 
+/// What a reader is given.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Fetched<P> {
+    /// Messages with their offsets, in order.
+    pub records: Vec<(Offset, Envelope<P>)>,
+    /// Where to go on: everything below has been looked at.
+    pub next: Offset,
+}
+
+/// A record is never quite without size on the wire, and a first one must not be taken for none.
+#[inline]
+fn wire_size<P>(record: &Record<P>) -> u64 {
+    record.bytes().max(1)
+}
+
 /// What a pass of the retention did.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Retained {
@@ -55,7 +71,7 @@ pub struct Retained {
 /// A replica of a partition.
 #[derive(Clone, PartialEq, Debug)]
 pub struct PartitionLog<P> {
-    log: Log<Envelope<P>>,
+    log: Log<Record<P>>,
     rules: PartitionRules,
     /// The leader's epoch, which a log without records of it does not know.
     epoch: u32,
@@ -65,7 +81,7 @@ pub struct PartitionLog<P> {
 /// What is left of a partition when its node has gone down.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DurablePartition<P> {
-    log: DurableLog<Envelope<P>>,
+    log: DurableLog<Record<P>>,
     rules: PartitionRules,
     epoch: u32,
 }
@@ -78,7 +94,7 @@ impl<P: Clone> PartitionLog<P> {
 
     /// Its log.
     #[inline]
-    pub fn log(&self) -> &Log<Envelope<P>> {
+    pub fn log(&self) -> &Log<Record<P>> {
         &self.log
     }
 
@@ -107,12 +123,23 @@ impl<P: Clone> PartitionLog<P> {
 
     /// Appends a batch, in a new segment where it does not fit into the active one by size, or by the time between
     /// the segment's first record and the batch's latest. Exactly full and exactly old enough do not roll.
-    pub fn append(&mut self, records: Vec<Envelope<P>>, now: Time) -> Result<Appended, LogError> {
-        let bytes: u64 = records.iter().map(Entry::bytes).sum();
+    pub fn append(&mut self, batch: Batch<P>, now: Time) -> Result<Appended, LogError> {
+        let bytes: u64 = batch.records.iter().map(Entry::bytes).sum();
         if bytes > self.rules.segment_bytes {
             return Err(LogError::TooLarge);
         }
-        let latest = records.iter().map(Entry::timestamp).max().unwrap_or_default();
+        let latest = batch.records.iter().map(Entry::timestamp).max().unwrap_or_default();
+        Ok(self.push(batch.into_records(), bytes, latest, now))
+    }
+
+    /// Appends the end of a transaction, which is a batch of its own.
+    pub fn append_marker(&mut self, marker: Record<P>, now: Time) -> Appended {
+        let (bytes, timestamp) = (marker.bytes(), marker.timestamp);
+        self.push([marker], bytes, timestamp, now)
+    }
+
+    /// Appends records of this size and latest time stamp to the segment that they fit into.
+    fn push(&mut self, records: impl IntoIterator<Item = Record<P>>, bytes: u64, latest: Time, now: Time) -> Appended {
         let active = self.log.active();
         let full = active.bytes() > self.rules.segment_bytes - bytes;
         let old = |first: Time| latest.saturating_since(first) > self.rules.segment_time;
@@ -124,7 +151,7 @@ impl<P: Clone> PartitionLog<P> {
         for record in records {
             self.log.append(record, now);
         }
-        Ok(Appended { first, end: self.log.end(), rolled })
+        Appended { first, end: self.log.end(), rolled }
     }
 
     /// Begins a new segment. False where the active one is empty.
@@ -163,26 +190,42 @@ impl<P: Clone> PartitionLog<P> {
         self.log.start() <= offset && offset <= self.log.end()
     }
 
-    /// Records from this offset on, below the high watermark and within a size; the first always fits.
-    pub fn fetch(&self, from: Offset, max_bytes: u32) -> Result<Vec<(Offset, Envelope<P>)>, LogError> {
+    /// Messages from this offset on, below the high watermark and within a size; the first always fits.
+    pub fn fetch(&self, from: Offset, max_bytes: u32) -> Result<Fetched<P>, LogError> {
         if !self.is_in_range(from) {
             return Err(LogError::OffsetOutOfRange);
         }
-        Ok(self.read(from, self.high_watermark, max_bytes))
+        let until = self.high_watermark;
+        let (mut records, mut next) = (Vec::new(), until.max(from));
+        let mut size = 0_u64;
+        for (offset, record) in self.log.entries_from(from) {
+            if offset >= until {
+                break;
+            }
+            let bytes = wire_size(record);
+            if size > 0 && size + bytes > u64::from(max_bytes) {
+                next = offset;
+                break;
+            }
+            size += bytes;
+            if record.kind.is_message() {
+                records.push((offset, record.envelope()));
+            }
+        }
+        Ok(Fetched { records, next })
     }
 
-    /// Records of a range within a size; the first always fits.
-    pub fn read(&self, from: Offset, until: Offset, max_bytes: u32) -> Vec<(Offset, Envelope<P>)> {
-        let mut size = 0_u64;
-        let fits = |(offset, record): &(Offset, &Envelope<P>)| {
-            let first = size == 0;
-            // A record is never quite without size on the wire, and the first must not be taken for none.
-            size += record.bytes().max(1);
-            *offset < until && (first || size <= u64::from(max_bytes))
-        };
+    /// Everything that the log holds of a range, within a size; the first always fits.
+    pub fn records(&self, from: Offset, until: Offset, max_bytes: u32) -> Vec<(Offset, Record<P>)> {
         if from >= until {
             return Vec::new();
         }
+        let mut size = 0_u64;
+        let fits = |(offset, record): &(Offset, &Record<P>)| {
+            let first = size == 0;
+            size += wire_size(record);
+            *offset < until && (first || size <= u64::from(max_bytes))
+        };
         self.log.entries_from(from).take_while(fits).map(|(offset, record)| (offset, record.clone())).collect()
     }
 
@@ -196,7 +239,7 @@ impl<P: Clone> PartitionLog<P> {
             if offset >= until || size >= enough {
                 break;
             }
-            size += record.bytes().max(1);
+            size += wire_size(record);
         }
         size
     }
@@ -245,7 +288,7 @@ impl<P: Clone> PartitionLog<P> {
         &mut self,
         now: Time,
         done: &mut Retained,
-        mut rule: impl FnMut(&Segment<Envelope<P>>, bool) -> bool,
+        mut rule: impl FnMut(&Segment<Record<P>>, bool) -> bool,
     ) -> bool {
         let all = self.log.segment_count();
         let mut count = 0;
@@ -268,7 +311,7 @@ impl<P: Clone> PartitionLog<P> {
 
     /// What a follower does with a leader's answer: it drops what the leader does not have, and appends the rest.
     /// Returns the offset that the next fetch asks for.
-    pub fn follow(&mut self, epoch: u32, offset: Offset, records: Vec<Envelope<P>>, now: Time) -> Offset {
+    pub fn follow(&mut self, epoch: u32, offset: Offset, records: Vec<(Offset, Record<P>)>, now: Time) -> Offset {
         if offset < self.log.end() {
             self.log.truncate(offset);
             self.high_watermark = self.high_watermark.min(self.log.end());
@@ -279,9 +322,13 @@ impl<P: Clone> PartitionLog<P> {
             self.high_watermark = offset;
         }
         self.begin_epoch(epoch);
-        for record in records {
-            let taken = self.append(vec![record], now);
-            assert!(taken.is_ok(), "a record that its leader took fits into a segment here too");
+        for (offset, record) in records {
+            if offset > self.log.end() {
+                // Compaction has left a gap at the leader, and offsets are the same in every copy.
+                self.log.skip_to(offset, now);
+            }
+            let (bytes, timestamp) = (record.bytes(), record.timestamp);
+            self.push([record], bytes, timestamp, now);
         }
         self.log.end()
     }

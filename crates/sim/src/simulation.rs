@@ -342,7 +342,8 @@ impl Simulation {
         let Arrival { time, message, producer, key, size, kind } = arrival;
         observer.observe(self.now, Event::Offered { message, producer, key, size: Bytes::new(size) });
         self.schedule_arrival();
-        let envelope = Envelope { message, key, size, timestamp: time, sender: producer, payload: () };
+        let envelope =
+            Envelope { message, key, size, timestamp: time, sender: producer, tombstone: false, payload: () };
         let (from, to) = (Address::Demand, Address::Client(producer));
         let mut offer = Message::Offer { kind, envelope };
         self.hand_over(from, to, None, &mut offer, observer);

@@ -172,6 +172,7 @@ impl Rig {
             size: body.len() as u32,
             timestamp: self.now,
             sender: client(),
+            tombstone: false,
             payload: (),
         };
         let exchange = match step["exchange"].as_str() {

@@ -252,7 +252,7 @@ impl<P: Clone> Batcher<P> {
             messages.extend(records.iter().map(|record| record.message));
             self.in_flight.push_back(InFlight { correlation, messages });
         }
-        self.send(Message::Produce { store, correlation, acks, records }, out);
+        self.send(Message::Produce { store, correlation, acks, batch: records.into() }, out);
     }
 
     fn answered<O: Observer>(&mut self, now: Time, correlation: u32, error: Option<LogError>, observer: &mut O) {

@@ -462,7 +462,7 @@ impl<P: Clone> GroupMember<P> {
         observer: &mut O,
     ) {
         let mut lost = Vec::new();
-        for FetchedPartition { store, records, .. } in partitions.drain(..) {
+        for FetchedPartition { store, records, next, .. } in partitions.drain(..) {
             let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store) else { continue };
             match records {
                 Ok(records) => {
@@ -471,8 +471,10 @@ impl<P: Clone> GroupMember<P> {
                         let redelivered = false;
                         observer.observe(now, Event::Delivered { message, consumer, store, offset, redelivered });
                     }
-                    owned.fetched(records);
-                    self.buffered.push_back(store);
+                    owned.fetched(records, next);
+                    if owned.has_unpolled() {
+                        self.buffered.push_back(store);
+                    }
                 }
                 Err(LogError::OffsetOutOfRange) => {
                     owned.is_lost = true;

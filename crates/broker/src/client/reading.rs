@@ -123,12 +123,15 @@ impl<P> Owned<P> {
         self.polled < self.records.len() || !self.ahead.is_empty()
     }
 
-    /// Takes what a fetch brought.
+    /// Takes what a fetch brought, which has looked at everything before `next`.
     #[inline]
-    pub fn fetched(&mut self, records: Vec<(Offset, Envelope<P>)>) {
-        if let Some((last, _)) = records.last() {
-            self.fetch_from = last.next();
+    pub fn fetched(&mut self, records: Vec<(Offset, Envelope<P>)>, next: Offset) {
+        self.fetch_from = next;
+        if !records.is_empty() {
             self.ahead = records;
+        } else if !self.has_unpolled() {
+            // There was nothing to see up to there, and nothing that a poll has still to return before.
+            self.position = next;
         }
     }
 
@@ -149,7 +152,8 @@ impl<P> Owned<P> {
             offset: *offset,
         }));
         self.polled += count;
-        self.position = last.next();
+        // Behind the last record there may be offsets without one.
+        self.position = if self.has_unpolled() { last.next() } else { self.fetch_from };
         Some((first, count))
     }
 

@@ -14,8 +14,9 @@ use super::Context;
 use crate::config::{Acks, Deployment, FetchLimits, TopicConfig};
 use crate::group::DurableGroup;
 use crate::log::Crash;
-use crate::message::{Address, Effect, Envelope, FetchedPartition, LogError, Message};
-use crate::partition::{DurablePartition, PartitionLog, PartitionRules};
+use crate::message::{Address, Effect, FetchedPartition, LogError, Message};
+use crate::partition::{DurablePartition, Fetched, PartitionLog, PartitionRules};
+use crate::record::Batch;
 
 /// No partition with this id is hosted here.
 const ABSENT: u32 = u32::MAX;
@@ -132,8 +133,8 @@ impl<P: Clone> LogSide<P> {
     #[inline(never)]
     fn handle_seldom<O: Observer>(&mut self, from: Address, message: Message<P>, context: &mut Context<'_, P, O>) {
         match (from, message) {
-            (Address::Client(client), Message::Produce { store, correlation, acks, records }) => {
-                self.produce(client, store, correlation, acks, records, context);
+            (Address::Client(client), Message::Produce { store, correlation, acks, batch }) => {
+                self.produce(client, store, correlation, acks, batch, context);
             }
             (Address::Client(client), Message::FindPositions { group, stores }) => {
                 let positions = self.find_positions(group, stores);
@@ -216,14 +217,14 @@ impl<P: Clone> LogSide<P> {
         store: StoreId,
         correlation: u32,
         acks: Acks,
-        records: Vec<Envelope<P>>,
+        batch: Batch<P>,
         context: &mut Context<'_, P, O>,
     ) {
         let Some(place) = self.led(store) else {
             return refuse(client, store, correlation, acks, LogError::NotLeader, context);
         };
         let hosted = &mut self.partitions[place];
-        let appended = match hosted.log.append(records, context.now) {
+        let appended = match hosted.log.append(batch, context.now) {
             Ok(appended) => appended,
             Err(error) => return refuse(client, store, correlation, acks, error, context),
         };
@@ -344,17 +345,21 @@ impl<P: Clone> LogSide<P> {
         let mut partitions = Vec::new();
         for (store, offset) in &positions {
             let Some(place) = self.led(*store) else {
-                let (records, high_watermark) = (Err(LogError::NotLeader), Offset::ZERO);
-                partitions.push(FetchedPartition { store: *store, records, high_watermark });
+                let (records, high_watermark, next) = (Err(LogError::NotLeader), Offset::ZERO, *offset);
+                partitions.push(FetchedPartition { store: *store, records, high_watermark, next });
                 continue;
             };
             let log = &self.partitions[place].log;
             if log.high_watermark() == *offset {
                 continue;
             }
-            let records = log.fetch(*offset, self.limits.max_partition_bytes);
-            if !matches!(&records, Ok(records) if records.is_empty()) {
-                partitions.push(FetchedPartition { store: *store, records, high_watermark: log.high_watermark() });
+            let (records, next) = match log.fetch(*offset, self.limits.max_partition_bytes) {
+                Ok(Fetched { records, next }) => (Ok(records), next),
+                Err(error) => (Err(error), *offset),
+            };
+            if next > *offset || records.is_err() {
+                let high_watermark = log.high_watermark();
+                partitions.push(FetchedPartition { store: *store, records, high_watermark, next });
             }
         }
         let (from, to) = (Address::Node(context.node), Address::Client(client));

@@ -52,7 +52,7 @@ impl<P> Entry for QueueEntry<P> {
 /// # use brokerlab_event::*;
 /// # let message = |n| Publication { exchange: ExchangeId::DEFAULT, routing_key: RoutingKey(0), properties: None,
 /// #     envelope: Envelope { message: MessageId::new(n), key: KeyId::NONE, size: 1, timestamp: Time::ZERO,
-/// #         sender: ClientId::new(0), payload: () } };
+/// #         sender: ClientId::new(0), tombstone: false, payload: () } };
 /// let mut queue = ClassicQueue::new(None);
 /// queue.enqueue(message(1), None, Time::ZERO);
 /// queue.enqueue(message(2), None, Time::ZERO);
@@ -356,6 +356,7 @@ mod tests {
                 size: 1,
                 timestamp: Time::ZERO,
                 sender: ClientId::new(0),
+                tombstone: false,
                 payload: (),
             };
             let (exchange, routing_key) = (ExchangeId::DEFAULT, RoutingKey(0));
@@ -457,6 +458,7 @@ mod tests {
             size: 10,
             timestamp: Time::ZERO,
             sender: ClientId::new(0),
+            tombstone: false,
             payload: (),
         };
         let (exchange, routing_key) = (ExchangeId::DEFAULT, RoutingKey(0));

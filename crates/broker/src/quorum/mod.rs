@@ -12,7 +12,7 @@
 //! # use brokerlab_event::*;
 //! # let message = |n| Publication { exchange: ExchangeId::DEFAULT, routing_key: RoutingKey(0), properties: None,
 //! #     envelope: Envelope { message: MessageId::new(n), key: KeyId::NONE, size: 1, timestamp: Time::ZERO,
-//! #         sender: ClientId::new(0), payload: () } };
+//! #         sender: ClientId::new(0), tombstone: false, payload: () } };
 //! let mut queue = QuorumQueue::new(QuorumConfig::default());
 //! let mut effects = Vec::new();
 //! queue.apply(1, Time::ZERO, Command::Enqueue { publication: message(7), sequence: None }, &mut effects);

@@ -107,7 +107,7 @@ impl NaiveLog {
 fn record(size: u64, timestamp: u64) -> Envelope<()> {
     let (message, sender) = (MessageId::new(0), ClientId::new(0));
     let timestamp = Time::from_nanos(timestamp);
-    Envelope { message, key: KeyId::NONE, size: size as u32, timestamp, sender, payload: () }
+    Envelope { message, key: KeyId::NONE, size: size as u32, timestamp, sender, tombstone: false, payload: () }
 }
 
 fn agree(log: &PartitionLog<()>, naive: &NaiveLog, at: &str) {
@@ -145,8 +145,8 @@ fn run(seed: u64) {
                 let mut one = || (1 + chance.below(60), now + chance.below(20));
                 let batch = [one(), one(), one()];
                 let batch = &batch[..1 + step % 3];
-                let records = batch.iter().map(|(size, timestamp)| record(*size, *timestamp)).collect();
-                let taken = log.append(records, Time::from_nanos(now));
+                let records: Vec<_> = batch.iter().map(|(size, timestamp)| record(*size, *timestamp)).collect();
+                let taken = log.append(records.into(), Time::from_nanos(now));
                 assert_eq!(taken.is_ok(), naive.append(batch), "{at}");
             }
             3 => now += chance.below(30),
@@ -170,7 +170,7 @@ fn run(seed: u64) {
             _ => {
                 let (from, most) = (chance.below(naive.end + 2), chance.below(120));
                 let got = log.fetch(Offset::new(from), most as u32);
-                let got = got.map(|records| records.iter().map(|(offset, _)| offset.get()).collect());
+                let got = got.map(|fetched| fetched.records.iter().map(|(offset, _)| offset.get()).collect());
                 assert_eq!(got, naive.fetch(from, most).ok_or(LogError::OffsetOutOfRange), "{at}");
             }
         }

@@ -64,10 +64,18 @@ impl Pair {
 
     fn produce(&mut self) -> &mut Pair {
         let (message, sender) = (MessageId::new(self.sent), ClientId::new(0));
-        let records = vec![Envelope { message, key: KeyId::NONE, size: 1, timestamp: Time::ZERO, sender, payload: () }];
+        let records = vec![Envelope {
+            message,
+            key: KeyId::NONE,
+            size: 1,
+            timestamp: Time::ZERO,
+            sender,
+            tombstone: false,
+            payload: (),
+        }];
         let (store, correlation, acks) = (StoreId::new(STORE), self.sent as u32, Acks::All);
         self.sent += 1;
-        let mut message = Message::Produce { store, correlation, acks, records };
+        let mut message = Message::Produce { store, correlation, acks, batch: records.into() };
         self.with(0, |side, context| side.handle(Address::Client(sender), &mut message, context));
         self
     }

@@ -171,7 +171,7 @@ impl Rig {
         let message = MessageId::new(self.offered);
         self.offered += 1;
         let sender = ClientId::new(PRODUCER);
-        let envelope = Envelope { message, key, size, timestamp: self.now, sender, payload: () };
+        let envelope = Envelope { message, key, size, timestamp: self.now, sender, tombstone: false, payload: () };
         self.producer.handle_message(self.now, Message::Offer { kind: 0, envelope }, &mut self.out, &mut self.events);
         self.settle();
     }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use brokerlab_broker::Envelope;
 use brokerlab_broker::assignor::{self, Subscriber};
 use brokerlab_broker::client::reading::{AutoCommit, NoPosition, Owned};
 use brokerlab_broker::config::OffsetReset;
 use brokerlab_broker::group::{Group, GroupAnswer, GroupTimes};
 use brokerlab_broker::message::{LogError, Member, Position};
 use brokerlab_broker::partition::{PartitionLog, PartitionRules};
+use brokerlab_broker::{Envelope, Record};
 use brokerlab_event::{ClientId, Duration, KeyId, MessageId, Offset, StoreId, Time};
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ fn offset(value: &Value) -> Offset {
 
 fn record(size: u32, timestamp: Time) -> Envelope<()> {
     let (message, sender) = (MessageId::new(0), ClientId::new(0));
-    Envelope { message, key: KeyId::NONE, size, timestamp, sender, payload: () }
+    Envelope { message, key: KeyId::NONE, size, timestamp, sender, tombstone: false, payload: () }
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn retention_step(log: &mut PartitionLog<()>, now: &mut Time, step: &Value) -> (
         "append" => {
             let timestamp = step["timestamp"].as_u64().map_or(*now, |at| Time::ZERO + ms(at));
             for _ in 0..number(&step["count"]) {
-                log.append(vec![record(number(&step["size"]) as u32, timestamp)], *now).expect("it fits");
+                log.append(vec![record(number(&step["size"]) as u32, timestamp)].into(), *now).expect("it fits");
             }
             let end = log.log().end();
             log.mark_written(end);
@@ -125,7 +125,7 @@ fn logs_roll_and_retain_as_told() {
         for (at, step) in case["steps"].as_array().expect("a list").iter().enumerate() {
             let place = format!("{} step {at}: {step}", case["id"]);
             let (deleted, error) = retention_step(&mut log, &mut now, step);
-            let segments = |of: fn(&brokerlab_broker::log::Segment<Envelope<()>>) -> u64| -> Value {
+            let segments = |of: fn(&brokerlab_broker::log::Segment<Record<()>>) -> u64| -> Value {
                 log.log().segments().map(of).collect::<Vec<_>>().into()
             };
             let got = BTreeMap::from([
@@ -187,7 +187,7 @@ impl Reader {
     fn new(case: &Value) -> Reader {
         let times = GroupTimes { session: secs(1000), rebalance: secs(60), initial_delay: Duration::ZERO };
         let mut log = PartitionLog::new(rules(&Value::Null));
-        log.append(vec![record(100, Time::ZERO); 100], Time::ZERO).expect("it fits");
+        log.append(vec![record(100, Time::ZERO); 100].into(), Time::ZERO).expect("it fits");
         log.mark_written(Offset::new(100));
         log.advance_high_watermark(Offset::new(100));
         let manual = case["steps"].as_array().expect("a list").iter().any(|step| step["op"] == "commit_sync");
@@ -230,7 +230,8 @@ impl Reader {
             self.commit();
         }
         if let Some(from) = self.owned.wanted() {
-            self.owned.fetched(self.log.fetch(from, u32::MAX).expect("it is in range"));
+            let fetched = self.log.fetch(from, u32::MAX).expect("it is in range");
+            self.owned.fetched(fetched.records, fetched.next);
         }
         let mut batch = VecDeque::new();
         self.owned.poll(most, &mut batch);

@@ -203,6 +203,7 @@ impl Rig {
             size,
             timestamp: self.now,
             sender: ClientId::new(client),
+            tombstone: false,
             payload: (),
         }
     }

@@ -37,6 +37,7 @@ pub fn publication(message: u64, size: u32, priority: Option<u8>, ttl: Option<u6
         size,
         timestamp: Time::ZERO,
         sender: ClientId::new(0),
+        tombstone: false,
         payload: message,
     };
     let expiration = ttl.map(|ttl| ttl.to_string().into());

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use brokerlab_event::{ClientId, NodeId, Offset, StoreId};
 
-use crate::message::Envelope;
 use crate::partition::PartitionLog;
+use crate::record::Record;
 
 /// A produce request that is answered once everything below an offset is safe.
 #[derive(Clone, Copy, Debug)]
@@ -75,11 +75,10 @@ impl<P: Clone> Hosted<P> {
     /// What a follower that asks from this offset is sent: where it has to begin, and the records from there. A
     /// follower whose last epoch is older than the leader's may hold records that the leader never had, or lost;
     /// it goes back to where that epoch ended here.
-    pub fn replica_records(&self, from: Offset, epoch: u32, max_bytes: u32) -> (Offset, Vec<Envelope<P>>) {
+    pub fn replica_records(&self, from: Offset, epoch: u32, max_bytes: u32) -> (Offset, Vec<(Offset, Record<P>)>) {
         let log = self.log.log();
         let begin = if epoch < self.log.epoch() { from.min(log.end_of_epoch(epoch)) } else { from };
         let begin = begin.max(log.start()).min(log.end());
-        let records = self.log.read(begin, log.written(), max_bytes);
-        (begin, records.into_iter().map(|(_, record)| record).collect())
+        (begin, self.log.records(begin, log.written(), max_bytes))
     }
 }

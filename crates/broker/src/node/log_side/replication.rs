@@ -5,7 +5,8 @@ use brokerlab_event::{Duration, NodeId, Observer, Offset, StoreId, Time};
 
 use super::hosted::{Follower, Role};
 use super::{Context, LogSide};
-use crate::message::{Address, Effect, Envelope, Message};
+use crate::message::{Address, Effect, Message};
+use crate::record::Record;
 
 /// How long a follower waits before it asks again after its connection broke (`replica.fetch.backoff.ms`).
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -74,7 +75,7 @@ impl<P: Clone> LogSide<P> {
         store: StoreId,
         epoch: u32,
         offset: Offset,
-        records: Vec<Envelope<P>>,
+        records: Vec<(Offset, Record<P>)>,
         high_watermark: Offset,
         context: &mut Context<'_, P, O>,
     ) {
