@@ -3,6 +3,7 @@
 //! `cargo test --test main conformance` prints a line per file, and below it the cases that failed with what was
 //! expected and what was found. `BROKERLAB_VECTORS=DIR` runs the files of another folder instead of the bundled ones.
 
+mod assignors;
 mod classic;
 mod exchanges;
 mod partitions;
@@ -21,6 +22,7 @@ type Runner = fn(&Value) -> Result<(), String>;
 
 /// Every file that the harness knows.
 const FILES: &[(&str, Runner)] = &[
+    ("kafka_assignors.json", assignors::run),
     ("kafka_partitioner.json", partitions::run_key),
     ("kafka_sticky_adaptive_partitioner.json", partitions::run_keyless),
     ("rabbit_confirm_return.json", classic::run),

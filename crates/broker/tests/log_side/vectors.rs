@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use brokerlab_broker::assignor::{self, Subscriber};
 use brokerlab_broker::client::reading::{AutoCommit, NoPosition, Owned};
 use brokerlab_broker::config::OffsetReset;
 use brokerlab_broker::group::{Group, GroupAnswer, GroupTimes};
@@ -32,50 +31,6 @@ fn offset(value: &Value) -> Offset {
 fn record(size: u32, timestamp: Time) -> Envelope<()> {
     let (message, sender) = (MessageId::new(0), ClientId::new(0));
     Envelope { message, key: KeyId::NONE, size, timestamp, sender, tombstone: false, payload: () }
-}
-
-#[test]
-fn the_range_assignor_deals_blocks() {
-    let mut run = 0;
-    for case in cases("kafka_assignors") {
-        if case["assignor"] != "range" {
-            continue;
-        }
-        let topics: Vec<(&String, u64)> =
-            case["topics"].as_object().expect("a map").iter().map(|(name, count)| (name, number(count))).collect();
-        // Stores are numbered through all topics; the table leads back to names.
-        let mut names = Vec::new();
-        let mut partitions = Vec::new();
-        for (topic, count) in &topics {
-            let first = names.len() as u32;
-            names.extend((0..*count).map(|partition| (topic.as_str(), partition)));
-            partitions.push((first..names.len() as u32).map(StoreId::new).collect::<Vec<_>>());
-        }
-        let members = case["members"].as_array().expect("a list");
-        let subscribers: Vec<Subscriber<'_>> = members
-            .iter()
-            .map(|member| {
-                let wanted = member["subscription"].as_array().expect("a list");
-                let topic = |name: &Value| topics.iter().position(|(topic, _)| *topic == name);
-                let id = member["id"].as_str().expect("a member has an id");
-                let instance = member["group_instance_id"].as_str();
-                Subscriber { id, instance, topics: wanted.iter().filter_map(topic).collect() }
-            })
-            .collect();
-        for (subscriber, stores) in subscribers.iter().zip(assignor::range(&partitions, &subscribers)) {
-            let mut got: Vec<(&str, u64)> = stores.iter().map(|store| names[store.index()]).collect();
-            let expected = case["expect"][subscriber.id].as_array().expect("a list");
-            let pair = |pair: &Value| (pair[0].as_str().expect("a name").to_owned(), number(&pair[1]));
-            let mut expected: Vec<(String, u64)> = expected.iter().map(pair).collect();
-            // The order of topics within a member is that of a hash table in the original, and means nothing.
-            got.sort_unstable();
-            expected.sort_unstable();
-            let expected: Vec<(&str, u64)> = expected.iter().map(|(topic, at)| (topic.as_str(), *at)).collect();
-            assert_eq!(got, expected, "{} {}", case["id"], subscriber.id);
-        }
-        run += 1;
-    }
-    assert_eq!(run, 20);
 }
 
 fn rules(config: &Value) -> PartitionRules {

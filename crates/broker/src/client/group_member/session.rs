@@ -79,7 +79,8 @@ impl<P: Clone> GroupMember<P> {
         self.generation = generation;
         self.membership = Membership::Syncing;
         self.next_heartbeat = Some(now.saturating_add(self.config.heartbeat_interval));
-        let reader = |name| Subscriber { id: name, instance: None, topics: (0..topics.len()).collect() };
+        let all: Vec<usize> = (0..topics.len()).collect();
+        let reader = |id| Subscriber { id, instance: None, topics: &all, owned: &[], generation: None };
         let readers: Vec<_> = members.iter().map(|(_, name)| reader(&**name)).collect();
         let shares = assignor::range(topics, &readers);
         let assignment = members.iter().map(|(member, _)| *member).zip(shares).collect();
