@@ -8,6 +8,7 @@ mod classic;
 mod exchanges;
 mod partitions;
 mod quorum;
+mod share_groups;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -25,6 +26,7 @@ const FILES: &[(&str, Runner)] = &[
     ("kafka_assignors.json", assignors::run),
     ("kafka_partitioner.json", partitions::run_key),
     ("kafka_sticky_adaptive_partitioner.json", partitions::run_keyless),
+    ("kafka_share_groups.json", share_groups::run),
     ("rabbit_confirm_return.json", classic::run),
     ("rabbit_dead_letter.json", classic::run),
     ("rabbit_dispatch.json", classic::run),
