@@ -7,6 +7,7 @@ mod assignors;
 mod classic;
 mod exchanges;
 mod partitions;
+mod producers;
 mod quorum;
 mod share_groups;
 
@@ -27,6 +28,9 @@ const FILES: &[(&str, Runner)] = &[
     ("kafka_partitioner.json", partitions::run_key),
     ("kafka_sticky_adaptive_partitioner.json", partitions::run_keyless),
     ("kafka_share_groups.json", share_groups::run),
+    ("kafka_idempotent_producer.json", producers::run),
+    ("kafka_read_committed.json", producers::run_reading),
+    ("kafka_transactions.json", producers::run),
     ("rabbit_confirm_return.json", classic::run),
     ("rabbit_dead_letter.json", classic::run),
     ("rabbit_dispatch.json", classic::run),

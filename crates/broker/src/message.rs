@@ -107,8 +107,7 @@ impl ReplyCode {
     }
 }
 
-/// Why a request of the log side failed. All but [`LogError::OffsetOutOfRange`] are worth another try after
-/// refreshing what the client believes.
+/// Why a request of the log side failed (Kafka protocol guide, error codes).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LogError {
     /// This node does not lead the partition.
@@ -117,6 +116,31 @@ pub enum LogError {
     OffsetOutOfRange,
     /// The batch is larger than a segment may be.
     TooLarge,
+    /// The sequence number is neither the next nor that of a batch that is remembered (code 45).
+    OutOfOrderSequence,
+    /// There is a newer instance of the producer (code 47).
+    InvalidProducerEpoch,
+    /// The producer has a transaction open and this is no part of it, or the other way round (code 48).
+    InvalidTransactionState,
+    /// The marker comes from a former coordinator of the transaction (code 52).
+    CoordinatorFenced,
+    /// The transactional id is not that of the producer id (code 49).
+    InvalidProducerIdMapping,
+    /// The coordinator allows no such transaction timeout (code 50).
+    InvalidTransactionTimeout,
+    /// The last transaction of the transactional id is still being completed: ask again (code 51).
+    ConcurrentTransactions,
+    /// Somebody else has taken over the transactional id (code 90).
+    ProducerFenced,
+    /// The partition is not part of the transaction, which can only be aborted (code 120).
+    TransactionAbortable,
+}
+
+impl LogError {
+    /// Whether the same request may succeed later, or elsewhere.
+    pub fn is_retriable(self) -> bool {
+        matches!(self, LogError::NotLeader | LogError::ConcurrentTransactions)
+    }
 }
 
 /// Why a request to a group was refused (Kafka protocol guide, error codes 22, 25, 27).

@@ -268,9 +268,7 @@ impl<P: Clone> Batcher<P> {
                     None => Event::Confirmed { message, producer },
                     Some(LogError::TooLarge) => Event::Refused { message, producer, reason: Refusal::TooLarge },
                     // There is no other place to send it to: partitions do not move.
-                    Some(LogError::NotLeader | LogError::OffsetOutOfRange) => {
-                        Event::Refused { message, producer, reason: Refusal::NotFound }
-                    }
+                    Some(_) => Event::Refused { message, producer, reason: Refusal::NotFound },
                 },
             );
         }

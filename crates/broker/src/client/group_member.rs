@@ -481,7 +481,7 @@ impl<P: Clone> GroupMember<P> {
                     lost.push(store);
                 }
                 // Partitions do not move, and batches are not fetched whole: nothing else is to be expected.
-                Err(LogError::NotLeader | LogError::TooLarge) => {}
+                Err(_) => {}
             }
         }
         if !lost.is_empty() {

@@ -1,6 +1,7 @@
 //! The log side: stories of nodes and clients in virtual time, known answers, and naive references.
 
 mod group;
+mod producers;
 mod reference;
 mod replication;
 mod rig;
