@@ -97,7 +97,42 @@ pub struct BindingConfig {
 /// How long a consumer may take by default to settle a delivery (`consumer_timeout`).
 pub const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// Rules that differ between versions of RabbitMQ, each by its name. The default is the newest version.
+/// The protocol of transactions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TransactionVersion {
+    /// A producer tells the coordinator of every partition before it writes there, and keeps its epoch.
+    V1,
+    /// Each end of a transaction moves the epoch on, so that late requests are refused, and a partition takes part by
+    /// being written to (KIP-890, the default since 4.0).
+    V2,
+}
+
+/// Rules that differ between versions of Kafka, each by its name. The default is the newest version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogProfile {
+    /// The protocol of transactions.
+    pub transactions: TransactionVersion,
+}
+
+impl Default for LogProfile {
+    fn default() -> Self {
+        LogProfile { transactions: TransactionVersion::V2 }
+    }
+}
+
+impl LogProfile {
+    /// The rules of a version: `kafka-3.9`, `kafka-4.0` to `kafka-4.2`.
+    pub fn named(name: &str) -> Option<LogProfile> {
+        match name {
+            "kafka-4.0" | "kafka-4.1" | "kafka-4.2" => Some(LogProfile::default()),
+            "kafka-3.9" => Some(LogProfile { transactions: TransactionVersion::V1 }),
+            _ => None,
+        }
+    }
+}
+
+/// Rules that differ between versions of RabbitMQ, each by its name, and those of logs. The default is the newest
+/// version of both.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Profile {
     /// Most words `#` in a binding key of a topic exchange (2 since 4.3). `None`: any number.
@@ -110,11 +145,19 @@ pub struct Profile {
     /// A channel is closed (406) when a delivery on it is not settled for this long (`consumer_timeout`, 30 minutes,
     /// looked at every minute). Since 4.3 only quorum queues look, each for itself.
     pub channel_timeout: Option<Duration>,
+    /// The rules of logs.
+    pub log: LogProfile,
 }
 
 impl Default for Profile {
     fn default() -> Self {
-        Profile { topic_hash_words_max: Some(2), shared_prefetch: false, quorum: Version::V4_3, channel_timeout: None }
+        Profile {
+            topic_hash_words_max: Some(2),
+            shared_prefetch: false,
+            quorum: Version::V4_3,
+            channel_timeout: None,
+            log: LogProfile::default(),
+        }
     }
 }
 
@@ -126,7 +169,8 @@ impl Profile {
             "rabbit-3.13" | "rabbit-4.0" | "rabbit-4.1" | "rabbit-4.2" => {
                 let quorum = if name == "rabbit-3.13" { Version::V3_13 } else { Version::V4_0 };
                 let channel_timeout = Some(CONSUMER_TIMEOUT);
-                Some(Profile { topic_hash_words_max: None, shared_prefetch: true, quorum, channel_timeout })
+                let log = LogProfile::default();
+                Some(Profile { topic_hash_words_max: None, shared_prefetch: true, quorum, channel_timeout, log })
             }
             _ => None,
         }
@@ -444,6 +488,18 @@ pub struct GroupMemberConfig {
     /// A record on which the work fails is tried again in place, and everything behind it waits, until it has been
     /// tried this often; then it is passed over. 0 for never.
     pub max_attempts: u32,
+    /// Which records it reads (`isolation.level`).
+    pub isolation: Isolation,
+}
+
+/// Which records of a partition a reader wants (`isolation.level`).
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Isolation {
+    /// All that are replicated, whatever becomes of their transaction.
+    #[default]
+    ReadUncommitted,
+    /// Only up to the first transaction that is still open, and no aborted ones.
+    ReadCommitted,
 }
 
 /// Where a group without a committed offset starts (`auto.offset.reset`).

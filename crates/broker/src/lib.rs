@@ -51,8 +51,8 @@
 //! - [`message`]: what travels, and what machines ask of their driver. [`config`]: what they are built from.
 //! - [`node`]: composes the components into a broker node. [`client`]: producers and consumers.
 //! - Queue side: [`router`], [`properties`], [`queue`], [`quorum`], [`dispatch`], [`channel`], [`dead_letter`].
-//! - Log side: [`record`], [`partition`], [`partitioner`], [`producer_state`], [`group`], [`assignor`],
-//!   [`share_partition`], [`deadlines`].
+//! - Log side: [`record`], [`partition`], [`partitioner`], [`producer_state`], [`transaction`], [`group`],
+//!   [`assignor`], [`share_partition`], [`deadlines`].
 //! - [`log`]: the one store underneath both, with its watermarks and what a crash leaves of it.
 
 pub mod assignor;
@@ -75,6 +75,7 @@ pub mod quorum;
 pub mod record;
 pub mod router;
 pub mod share_partition;
+pub mod transaction;
 
 pub use message::{Address, Effect, Envelope, Message, Outbox, Publication};
 pub use node::Node;

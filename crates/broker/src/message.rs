@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use brokerlab_event::{ApplicationId, ClientId, KeyId, MessageId, NodeId, Offset, Refusal, StoreId, Time};
+use brokerlab_event::{ApplicationId, ClientId, Duration, KeyId, MessageId, NodeId, Offset, Refusal, StoreId, Time};
 
-use crate::config::{Acks, ExchangeId, RoutingKey};
+use crate::config::{Acks, ExchangeId, Isolation, RoutingKey};
 use crate::log::Entry;
 use crate::properties::Properties;
 use crate::record::{Batch, Record};
+use crate::transaction::{Instance, TransactionalId};
 
 /// One message (queue side) or record (log side) with what the broker must know of it. The payload is `()` in
 /// simulation, where only the size counts, and real bytes in a live broker.
@@ -443,6 +444,8 @@ pub enum Message<P> {
     Fetch {
         /// Comes back in the answer.
         correlation: u32,
+        /// Which records the reader wants.
+        isolation: Isolation,
         /// Partition and first offset wanted.
         positions: Vec<(StoreId, Offset)>,
     },
@@ -501,7 +504,62 @@ pub enum Message<P> {
         stores: Vec<StoreId>,
     },
 
+    /// Ask for a producer id and an epoch (`InitProducerId`).
+    InitProducerId {
+        /// Comes back in the answer.
+        correlation: u32,
+        /// The transactional id, for a producer that has one.
+        transactional: Option<TransactionalId>,
+        /// How long its transactions may stay open (`transaction.timeout.ms`, default 60 s).
+        timeout: Duration,
+        /// What the producer was before, where it asks only to move on after an error.
+        known: Option<Instance>,
+    },
+    /// These partitions take part in the open transaction from now on (`AddPartitionsToTxn`). Only with version 1.
+    AddPartitionsToTransaction {
+        /// Comes back in the answer.
+        correlation: u32,
+        /// The transactional id.
+        transactional: TransactionalId,
+        /// The producer.
+        producer: Instance,
+        /// The partitions.
+        stores: Vec<StoreId>,
+    },
+    /// Commit the open transaction, or abort it (`EndTxn`).
+    EndTransaction {
+        /// Comes back in the answer.
+        correlation: u32,
+        /// The transactional id.
+        transactional: TransactionalId,
+        /// The producer.
+        producer: Instance,
+        /// Commit.
+        committed: bool,
+    },
+
     // Log side, node → client.
+    /// The answer to [`Message::InitProducerId`].
+    ProducerIdAssigned {
+        /// From the request.
+        correlation: u32,
+        /// The id and the epoch.
+        result: Result<Instance, LogError>,
+    },
+    /// The answer to [`Message::AddPartitionsToTransaction`].
+    PartitionsAdded {
+        /// From the request.
+        correlation: u32,
+        /// Added, or why not.
+        result: Result<(), LogError>,
+    },
+    /// The answer to [`Message::EndTransaction`]: it is decided. Markers are written afterwards.
+    TransactionEnded {
+        /// From the request.
+        correlation: u32,
+        /// Under which id and epoch the producer goes on.
+        result: Result<Instance, LogError>,
+    },
     /// The answer to [`Message::Produce`].
     Produced {
         /// The partition.

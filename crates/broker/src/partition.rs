@@ -1,11 +1,14 @@
 //! A replica of a partition: a log with the rules of a topic for rolling, reading and retention.
 
+use std::collections::VecDeque;
+
 use brokerlab_event::{Duration, Offset, Removal, Time};
 
-use crate::config::TopicConfig;
+use crate::config::{Isolation, TopicConfig};
 use crate::log::{Crash, DurableLog, Entry, Log, Segment};
 use crate::message::{Envelope, LogError};
-use crate::record::{Batch, Record};
+use crate::producer_state::{Checked, CompletedTransaction, EndMarker, ProducerState};
+use crate::record::{Batch, BatchProducer, Record};
 
 /// The rules of a topic for one partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,6 +43,10 @@ pub struct Appended {
     pub end: Offset,
     /// A new segment began with the batch.
     pub rolled: bool,
+    /// Nothing was appended: the batch was there already.
+    pub is_duplicate: bool,
+    /// A transaction of its producer began with the batch.
+    pub begins_transaction: bool,
 }
 
 /// What a reader is given.
@@ -76,7 +83,12 @@ pub struct PartitionLog<P> {
     /// The leader's epoch, which a log without records of it does not know.
     epoch: u32,
     high_watermark: Offset,
+    producers: ProducerState,
+    snapshots: Snapshots,
 }
+
+/// What was known of producers where each segment begins, oldest first: more than the records that are left can tell.
+type Snapshots = VecDeque<(Offset, ProducerState)>;
 
 /// What is left of a partition when its node has gone down.
 #[derive(Clone, PartialEq, Debug)]
@@ -84,12 +96,20 @@ pub struct DurablePartition<P> {
     log: DurableLog<Record<P>>,
     rules: PartitionRules,
     epoch: u32,
+    snapshots: Snapshots,
 }
 
 impl<P: Clone> PartitionLog<P> {
     /// An empty partition.
     pub fn new(rules: PartitionRules) -> PartitionLog<P> {
-        PartitionLog { log: Log::default(), rules, epoch: 0, high_watermark: Offset::ZERO }
+        PartitionLog {
+            log: Log::default(),
+            rules,
+            epoch: 0,
+            high_watermark: Offset::ZERO,
+            producers: ProducerState::default(),
+            snapshots: Snapshots::new(),
+        }
     }
 
     /// Its log.
@@ -104,10 +124,22 @@ impl<P: Clone> PartitionLog<P> {
         self.high_watermark
     }
 
-    /// Readers of committed data may read below this offset. There are no transactions here that could hold it
-    /// back, so it is the high watermark.
+    /// Readers of committed data may read below this offset: everything there is replicated, and it is decided
+    /// whether it counts.
+    #[inline]
     pub fn last_stable_offset(&self) -> Offset {
-        self.high_watermark
+        let first_unstable = self.producers.first_unstable();
+        first_unstable.map_or(self.high_watermark, |first| first.max(self.log.start()).min(self.high_watermark))
+    }
+
+    /// What is known of its producers.
+    pub fn producers(&self) -> &ProducerState {
+        &self.producers
+    }
+
+    /// Forgets producers that have been silent this long.
+    pub fn expire_producers(&mut self, now: Time, after: Duration) {
+        self.producers.expire(now, after);
     }
 
     /// The leader's epoch: a leader that takes over, or comes back, begins a new one.
@@ -129,13 +161,43 @@ impl<P: Clone> PartitionLog<P> {
             return Err(LogError::TooLarge);
         }
         let latest = batch.records.iter().map(Entry::timestamp).max().unwrap_or_default();
-        Ok(self.push(batch.into_records(), bytes, latest, now))
+        let Some(producer) = batch.producer else { return Ok(self.push(batch.into_records(), bytes, latest, now)) };
+        self.append_numbered(&producer, batch, bytes, latest, now)
     }
 
-    /// Appends the end of a transaction, which is a batch of its own.
-    pub fn append_marker(&mut self, marker: Record<P>, now: Time) -> Appended {
-        let (bytes, timestamp) = (marker.bytes(), marker.timestamp);
-        self.push([marker], bytes, timestamp, now)
+    /// Appends a batch whose records are numbered, unless it is there already.
+    fn append_numbered(
+        &mut self,
+        producer: &BatchProducer,
+        batch: Batch<P>,
+        bytes: u64,
+        latest: Time,
+        now: Time,
+    ) -> Result<Appended, LogError> {
+        let count = batch.records.len() as u32;
+        if let Checked::Duplicate(first) = self.producers.check(producer, count)? {
+            let end = Offset::new(first.get() + u64::from(count));
+            return Ok(Appended { first, end, rolled: false, is_duplicate: true, begins_transaction: false });
+        }
+        let appended = self.push(batch.into_records(), bytes, latest, now);
+        let begins_transaction = self.producers.append(producer, count, appended.first, latest);
+        Ok(Appended { begins_transaction, ..appended })
+    }
+
+    /// Appends the end of a transaction, which is a batch of its own. Returns the transaction, if there was one here.
+    pub fn append_marker(
+        &mut self,
+        marker: &EndMarker,
+        now: Time,
+    ) -> Result<(Appended, Option<CompletedTransaction>), LogError>
+    where
+        P: Default,
+    {
+        self.producers.check_marker(marker)?;
+        let record = Record::marker(marker, now);
+        let bytes = record.bytes();
+        let appended = self.push([record], bytes, now, now);
+        Ok((appended, self.producers.end(marker, appended.first, now)))
     }
 
     /// Appends records of this size and latest time stamp to the segment that they fit into.
@@ -145,20 +207,44 @@ impl<P: Clone> PartitionLog<P> {
         let old = |first: Time| latest.saturating_since(first) > self.rules.segment_time;
         let rolled = full || active.first_timestamp().is_some_and(old);
         if rolled {
-            self.log.roll(now);
+            self.roll(now);
         }
         let first = self.log.end();
         for record in records {
             self.log.append(record, now);
         }
-        Appended { first, end: self.log.end(), rolled }
+        Appended { first, end: self.log.end(), rolled, is_duplicate: false, begins_transaction: false }
     }
 
     /// Begins a new segment. False where the active one is empty.
     pub fn roll(&mut self, now: Time) -> bool {
         let rolls = !self.log.active().is_empty();
+        if rolls && !self.producers.is_empty() {
+            self.snapshots.push_back((self.log.end(), self.producers.clone()));
+        }
         self.log.roll(now);
         rolls
+    }
+
+    /// Finds out anew what is known of producers: from the last snapshot of what is left, and the records after it.
+    fn replay_producers(&mut self) {
+        let end = self.log.end();
+        while self.snapshots.pop_back_if(|(offset, _)| *offset > end).is_some() {}
+        let (from, mut producers) = self.snapshots.back().cloned().unwrap_or_default();
+        for (offset, record) in self.log.entries_from(from.max(self.log.start())) {
+            producers.replay(offset, record);
+        }
+        producers.trim(self.log.start());
+        self.producers = producers;
+    }
+
+    /// The log has a new start: what tells only of records before it is not needed any more.
+    fn trim_producers(&mut self) {
+        let start = self.log.start();
+        self.producers.trim(start);
+        while self.snapshots.get(1).is_some_and(|(offset, _)| *offset <= start) {
+            self.snapshots.pop_front();
+        }
     }
 
     /// The driver has copied everything below this offset into the page cache.
@@ -179,6 +265,7 @@ impl<P: Clone> PartitionLog<P> {
         let moves = to > self.high_watermark;
         if moves {
             self.high_watermark = to;
+            self.producers.replicated(to);
         }
         moves
     }
@@ -190,12 +277,22 @@ impl<P: Clone> PartitionLog<P> {
         self.log.start() <= offset && offset <= self.log.end()
     }
 
-    /// Messages from this offset on, below the high watermark and within a size; the first always fits.
-    pub fn fetch(&self, from: Offset, max_bytes: u32) -> Result<Fetched<P>, LogError> {
+    /// How far such a reader may read.
+    #[inline]
+    pub fn readable_until(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadUncommitted => self.high_watermark,
+            Isolation::ReadCommitted => self.last_stable_offset(),
+        }
+    }
+
+    /// Messages from this offset on, as far as such a reader may read and within a size; the first always fits.
+    pub fn fetch(&self, from: Offset, max_bytes: u32, isolation: Isolation) -> Result<Fetched<P>, LogError> {
         if !self.is_in_range(from) {
             return Err(LogError::OffsetOutOfRange);
         }
-        let until = self.high_watermark;
+        let until = self.readable_until(isolation);
+        let committed_only = isolation == Isolation::ReadCommitted && !self.producers.aborted().is_empty();
         let (mut records, mut next) = (Vec::new(), until.max(from));
         let mut size = 0_u64;
         for (offset, record) in self.log.entries_from(from) {
@@ -208,7 +305,9 @@ impl<P: Clone> PartitionLog<P> {
                 break;
             }
             size += bytes;
-            if record.kind.is_message() {
+            let is_hidden =
+                committed_only && record.flags.is_transactional() && self.producers.is_aborted(record.producer, offset);
+            if record.kind.is_message() && !is_hidden {
                 records.push((offset, record.envelope()));
             }
         }
@@ -250,6 +349,7 @@ impl<P: Clone> PartitionLog<P> {
             return Err(LogError::OffsetOutOfRange);
         }
         self.log.advance_start(before);
+        self.trim_producers();
         Ok(())
     }
 
@@ -301,11 +401,14 @@ impl<P: Clone> PartitionLog<P> {
             count += 1;
         }
         if count == all {
-            self.log.roll(now);
+            self.roll(now);
             done.rolled = Some(self.log.end());
         }
         self.log.drop_segments(count);
         done.segments += count;
+        if count > 0 {
+            self.trim_producers();
+        }
         count > 0
     }
 
@@ -315,11 +418,13 @@ impl<P: Clone> PartitionLog<P> {
         if offset < self.log.end() {
             self.log.truncate(offset);
             self.high_watermark = self.high_watermark.min(self.log.end());
+            self.replay_producers();
         }
         if offset > self.log.end() {
             // The leader has deleted what comes next here, so the copy begins anew where the leader begins.
             self.log = Log::starting_at(offset, now);
             self.high_watermark = offset;
+            (self.producers, self.snapshots) = Default::default();
         }
         self.begin_epoch(epoch);
         for (offset, record) in records {
@@ -328,14 +433,16 @@ impl<P: Clone> PartitionLog<P> {
                 self.log.skip_to(offset, now);
             }
             let (bytes, timestamp) = (record.bytes(), record.timestamp);
-            self.push([record], bytes, timestamp, now);
+            let told = record.clone();
+            let appended = self.push([record], bytes, timestamp, now);
+            self.producers.replay(appended.first, &told);
         }
         self.log.end()
     }
 
     /// What survives when the node goes down now.
     pub fn crash(self, kind: Crash) -> DurablePartition<P> {
-        DurablePartition { log: self.log.crash(kind), rules: self.rules, epoch: self.epoch }
+        DurablePartition { log: self.log.crash(kind), rules: self.rules, epoch: self.epoch, snapshots: self.snapshots }
     }
 
     /// The partition of a node that comes back. The epoch is what the cluster's controller remembers. Its high watermark is known to be no lower than the start of the
@@ -343,6 +450,10 @@ impl<P: Clone> PartitionLog<P> {
     pub fn recover(durable: DurablePartition<P>) -> PartitionLog<P> {
         let log = Log::recover(durable.log);
         let high_watermark = log.start();
-        PartitionLog { log, rules: durable.rules, epoch: durable.epoch, high_watermark }
+        let DurablePartition { rules, epoch, snapshots, .. } = durable;
+        let producers = ProducerState::default();
+        let mut partition = PartitionLog { log, rules, epoch, high_watermark, producers, snapshots };
+        partition.replay_producers();
+        partition
     }
 }

@@ -9,7 +9,7 @@
 use brokerlab_event::{Duration, Offset, Time};
 
 use crate::message::LogError;
-use crate::record::{BatchProducer, MAX_SEQUENCE, ProducerId, sequence_after};
+use crate::record::{BatchProducer, MAX_SEQUENCE, ProducerId, Record, RecordKind, sequence_after};
 
 /// How many batches of a producer are remembered; more of them must not be in flight at once.
 pub const BATCHES_KEPT: usize = 5;
@@ -279,6 +279,30 @@ impl ProducerState {
             self.aborted.push(completed);
         }
         Some(completed)
+    }
+
+    /// Takes up what a record of a log says that is read anew, from its beginning or from where a copy of this state
+    /// was kept. Nothing is checked: the leader took it.
+    pub fn replay<P>(&mut self, offset: Offset, record: &Record<P>) {
+        let Some(producer) = record.producer.some() else { return };
+        let epoch = record.producer_epoch;
+        if record.kind.is_marker() {
+            let (committed, coordinator_epoch) = (record.kind == RecordKind::Commit, record.sequence);
+            self.end(&EndMarker { producer, epoch, coordinator_epoch, committed }, offset, record.timestamp);
+            return;
+        }
+        let entry = self.entry(producer, epoch);
+        let (place, is_same) = (usize::from(entry.newest), entry.kept > 0 && entry.epoch == epoch);
+        let batch = &mut entry.batches[place];
+        let distance = record.sequence.wrapping_sub(batch.first_sequence) & MAX_SEQUENCE;
+        // Records of one batch stand side by side, also where compaction has taken some of them.
+        if is_same && !record.flags.begins_batch() && batch.offset + u64::from(distance) == offset.get() {
+            batch.last_sequence = record.sequence;
+            entry.timestamp = entry.timestamp.max(record.timestamp);
+            return;
+        }
+        let (sequence, transactional) = (record.sequence, record.flags.is_transactional());
+        self.append(&BatchProducer { id: producer, epoch, sequence, transactional }, 1, offset, record.timestamp);
     }
 
     /// Everything below is replicated: transactions whose marker is there hold nothing back any more.

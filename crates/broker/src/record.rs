@@ -6,6 +6,7 @@ use brokerlab_event::{ClientId, KeyId, MessageId, Time};
 
 use crate::log::Entry;
 use crate::message::Envelope;
+use crate::producer_state::EndMarker;
 
 /// The number that a broker gave to a producer so that repeated batches can be told (`producer.id`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -110,7 +111,8 @@ pub struct Record<P> {
     pub sender: ClientId,
     /// The producer id, or [`ProducerId::NONE`].
     pub producer: ProducerId,
-    /// Its number among the producer's records in this partition. Without a producer id it means nothing.
+    /// Its number among the producer's records in this partition. Without a producer id it means nothing; of the end
+    /// of a transaction it is the coordinator's epoch.
     pub sequence: u32,
     /// The epoch of the producer id: which of its instances.
     pub producer_epoch: u16,
@@ -153,18 +155,18 @@ impl<P: Clone> Record<P> {
 }
 
 impl<P: Default> Record<P> {
-    /// The end of a transaction of this producer. It takes an offset and no space.
-    pub fn marker(producer: ProducerId, epoch: u16, commits: bool, now: Time) -> Record<P> {
+    /// The end of a transaction. It takes an offset and no space.
+    pub fn marker(marker: &EndMarker, now: Time) -> Record<P> {
         Record {
             message: MessageId::MAX,
             timestamp: now,
             key: KeyId::NONE,
             size: 0,
             sender: ClientId::MAX,
-            producer,
-            sequence: 0,
-            producer_epoch: epoch,
-            kind: if commits { RecordKind::Commit } else { RecordKind::Abort },
+            producer: marker.producer,
+            sequence: marker.coordinator_epoch,
+            producer_epoch: marker.epoch,
+            kind: if marker.committed { RecordKind::Commit } else { RecordKind::Abort },
             flags: RecordFlags::new(true, true),
             payload: P::default(),
         }

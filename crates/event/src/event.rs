@@ -662,6 +662,48 @@ events! {
         /// Its place there.
         offset: Offset,
     }
+
+    // Producers that number their records, and their transactions.
+
+    /// The broker recognised a batch that was in the partition already; nothing was stored.
+    40 Broker Deduplicated {
+        /// The message.
+        message: MessageId,
+        /// The partition.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+    }
+    /// A transaction began to write to a partition: readers of committed data get no further than here until it ends.
+    41 Broker TransactionOpened {
+        /// The partition.
+        store: StoreId,
+        /// The offset of its first record there.
+        offset: Offset,
+        /// The producer.
+        producer: ClientId,
+    }
+    /// The marker that ends a transaction was written to a partition.
+    42 Broker TransactionEnded {
+        /// The partition.
+        store: StoreId,
+        /// The offset of the transaction's first record there.
+        first: Offset,
+        /// The offset of the marker.
+        offset: Offset,
+        /// Its records count.
+        committed: bool,
+    }
+    /// The transaction of a record was aborted: the record stays where it is, and readers of committed data never see
+    /// it.
+    43 Broker Aborted {
+        /// The message.
+        message: MessageId,
+        /// The partition.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+    }
 }
 
 /// An event and when it happened: the unit of an [`EventLog`](crate::EventLog). The event is kept in its packed form,

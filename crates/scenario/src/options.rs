@@ -435,6 +435,13 @@ const LOG: &[Opt] = &[
          pass over what is sent before a group has formed.",
     ),
     default(
+        "isolation",
+        Kind::Choice(&["read_uncommitted", "read_committed"]),
+        "\"read_uncommitted\"",
+        "Whether consumers see records of transactions that are open or aborted (isolation.level). Committed records \
+         are seen only up to the first transaction that is still open.",
+    ),
+    default(
         "segment_bytes",
         Kind::Size { least: 1024, most: 1 << 40 },
         "\"1GiB\"",

@@ -2,7 +2,9 @@
 
 use core::ops::Range;
 
-use brokerlab_broker::config::{Acks, CommitPolicy, ExchangeKind, FetchLimits, GroupMemberConfig, OffsetReset};
+use brokerlab_broker::config::{
+    Acks, CommitPolicy, ExchangeKind, FetchLimits, GroupMemberConfig, Isolation, OffsetReset,
+};
 use toml_edit::TableLike;
 
 use crate::options::{CONTENDERS, Kind, MODELS};
@@ -121,6 +123,10 @@ fn member(reader: &Reader<'_>) -> Option<GroupMemberConfig> {
         "latest" => OffsetReset::Latest,
         _ => OffsetReset::Earliest,
     });
+    let isolation = reader.choice("isolation").map(|isolation| match isolation {
+        "read_committed" => Isolation::ReadCommitted,
+        _ => Isolation::ReadUncommitted,
+    });
     let commit = commit(reader);
     Some(GroupMemberConfig {
         heartbeat_interval: heartbeat_interval?,
@@ -129,6 +135,7 @@ fn member(reader: &Reader<'_>) -> Option<GroupMemberConfig> {
         reset: reset?,
         commit: commit?,
         max_attempts: max_attempts?,
+        isolation: isolation?,
     })
 }
 

@@ -451,7 +451,11 @@ impl<P: Clone> GroupMember<P> {
         self.fetching = Some(self.correlation);
         let (from, to) = (Address::Client(self.client), Address::Node(self.node));
         let place = out.place();
-        place.fill(Effect::Send { from, to, message: Message::Fetch { correlation: self.correlation, positions } });
+        place.fill(Effect::Send {
+            from,
+            to,
+            message: Message::Fetch { correlation: self.correlation, isolation: self.config.isolation, positions },
+        });
     }
 
     fn fetched<O: Observer>(

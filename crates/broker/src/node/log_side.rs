@@ -4,19 +4,22 @@ mod fetches;
 mod groups;
 mod hosted;
 mod replication;
+mod transactions;
 
 use brokerlab_event::{ApplicationId, Bytes, ClientId, Duration, Event, NodeId, Observer, Offset, StoreId, Time};
 
 use self::fetches::{Fetches, WaitingFetch};
 use self::groups::Groups;
 use self::hosted::{Follower, Hosted, PendingAck, Role};
+use self::transactions::Transactions;
 use super::Context;
-use crate::config::{Acks, Deployment, FetchLimits, TopicConfig};
+use crate::config::{Acks, Deployment, FetchLimits, Isolation, TopicConfig};
 use crate::group::DurableGroup;
 use crate::log::Crash;
 use crate::message::{Address, Effect, FetchedPartition, LogError, Message};
-use crate::partition::{DurablePartition, Fetched, PartitionLog, PartitionRules};
+use crate::partition::{Appended, DurablePartition, Fetched, PartitionLog, PartitionRules};
 use crate::record::Batch;
+use crate::transaction::DurableCoordinator;
 
 /// No partition with this id is hosted here.
 const ABSENT: u32 = u32::MAX;
@@ -30,11 +33,32 @@ pub struct LogSide<P> {
     places: Vec<u32>,
     fetches: Fetches,
     groups: Groups,
+    transactions: Transactions,
     retention: Vec<RetentionTask>,
     /// When this node asks the leaders of its copies (again).
     replicate_at: Option<Time>,
     /// Clients whose fetch an append has completed; kept for its memory.
     woken: Vec<ClientId>,
+}
+
+/// How far readers of either isolation may read.
+#[derive(Clone, Copy)]
+struct Readable {
+    uncommitted: Offset,
+    committed: Offset,
+}
+
+impl Readable {
+    fn of<P: Clone>(log: &PartitionLog<P>) -> Readable {
+        Readable { uncommitted: log.high_watermark(), committed: log.last_stable_offset() }
+    }
+
+    fn by(self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadUncommitted => self.uncommitted,
+            Isolation::ReadCommitted => self.committed,
+        }
+    }
 }
 
 /// The periodic retention of one topic.
@@ -50,9 +74,10 @@ struct RetentionTask {
 pub struct DurableLogs<P> {
     partitions: Vec<DurablePartition<P>>,
     groups: Vec<DurableGroup>,
+    transactions: DurableCoordinator,
 }
 
-impl<P: Clone> LogSide<P> {
+impl<P: Clone + Default> LogSide<P> {
     /// What the deployment places on this node.
     pub fn new(node: NodeId, deployment: &Deployment) -> LogSide<P> {
         let mut side = LogSide {
@@ -61,6 +86,7 @@ impl<P: Clone> LogSide<P> {
             places: Vec::new(),
             fetches: Fetches::default(),
             groups: Groups::new(node, deployment),
+            transactions: Transactions::new(node, deployment),
             retention: Vec::new(),
             replicate_at: None,
             woken: Vec::new(),
@@ -122,8 +148,8 @@ impl<P: Clone> LogSide<P> {
     #[inline]
     pub fn handle<O: Observer>(&mut self, from: Address, message: &mut Message<P>, context: &mut Context<'_, P, O>) {
         match (from, message) {
-            (Address::Client(client), Message::Fetch { correlation, positions }) => {
-                self.fetch(client, *correlation, std::mem::take(positions), context);
+            (Address::Client(client), Message::Fetch { correlation, isolation, positions }) => {
+                self.fetch(client, *correlation, *isolation, std::mem::take(positions), context);
             }
             (from, message) => self.handle_seldom(from, message.take(), context),
         }
@@ -152,6 +178,12 @@ impl<P: Clone> LogSide<P> {
                 self.forget_client(client);
             }
             (Address::Node(node), Message::ConnectionLost) => self.forget_node(node, context.now),
+            (
+                Address::Client(client),
+                request @ (Message::InitProducerId { .. }
+                | Message::AddPartitionsToTransaction { .. }
+                | Message::EndTransaction { .. }),
+            ) => self.handle_transaction(client, request, context),
             (Address::Client(_), request) => self.groups.handle(request, context),
             _ => {}
         }
@@ -160,9 +192,10 @@ impl<P: Clone> LogSide<P> {
     /// Does what is due: waiting fetches, session timeouts, rebalances, retention, replication.
     pub fn handle_timeout<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
         while let Some((client, fetch)) = self.fetches.pop_due(context.now) {
-            self.answer(client, fetch.correlation, fetch.positions, context);
+            self.answer(client, fetch, context);
         }
         self.groups.handle_timeout(context);
+        self.transactions_timeout(context);
         for task in 0..self.retention.len() {
             if self.retention[task].next <= context.now {
                 self.retain(task, context);
@@ -181,6 +214,7 @@ impl<P: Clone> LogSide<P> {
         let retention = self.retention.iter().fold(Time::MAX, |next, task| next.min(task.next));
         let next = or_never(self.fetches.next_timeout())
             .min(or_never(self.groups.next_timeout()))
+            .min(or_never(self.transactions.next_timeout()))
             .min(or_never(self.replicate_at))
             .min(retention);
         (next < Time::MAX).then_some(next)
@@ -223,11 +257,18 @@ impl<P: Clone> LogSide<P> {
         let Some(place) = self.led(store) else {
             return refuse(client, store, correlation, acks, LogError::NotLeader, context);
         };
+        let checked = self.check_transaction(context.now, store, &batch);
         let hosted = &mut self.partitions[place];
-        let appended = match hosted.log.append(batch, context.now) {
+        let appended = match checked.and_then(|()| hosted.log.append(batch, context.now)) {
             Ok(appended) => appended,
             Err(error) => return refuse(client, store, correlation, acks, error, context),
         };
+        if appended.is_duplicate {
+            return self.acknowledge_duplicate(place, client, correlation, acks, appended, context);
+        }
+        if appended.begins_transaction {
+            context.observe(Event::TransactionOpened { store, offset: appended.first, producer: client });
+        }
         if appended.rolled {
             context.observe(Event::SegmentRolled { store, offset: appended.first });
         }
@@ -242,6 +283,32 @@ impl<P: Clone> LogSide<P> {
             Acks::All => hosted.until_replicated.push_back(ack),
         }
         context.out.push(Effect::Write { node: context.node, store, until: appended.end });
+    }
+
+    /// A batch that is there already is acknowledged like the first time, at once where that is safe already.
+    fn acknowledge_duplicate<O: Observer>(
+        &mut self,
+        place: usize,
+        client: ClientId,
+        correlation: u32,
+        acks: Acks,
+        appended: Appended,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let hosted = &mut self.partitions[place];
+        let (store, Appended { first, end, .. }) = (hosted.store, appended);
+        for (offset, record) in hosted.log.log().entries_from(first).take_while(|(offset, _)| *offset < end) {
+            context.observe(Event::Deduplicated { message: record.message, store, offset });
+        }
+        let ack = PendingAck { client, correlation, first, until: end };
+        match acks {
+            Acks::None => {}
+            Acks::Leader if hosted.log.log().written() < end => hosted.until_written.push_back(ack),
+            Acks::All if hosted.log.high_watermark() < end => hosted.until_replicated.push_back(ack),
+            Acks::Leader | Acks::All => {
+                context.send(Address::Client(client), Message::Produced { store, correlation, result: Ok(first) });
+            }
+        }
     }
 
     /// The disk has taken records into the page cache, which is where real logs stop, too: the operating system
@@ -267,7 +334,7 @@ impl<P: Clone> LogSide<P> {
     /// More of a partition is safe: answers whoever waited for that.
     fn advanced<O: Observer>(&mut self, place: usize, context: &mut Context<'_, P, O>) {
         let hosted = &mut self.partitions[place];
-        let before = hosted.log.high_watermark();
+        let before = Readable::of(&hosted.log);
         let moved = hosted.settle_high_watermark();
         while let Some(PendingAck { client, correlation, first, .. }) = hosted.pop_safe() {
             let message = Message::Produced { store: hosted.store, correlation, result: Ok(first) };
@@ -275,19 +342,21 @@ impl<P: Clone> LogSide<P> {
         }
         self.feed_followers(place, context);
         if moved {
+            self.markers_safe(place);
             self.wake_readers(place, before, context);
         }
     }
 
     /// Consumers may read more: answers the fetches that have enough now. Readers that have turned to other
     /// partitions are taken off the list here and put themselves on it again when they come back.
-    fn wake_readers<O: Observer>(&mut self, place: usize, before: Offset, context: &mut Context<'_, P, O>) {
+    fn wake_readers<O: Observer>(&mut self, place: usize, before: Readable, context: &mut Context<'_, P, O>) {
         let Hosted { store, log, readers, .. } = &mut self.partitions[place];
         let (min_bytes, woken, fetches) = (u64::from(self.limits.min_bytes), &mut self.woken, &mut self.fetches);
         readers.retain(|client| {
             let Some(fetch) = fetches.of(*client) else { return true };
             let Some((_, offset)) = fetch.positions.iter().find(|(other, _)| other == store) else { return false };
-            fetch.available += log.size_between(before.max(*offset), log.high_watermark(), min_bytes);
+            let (before, until) = (before.by(fetch.isolation), log.readable_until(fetch.isolation));
+            fetch.available += log.size_between(before.max(*offset), until, min_bytes);
             if fetch.available >= min_bytes {
                 woken.push(*client);
             }
@@ -296,7 +365,7 @@ impl<P: Clone> LogSide<P> {
         let mut woken = std::mem::take(&mut self.woken);
         for client in woken.drain(..) {
             let fetch = self.fetches.take(client).expect("its fetch was found waiting just now");
-            self.answer(client, fetch.correlation, fetch.positions, context);
+            self.answer(client, fetch, context);
         }
         self.woken = woken;
     }
@@ -306,6 +375,7 @@ impl<P: Clone> LogSide<P> {
         &mut self,
         client: ClientId,
         correlation: u32,
+        isolation: Isolation,
         positions: Vec<(StoreId, Offset)>,
         context: &mut Context<'_, P, O>,
     ) {
@@ -315,33 +385,30 @@ impl<P: Clone> LogSide<P> {
         for (store, offset) in &positions {
             available += match self.led(*store).map(|place| &self.partitions[place].log) {
                 // Most readers have read everything.
-                Some(log) if log.high_watermark() == *offset => 0,
-                Some(log) if log.is_in_range(*offset) => log.size_between(*offset, log.high_watermark(), min_bytes),
+                Some(log) if log.readable_until(isolation) == *offset => 0,
+                Some(log) if log.is_in_range(*offset) => {
+                    log.size_between(*offset, log.readable_until(isolation), min_bytes)
+                }
                 // An error is answered at once.
                 _ => min_bytes,
             };
         }
+        let fetch = WaitingFetch { correlation, isolation, positions, available };
         if available >= min_bytes {
-            return self.answer(client, correlation, positions, context);
+            return self.answer(client, fetch, context);
         }
-        for (store, _) in &positions {
+        for (store, _) in &fetch.positions {
             let place = self.led(*store).expect("looked up just above");
             let readers = &mut self.partitions[place].readers;
             if !readers.contains(&client) {
                 readers.push(client);
             }
         }
-        let fetch = WaitingFetch { correlation, positions, available };
         self.fetches.wait(context.now, client, fetch, &self.limits);
     }
 
-    fn answer<O: Observer>(
-        &mut self,
-        client: ClientId,
-        correlation: u32,
-        positions: Vec<(StoreId, Offset)>,
-        context: &mut Context<'_, P, O>,
-    ) {
+    fn answer<O: Observer>(&mut self, client: ClientId, fetch: WaitingFetch, context: &mut Context<'_, P, O>) {
+        let WaitingFetch { correlation, isolation, positions, .. } = fetch;
         let mut partitions = Vec::new();
         for (store, offset) in &positions {
             let Some(place) = self.led(*store) else {
@@ -350,10 +417,10 @@ impl<P: Clone> LogSide<P> {
                 continue;
             };
             let log = &self.partitions[place].log;
-            if log.high_watermark() == *offset {
+            if log.readable_until(isolation) == *offset {
                 continue;
             }
-            let (records, next) = match log.fetch(*offset, self.limits.max_partition_bytes) {
+            let (records, next) = match log.fetch(*offset, self.limits.max_partition_bytes, isolation) {
                 Ok(Fetched { records, next }) => (Ok(records), next),
                 Err(error) => (Err(error), *offset),
             };
@@ -400,7 +467,7 @@ impl<P: Clone> LogSide<P> {
     /// What survives when the node goes down.
     pub fn crash(self, kind: Crash) -> DurableLogs<P> {
         let partitions = self.partitions.into_iter().map(|hosted| hosted.log.crash(kind)).collect();
-        DurableLogs { partitions, groups: self.groups.crash() }
+        DurableLogs { partitions, groups: self.groups.crash(), transactions: self.transactions.crash() }
     }
 
     /// The log side of a node that comes back: a leader begins a new epoch.
@@ -415,6 +482,7 @@ impl<P: Clone> LogSide<P> {
             }
         }
         side.groups.recover(durable.groups);
+        side.transactions.recover(now, durable.transactions);
         for task in &mut side.retention {
             task.next = now.saturating_add(task.every);
         }

@@ -58,7 +58,7 @@ pub struct Durable<P> {
     logs: DurableLogs<P>,
 }
 
-impl<P: Clone> Node<P> {
+impl<P: Clone + Default> Node<P> {
     /// A node that hosts its part of the deployment.
     pub fn new(id: NodeId, deployment: &Deployment) -> Node<P> {
         Node::of(id, QueueSide::new(id, deployment), LogSide::new(id, deployment))
@@ -101,6 +101,9 @@ impl<P: Clone> Node<P> {
             | Message::LeaveGroup { .. }
             | Message::CommitOffsets { .. }
             | Message::FindPositions { .. }
+            | Message::InitProducerId { .. }
+            | Message::AddPartitionsToTransaction { .. }
+            | Message::EndTransaction { .. }
             | Message::ReplicaFetch { .. }
             | Message::ReplicaFetched { .. } => {
                 self.log_side.handle(from, message, &mut context);

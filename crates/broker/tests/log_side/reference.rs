@@ -1,6 +1,7 @@
 //! A partition against a naive one that keeps every record in a list of lists, in seeded random runs.
 
 use brokerlab_broker::Envelope;
+use brokerlab_broker::config::Isolation;
 use brokerlab_broker::message::LogError;
 use brokerlab_broker::partition::{PartitionLog, PartitionRules};
 use brokerlab_event::{ClientId, Duration, Generator, KeyId, MessageId, Offset, Time};
@@ -169,7 +170,7 @@ fn run(seed: u64) {
             }
             _ => {
                 let (from, most) = (chance.below(naive.end + 2), chance.below(120));
-                let got = log.fetch(Offset::new(from), most as u32);
+                let got = log.fetch(Offset::new(from), most as u32, Isolation::ReadUncommitted);
                 let got = got.map(|fetched| fetched.records.iter().map(|(offset, _)| offset.get()).collect());
                 assert_eq!(got, naive.fetch(from, most).ok_or(LogError::OffsetOutOfRange), "{at}");
             }

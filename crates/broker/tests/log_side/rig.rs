@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use brokerlab_broker::client::{Batcher, GroupMember};
 use brokerlab_broker::config::{
     Acks, CommitPolicy, ConsumerConfig, ConsumerKind, Deployment, FetchLimits, GroupConfig, GroupMemberConfig,
-    OffsetReset, ProducerConfig, ProducerKind, Profile, TopicConfig,
+    Isolation, OffsetReset, ProducerConfig, ProducerKind, Profile, TopicConfig,
 };
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{
@@ -53,6 +53,7 @@ impl Default for Plan {
                 reset: OffsetReset::Earliest,
                 commit: CommitPolicy::Automatic { every: secs(5) },
                 max_attempts: 10,
+                isolation: Isolation::ReadUncommitted,
             },
             retention_time: None,
             segment_bytes: 1 << 30,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use brokerlab_broker::client::reading::{AutoCommit, NoPosition, Owned};
-use brokerlab_broker::config::OffsetReset;
+use brokerlab_broker::config::{Isolation, OffsetReset};
 use brokerlab_broker::group::{Group, GroupAnswer, GroupTimes};
 use brokerlab_broker::message::{LogError, Member, Position};
 use brokerlab_broker::partition::{PartitionLog, PartitionRules};
@@ -185,7 +185,7 @@ impl Reader {
             self.commit();
         }
         if let Some(from) = self.owned.wanted() {
-            let fetched = self.log.fetch(from, u32::MAX).expect("it is in range");
+            let fetched = self.log.fetch(from, u32::MAX, Isolation::ReadUncommitted).expect("it is in range");
             self.owned.fetched(fetched.records, fetched.next);
         }
         let mut batch = VecDeque::new();

@@ -2,13 +2,14 @@
 
 use brokerlab_event::{ClientId, Offset, StoreId, Time};
 
-use crate::config::FetchLimits;
+use crate::config::{FetchLimits, Isolation};
 use crate::deadlines::Deadlines;
 
 /// A fetch that waits.
 #[derive(Clone, Debug)]
 pub(super) struct WaitingFetch {
     pub correlation: u32,
+    pub isolation: Isolation,
     pub positions: Vec<(StoreId, Offset)>,
     /// Bytes that are there for it.
     pub available: u64,

@@ -179,7 +179,7 @@ impl HostedGroup {
     }
 }
 
-impl<P: Clone> LogSide<P> {
+impl<P: Clone + Default> LogSide<P> {
     /// What this node knows of where a group may start in partitions that it leads.
     pub(super) fn find_positions(&mut self, group: ApplicationId, stores: Vec<StoreId>) -> Vec<Position> {
         let Some(index) = self.groups.index(group) else { return Vec::new() };

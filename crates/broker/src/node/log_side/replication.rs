@@ -11,7 +11,7 @@ use crate::record::Record;
 /// How long a follower waits before it asks again after its connection broke (`replica.fetch.backoff.ms`).
 const BACKOFF: Duration = Duration::from_secs(1);
 
-impl<P: Clone> LogSide<P> {
+impl<P: Clone + Default> LogSide<P> {
     /// Asks for all partitions that this node keeps a copy of.
     pub(super) fn ask_leaders<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
         for place in 0..self.partitions.len() {
