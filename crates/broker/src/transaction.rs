@@ -429,12 +429,9 @@ impl Transaction {
         if self.epoch != Some(epoch) { Err(LogError::ProducerFenced) } else { Ok(()) }
     }
 
-    /// Whether somebody repeats a request that moved the epoch on.
+    /// Whether somebody repeats the request that moved the epoch on. One that was shut out does not.
     fn is_repeated(&self, (producer, epoch): Instance) -> bool {
-        match self.epoch {
-            Some(0) => self.last_producer == Some(producer) && epoch == EPOCHS_EXHAUSTED,
-            current => self.producer == producer && current == Some(epoch + 1),
-        }
+        self.last_epoch == Some(epoch) && (self.producer == producer || self.last_producer == Some(producer))
     }
 
     /// When it is aborted: coordinators look only so often, and a transaction may take exactly its time.

@@ -6,4 +6,5 @@ mod reference;
 mod replication;
 mod rig;
 mod stories;
+mod transactions;
 mod vectors;

@@ -1,10 +1,13 @@
 //! What a partition remembers of its producers, against a naive reference that looks through the whole history of
 //! the partition for every question.
 
+use brokerlab_broker::Envelope;
+use brokerlab_broker::log::Crash;
 use brokerlab_broker::message::LogError;
+use brokerlab_broker::partition::{PartitionLog, PartitionRules};
 use brokerlab_broker::producer_state::{Checked, EndMarker, ProducerState};
-use brokerlab_broker::record::{BatchProducer, MAX_SEQUENCE, ProducerId, sequence_after};
-use brokerlab_event::{Duration, Generator, Offset, Time};
+use brokerlab_broker::record::{Batch, BatchProducer, MAX_SEQUENCE, ProducerId, sequence_after};
+use brokerlab_event::{ClientId, Duration, Generator, KeyId, MessageId, Offset, Time};
 
 /// What somebody asks of a partition.
 #[derive(Clone, Copy, Debug)]
@@ -320,4 +323,72 @@ fn aborted_transactions_are_forgotten_with_their_records() {
     pair.state.trim(Offset::new(3));
     assert_eq!(pair.state.aborted().len(), 2, "the marker at 3 is still there");
     assert_eq!(pair.state.first_unstable(), Some(Offset::new(2)), "the log's start is no sign of replication");
+}
+
+fn batch(producer: BatchProducer, count: u32) -> Batch<()> {
+    let (message, key, sender) = (MessageId::new(0), KeyId::NONE, ClientId::new(0));
+    let record = Envelope { message, key, size: 10, timestamp: Time::ZERO, sender, tombstone: false, payload: () };
+    Batch { producer: Some(producer), records: vec![record; count as usize] }
+}
+
+fn partition() -> PartitionLog<()> {
+    let (segment_bytes, segment_time) = (100, Duration::from_secs(3600));
+    let retention_time = Some(Duration::from_secs(3600));
+    PartitionLog::new(PartitionRules { segment_bytes, segment_time, retention_time, retention_bytes: None })
+}
+
+/// What can be asked of a partition about its producers.
+fn answers(log: &PartitionLog<()>) -> impl PartialEq + std::fmt::Debug + use<> {
+    let producers = log.producers();
+    let of = |id| (producers.last_sequence(ProducerId::new(id)), producers.transaction_of(ProducerId::new(id)));
+    let requests = (1..=3).flat_map(|id| (0..3).flat_map(move |epoch| (0..40).map(move |from| (id, epoch, from))));
+    let checks = requests.flat_map(|(id, epoch, sequence)| {
+        [1, 2, 3].map(|count| {
+            let (id, transactional) = (ProducerId::new(id), true);
+            producers.check(&BatchProducer { id, epoch, sequence, transactional }, count)
+        })
+    });
+    let checks: Vec<_> = checks.collect();
+    ([1, 2, 3].map(of), checks, producers.aborted().to_vec(), log.last_stable_offset())
+}
+
+#[test]
+fn what_is_known_of_producers_is_read_anew_from_the_log_after_a_crash() {
+    for seed in 0..30 {
+        let (mut pair, mut random, mut log) = (Pair::default(), Generator::new(seed, "replay"), partition());
+        for _ in 0..60 {
+            let request = likely(&pair, &mut random);
+            pair.request(request);
+            match request {
+                Request::Append(producer, count) => drop(log.append(batch(producer, count), Time::ZERO)),
+                Request::End(marker) => drop(log.append_marker(&marker, Time::ZERO)),
+                Request::Replicate => {}
+            }
+            let end = log.log().end();
+            log.mark_written(end);
+            log.advance_high_watermark(end);
+        }
+        let before = answers(&log);
+        let mut recovered = PartitionLog::recover(log.crash(Crash::Process));
+        recovered.advance_high_watermark(recovered.log().end());
+        assert_eq!(answers(&recovered), before, "seed {seed}");
+    }
+}
+
+#[test]
+fn what_is_known_of_producers_outlives_their_records() {
+    let mut log = partition();
+    let producer = |sequence| BatchProducer { id: ProducerId::new(1), epoch: 0, sequence, transactional: false };
+    for sequence in 0..10 {
+        log.append(batch(producer(sequence), 1), Time::ZERO).unwrap();
+    }
+    let end = log.log().end();
+    log.mark_written(end);
+    log.advance_high_watermark(end);
+    log.retain(Time::ZERO + Duration::from_secs(7200));
+    assert!(log.log().is_empty());
+    let mut recovered = PartitionLog::recover(log.crash(Crash::Process));
+    let repeated = recovered.append(batch(producer(9), 1), Time::ZERO).unwrap();
+    assert!(repeated.is_duplicate && repeated.first == Offset::new(9));
+    assert!(recovered.append(batch(producer(11), 1), Time::ZERO).is_err());
 }
