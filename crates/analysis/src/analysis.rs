@@ -127,7 +127,7 @@ impl Observer for Analysis {
         self.events += 1;
         match event {
             Event::Offered { message, key, size, .. } => self.offered(time, message, key, size),
-            Event::Sent { message, .. } => self.sent(time, message),
+            Event::Sent { message, attempt, .. } => self.sent(time, message, attempt.get() > 1),
             Event::Confirmed { message, .. } => self.confirmed(time, message),
             Event::Delivered { message, consumer, store, offset, redelivered } => {
                 self.delivered(time, message, consumer, (store, offset), redelivered);
@@ -200,11 +200,12 @@ impl Analysis {
     }
 
     #[inline(never)]
-    fn sent(&mut self, time: Time, message: MessageId) {
+    fn sent(&mut self, time: Time, message: MessageId, again: bool) {
         if let Some(table) = &mut self.table {
             table.sent(time, message);
         }
         self.series.open.sent += 1;
+        self.incidents.sent_again += u64::from(again);
         self.sent += u64::from(self.ledger.sent(message));
     }
 

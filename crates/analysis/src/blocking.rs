@@ -1,4 +1,4 @@
-//! How long the broker holds producers up.
+//! How long producers are held up.
 
 use brokerlab_event::{Blockage, Duration, Time};
 
@@ -11,6 +11,7 @@ pub(crate) struct Blocking {
     clients: Vec<Option<Blockage>>,
     memory: Producers,
     credit: Producers,
+    buffer: Producers,
     /// What was added up when the last bin was closed.
     told: Duration,
 }
@@ -41,6 +42,7 @@ impl Blocking {
         match cause {
             Blockage::Memory => &mut self.memory,
             Blockage::Credit => &mut self.credit,
+            Blockage::Buffer => &mut self.buffer,
         }
     }
 
@@ -60,7 +62,8 @@ impl Blocking {
     pub fn until(&mut self, time: Time) -> BlockedTime {
         self.memory.change(time, self.memory.now);
         self.credit.change(time, self.credit.now);
-        BlockedTime { memory: self.memory.total, credit: self.credit.total }
+        self.buffer.change(time, self.buffer.now);
+        BlockedTime { memory: self.memory.total, credit: self.credit.total, buffer: self.buffer.total }
     }
 
     /// The time since this was last asked.
@@ -86,7 +89,7 @@ mod tests {
         blocking.set(at(40), 0, None);
         blocking.set(at(50), 1, None);
         blocking.set(at(60), 0, Some(Blockage::Credit));
-        assert_eq!(blocking.until(at(100)), BlockedTime { memory: nanos(60), credit: nanos(40) });
+        assert_eq!(blocking.until(at(100)), BlockedTime { memory: nanos(60), credit: nanos(40), buffer: nanos(0) });
         assert_eq!(blocking.since_last(at(100)), nanos(70));
         blocking.set(at(110), 1, None);
         assert_eq!(blocking.until(at(110)).credit, nanos(50), "nobody is unblocked who was not blocked");

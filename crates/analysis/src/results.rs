@@ -167,6 +167,12 @@ pub struct Incidents {
     pub channel_errors: u64,
     /// Queues that were deleted or had been unused for too long.
     pub queue_deletions: u64,
+    /// Connections that broke while the process at their end went on.
+    pub connections_lost: u64,
+    /// Messages that were handed to the network again. Of producers, so there is no figure of an application.
+    pub sent_again: u64,
+    /// Messages whose producer was told that no confirm had come in time. Of producers, too.
+    pub sends_expired: u64,
 }
 
 /// Channels that the broker closed with one reply code.
@@ -178,19 +184,21 @@ pub struct ChannelErrors {
     pub count: u64,
 }
 
-/// How long the broker did not read from producers, each producer's time added to the others'.
+/// How long producers were held up, each producer's time added to the others'.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct BlockedTime {
     /// Because its queues held more than its memory watermark allows.
     pub memory: Duration,
     /// Because more of what the producer had sent waited to be written than its credit allows.
     pub credit: Duration,
+    /// Because their own buffers were full.
+    pub buffer: Duration,
 }
 
 impl BlockedTime {
     /// For whatever reason.
     pub fn sum(&self) -> Duration {
-        self.memory + self.credit
+        self.memory + self.credit + self.buffer
     }
 }
 

@@ -29,7 +29,8 @@ pub enum NotableKind {
     OutOfOrder,
     /// A broadcast found nobody of an application.
     Missed,
-    /// The broker refused, returned or dropped a message that a producer sent, or a queue declined it.
+    /// The broker refused, returned or dropped a message that a producer sent, a queue declined it, or no confirm came
+    /// in time.
     NotAccepted,
     /// A queue gave messages up (by retention, time to live, a limit), or they went down with their node.
     Dropped,
@@ -39,7 +40,9 @@ pub enum NotableKind {
     Failed,
     /// The broker closed a channel because of an error.
     ChannelClosed,
-    /// The broker stopped reading from a producer.
+    /// A connection broke.
+    ConnectionLost,
+    /// A producer was held up.
     Blocked,
     /// A queue was deleted.
     QueueDeleted,
@@ -280,12 +283,15 @@ impl NotableFinder<'_> {
             Event::RebalanceStarted { .. } => Some(NotableKind::Rebalance),
             Event::Delivered { redelivered: true, .. } => Some(NotableKind::Redelivery),
             Event::Missed { .. } => Some(NotableKind::Missed),
-            Event::Refused { .. } | Event::Returned { .. } | Event::Unrouted { .. } | Event::Declined { .. } => {
-                Some(NotableKind::NotAccepted)
-            }
+            Event::Refused { .. }
+            | Event::SendExpired { .. }
+            | Event::Returned { .. }
+            | Event::Unrouted { .. }
+            | Event::Declined { .. } => Some(NotableKind::NotAccepted),
             Event::DeadLettered { .. } => Some(NotableKind::DeadLettered),
             Event::Failed { .. } => Some(NotableKind::Failed),
             Event::ChannelClosed { .. } => Some(NotableKind::ChannelClosed),
+            Event::ConnectionLost { .. } => Some(NotableKind::ConnectionLost),
             Event::Blocked { .. } => Some(NotableKind::Blocked),
             Event::QueueDeleted { .. } => Some(NotableKind::QueueDeleted),
             Event::Trimmed { .. } => Some(NotableKind::Dropped),

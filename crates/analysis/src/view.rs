@@ -155,6 +155,8 @@ pub struct CountersView {
     pub confirmed: u64,
     /// Messages refused.
     pub refused: u64,
+    /// Messages whose producer waited in vain for a confirm.
+    pub sends_expired: u64,
     /// Messages returned.
     pub returned: u64,
     /// Messages dropped for want of a queue.
@@ -478,6 +480,9 @@ impl View {
                 self.counters.channel_errors += 1;
                 self.client(client).lost_channel();
             }
+            Event::ConnectionLost { client } => self.connection_lost(client),
+            Event::Reconnected { client } => self.client(client).connected = true,
+            Event::SendExpired { .. } => self.counters.sends_expired += 1,
             Event::Blocked { client, cause } => self.client(client).blocked = Some(cause),
             Event::Unblocked { client } => self.client(client).blocked = None,
             Event::Failed { message, consumer, store, offset } => self.failed(message, consumer, store, offset),
@@ -530,6 +535,21 @@ impl View {
             && group.owner == Some(consumer)
         {
             (group.owner, group.delivered) = (None, group.position);
+        }
+    }
+
+    /// The queues have back what was delivered. What was read of a log stays in hand.
+    fn connection_lost(&mut self, client: ClientId) {
+        let stores = &self.stores;
+        let is_queue = |store: &StoreId| match stores.get(store.index()) {
+            Some(store) => matches!(store.content, ContentView::Queue { .. }),
+            None => true,
+        };
+        let from_queues = self.clients[client.index()].holds.keys().any(is_queue);
+        let own = self.client(client);
+        own.connected = false;
+        if from_queues {
+            own.lost_channel();
         }
     }
 

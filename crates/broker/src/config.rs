@@ -6,6 +6,7 @@ use crate::properties::Properties;
 use crate::quorum::{DEFAULT_DELIVERY_LIMIT, DelayedRetry, Version};
 use brokerlab_event::{ApplicationId, ClientId, Duration, FailureLaw, Model, NodeId, StoreId, WorkLaw};
 
+use crate::partitioner::KeyHash;
 use crate::properties::FieldTable;
 
 /// An exchange: an index into [`Deployment::exchanges`]. Number 0 is always the default exchange.
@@ -394,18 +395,77 @@ pub enum ProducerKind {
         max_unconfirmed: u32,
     },
     /// Appends batches to the partitions of a topic.
-    Batcher {
-        /// The partitions in the order of their numbers.
-        partitions: Vec<StoreId>,
-        /// When the broker answers.
-        acks: Acks,
-        /// How long a batch waits for company (`linger.ms`, default 5 ms).
-        linger: Duration,
-        /// A batch of this many bytes is full (`batch.size`, default 16 KiB).
-        batch_bytes: u32,
-        /// How many batches may be on their way to a node (`max.in.flight.requests.per.connection`, default 5).
-        max_in_flight: u32,
-    },
+    Batcher(BatcherConfig),
+}
+
+/// How a producer of the log side works. The defaults are those of Kafka 4.0.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BatcherConfig {
+    /// The partitions in the order of their numbers.
+    pub partitions: Vec<StoreId>,
+    /// When the broker answers (`acks`, default all).
+    pub acks: Acks,
+    /// How long a batch waits for company (`linger.ms`, default 5 ms).
+    pub linger: Duration,
+    /// A batch of this many bytes is full (`batch.size`, default 16 KiB).
+    pub batch_bytes: u32,
+    /// How many requests may be on their way to a node (`max.in.flight.requests.per.connection`, default 5).
+    pub max_in_flight: u32,
+    /// How often a batch is sent again (`retries`, default 2³¹ - 1).
+    pub retries: u32,
+    /// A batch that is older than this is given up (`delivery.timeout.ms`, default 2 min).
+    pub delivery_timeout: Duration,
+    /// A request that is not answered within this breaks the connection (`request.timeout.ms`, default 30 s).
+    pub request_timeout: Duration,
+    /// How long a batch that failed waits before it is sent again (`retry.backoff.ms`, default 100 ms).
+    pub retry_backoff: Duration,
+    /// It waits twice as long each time, up to this (`retry.backoff.max.ms`, default 1 s).
+    pub retry_backoff_max: Duration,
+    /// Memory for all batches that are not confirmed (`buffer.memory`, default 32 MiB).
+    pub buffer_bytes: u64,
+    /// How long `send()` waits for memory (`max.block.ms`, default 1 min).
+    pub max_block: Duration,
+    /// Largest size of a request, and so of a record (`max.request.size`, default 1 MiB).
+    pub max_request_bytes: u32,
+    /// Which partition a record goes to (`partitioner.class`).
+    pub partitioner: Partitioner,
+    /// Records without a key go rather to partitions with short queues (`partitioner.adaptive.partitioning.enable`,
+    /// default true).
+    pub adaptive: bool,
+}
+
+impl BatcherConfig {
+    /// A producer for these partitions with all defaults.
+    pub fn new(partitions: Vec<StoreId>) -> BatcherConfig {
+        BatcherConfig {
+            partitions,
+            acks: Acks::All,
+            linger: Duration::from_millis(5),
+            batch_bytes: 16 << 10,
+            max_in_flight: 5,
+            retries: i32::MAX as u32,
+            delivery_timeout: Duration::from_secs(120),
+            request_timeout: Duration::from_secs(30),
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(1),
+            buffer_bytes: 32 << 20,
+            max_block: Duration::from_secs(60),
+            max_request_bytes: 1 << 20,
+            partitioner: Partitioner::ByKey(KeyHash::Murmur2),
+            adaptive: true,
+        }
+    }
+}
+
+/// Which partition a record goes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Partitioner {
+    /// By the hash of its key; without one, to the partition that records without a key stick to.
+    ByKey(KeyHash),
+    /// To the partition that records without a key stick to, whatever its key (`partitioner.ignore.keys`).
+    Sticky,
+    /// To the next in turn, whatever its key.
+    RoundRobin,
 }
 
 /// A consumer.

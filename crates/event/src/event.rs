@@ -52,7 +52,7 @@ pub enum Outcome {
     Automatic = 3,
 }
 
-/// Why a broker does not read from a producer.
+/// Why a producer is held up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum Blockage {
@@ -60,6 +60,8 @@ pub enum Blockage {
     Memory = 0,
     /// More of what the producer sent waits to be written than its credit allows.
     Credit = 1,
+    /// The producer's own buffer is full: too much of what it gathered is not confirmed.
+    Buffer = 2,
 }
 
 /// Why a client is gone.
@@ -82,6 +84,8 @@ pub enum Refusal {
     TooLarge = 1,
     /// The queue is full and its overflow rule is to refuse.
     Full = 2,
+    /// The producer's buffer was full for longer than the producer waits.
+    Timeout = 3,
 }
 
 /// A value that an event carries, with its place in the packed form.
@@ -142,8 +146,8 @@ kinds! {
     Removal { Acked, AutoAcked, Rejected, RetentionTime, RetentionSize, Purged, NodeLost, Expired, MaxLength, DeliveryLimit }
     Outcome { Ack, Requeue, Reject, Automatic }
     Departure { Crashed, Left }
-    Refusal { NotFound, TooLarge, Full }
-    Blockage { Memory, Credit }
+    Refusal { NotFound, TooLarge, Full, Timeout }
+    Blockage { Memory, Credit, Buffer }
 }
 
 impl Field for bool {
@@ -338,7 +342,7 @@ events! {
         /// The producer.
         producer: ClientId,
     }
-    /// The producer was told that the broker did not take the message.
+    /// The producer was told that the message was not taken, by the broker or by its own client library.
     3 Client Refused {
         /// The message.
         message: MessageId,
@@ -639,14 +643,14 @@ events! {
         /// The AMQP reply code.
         code: Count,
     }
-    /// The broker has stopped reading from this producer.
+    /// The broker has stopped reading from this producer, or the producer's own buffer is full.
     37 Broker Blocked {
         /// The producer.
         client: ClientId,
         /// Why.
         cause: Blockage,
     }
-    /// The broker reads from this producer again.
+    /// The producer can send again.
     38 Broker Unblocked {
         /// The producer.
         client: ClientId,
@@ -704,6 +708,27 @@ events! {
         /// Its place there.
         offset: Offset,
     }
+
+    // Connections that break, and producers that give up waiting.
+
+    /// The client's connection broke, and what was under way on it is lost. The process goes on.
+    44 Client ConnectionLost {
+        /// The client.
+        client: ClientId,
+    }
+    /// The client has a connection again.
+    45 Client Reconnected {
+        /// The client.
+        client: ClientId,
+    }
+    /// The producer was told that no confirm came in time and that its client library tries no longer. Whether the
+    /// message was stored, nobody knows.
+    46 Client SendExpired {
+        /// The message.
+        message: MessageId,
+        /// The producer.
+        producer: ClientId,
+    }
 }
 
 /// An event and when it happened: the unit of an [`EventLog`](crate::EventLog). The event is kept in its packed form,
@@ -752,8 +777,7 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_order_of_declaration() {
-        let (message, consumer, store) = (MessageId::new(0), ClientId::new(0), StoreId::new(0));
-        let event = Event::Failed { message, consumer, store, offset: Offset::ZERO };
+        let event = Event::SendExpired { message: MessageId::new(0), producer: ClientId::new(0) };
         assert_eq!(Event::NAMES[event.number() as usize], event.name());
         assert_eq!(Event::NAMES.len() as u8, event.number() + 1);
     }

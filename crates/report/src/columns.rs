@@ -59,8 +59,12 @@ table! { SummaryRow, "summary.csv",
     failed: u64, "attempts", "Attempts to process a message that failed.";
     channel_errors: u64, "channels", "Channels of consumers (in a row of all applications: of any client) that the broker closed because of an error; channel_errors.csv has the codes.";
     queue_deletions: u64, "queues", "Queues that were deleted or had been unused for too long.";
+    connections_lost: u64, "connections", "Connections of consumers (in a row of all applications: of any client) that broke while the process went on.";
+    sent_again: u64, "messages", "Messages that were handed to the network again, each time counted; only in a row of all applications.";
+    sends_expired: u64, "messages", "Messages whose producer was told that no confirm had come in time; only in a row of all applications.";
     blocked_memory_s: Seconds, "s", "How long the broker did not read from producers because of its memory alarm, each producer's time added to the others'; the same in every row of a contender.";
     blocked_credit_s: Seconds, "s", "The same for want of credit.";
+    blocked_buffer_s: Seconds, "s", "The same because their own buffers were full.";
     blocked_share: Option<crate::table::Decimal<4>>, "%", "Both together as a share of the time of all producers.";
 }
 

@@ -285,8 +285,12 @@ impl Source<'_> {
             failed: summary.incidents.failed,
             channel_errors: summary.incidents.channel_errors,
             queue_deletions: summary.incidents.queue_deletions,
+            connections_lost: summary.incidents.connections_lost,
+            sent_again: summary.incidents.sent_again,
+            sends_expired: summary.incidents.sends_expired,
             blocked_memory_s: seconds(summary.blocked.memory),
             blocked_credit_s: seconds(summary.blocked.credit),
+            blocked_buffer_s: seconds(summary.blocked.buffer),
             blocked_share: self.share_of_producers(summary.blocked.sum()),
         }
     }

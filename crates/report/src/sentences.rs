@@ -186,6 +186,7 @@ impl Report {
         let blocked = [
             ("blocked_memory_s", summary.blocked_memory_s, " s by the memory alarm"),
             ("blocked_credit_s", summary.blocked_credit_s, " s for want of credit"),
+            ("blocked_buffer_s", summary.blocked_buffer_s, " s by full buffers of their own"),
         ];
         let blocked: Vec<_> = blocked.into_iter().filter(|(_, time, _)| time.0 >= BLOCKED).collect();
         for (index, (column, time, words)) in blocked.iter().enumerate() {

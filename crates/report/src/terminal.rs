@@ -47,7 +47,17 @@ impl Report {
         if !self.channel_errors.is_empty() {
             whole.push(line("channels closed", stored(|row| grouped(row.channel_errors))));
         }
-        let blocked = |row: &SummaryRow| row.blocked_memory_s.0 + row.blocked_credit_s.0;
+        let of_clients: [(&str, Count); 3] = [
+            ("connections lost", |row| row.connections_lost),
+            ("sent again", |row| row.sent_again),
+            ("sends expired", |row| row.sends_expired),
+        ];
+        for (name, count) in of_clients {
+            if self.summary.iter().any(|row| count(row) > 0) {
+                whole.push(line(name, self.values(ALL, |row| grouped(count(row)))));
+            }
+        }
+        let blocked = |row: &SummaryRow| row.blocked_memory_s.0 + row.blocked_credit_s.0 + row.blocked_buffer_s.0;
         if self.summary.iter().any(|row| blocked(row) > 0) {
             whole.push(line("producers blocked", self.values(ALL, |row| human_millis(blocked(row)))));
         }

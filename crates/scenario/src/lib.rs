@@ -51,6 +51,7 @@ mod options_queue;
 mod parse;
 mod parse_contender;
 mod parse_demand;
+mod parse_producer;
 mod parse_queue;
 mod parse_queue_side;
 mod parse_rest;

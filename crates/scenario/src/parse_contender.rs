@@ -2,12 +2,11 @@
 
 use core::ops::Range;
 
-use brokerlab_broker::config::{
-    Acks, CommitPolicy, ExchangeKind, FetchLimits, GroupMemberConfig, Isolation, OffsetReset,
-};
+use brokerlab_broker::config::{CommitPolicy, ExchangeKind, FetchLimits, GroupMemberConfig, Isolation, OffsetReset};
 use toml_edit::TableLike;
 
 use crate::options::{CONTENDERS, Kind, MODELS};
+use crate::parse_producer::producer;
 use crate::parse_queue_side::{Short, queue_side};
 use crate::parse_rest::Names;
 use crate::problem::Problems;
@@ -69,14 +68,7 @@ pub(crate) fn publish(reader: &Reader<'_>) -> Option<PublishOptions> {
 
 fn log(reader: &Reader<'_>) -> Option<LogOptions> {
     let partitions = reader.small("partitions");
-    let acks = reader.choice("acks").map(|acks| match acks {
-        "all" => Acks::All,
-        "leader" => Acks::Leader,
-        _ => Acks::None,
-    });
-    let linger = reader.duration("linger");
-    let batch_size = reader.size("batch_size");
-    let max_in_flight = reader.small("max_in_flight");
+    let producer = producer(reader);
     let session_timeout = reader.duration("session_timeout");
     let initial_rebalance_delay = reader.duration("initial_rebalance_delay");
     let member = member(reader);
@@ -98,10 +90,7 @@ fn log(reader: &Reader<'_>) -> Option<LogOptions> {
     let retention_check_interval = reader.duration("retention_check_interval");
     Some(LogOptions {
         partitions: partitions?,
-        acks: acks?,
-        linger: linger?,
-        batch_size: batch_size? as u32,
-        max_in_flight: max_in_flight?,
+        producer: producer?,
         session_timeout: session_timeout?,
         initial_rebalance_delay: initial_rebalance_delay?,
         member: member?,

@@ -278,14 +278,10 @@ impl<'a> Builder<'a> {
             retention_check_interval: options.retention_check_interval,
         });
         self.deployment.fetch = options.fetch;
-        let kind = ProducerKind::Batcher {
+        self.producers(ProducerKind::Batcher(BatcherConfig {
             partitions: partitions.clone(),
-            acks: options.acks,
-            linger: options.linger,
-            batch_bytes: options.batch_size,
-            max_in_flight: options.max_in_flight,
-        };
-        self.producers(kind);
+            ..options.producer.clone()
+        }));
         for application in all {
             self.deployment.groups.push(GroupConfig {
                 application,

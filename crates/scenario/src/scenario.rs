@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brokerlab_broker::config::{Acks, FetchLimits, GroupMemberConfig, Profile};
+use brokerlab_broker::config::{BatcherConfig, FetchLimits, GroupMemberConfig, Profile};
 use brokerlab_broker::properties::Properties;
 use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, KindLaw, Millionths, Model, Stream, Time};
 
@@ -235,14 +235,8 @@ pub struct PublishOptions {
 pub struct LogOptions {
     /// How many partitions there are.
     pub partitions: u32,
-    /// When the broker answers a producer.
-    pub acks: Acks,
-    /// How long a batch waits for company.
-    pub linger: Duration,
-    /// A batch of this many bytes is full.
-    pub batch_size: u32,
-    /// How many batches of a producer may be on their way.
-    pub max_in_flight: u32,
+    /// What producers do. It names no partitions: those are the topic's.
+    pub producer: BatcherConfig,
     /// A member of a group that is silent for this long is removed.
     pub session_timeout: Duration,
     /// How long the first join of an empty group waits for others.

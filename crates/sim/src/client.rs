@@ -26,9 +26,10 @@ impl Client {
                 let own = PublisherConfig { exchange, addresses, confirms, mandatory, max_unconfirmed };
                 Client::Publisher(Publisher::new(config.client, config.node, own))
             }
-            ProducerKind::Batcher { .. } => {
-                let generator = Generator::new(seed, &format!("partitions of producer {}", config.client.get()));
-                Client::Batcher(Batcher::new(config, Arc::clone(hashes), generator))
+            ProducerKind::Batcher(_) => {
+                let of =
+                    |purpose: &str| Generator::new(seed, &format!("{purpose} of producer {}", config.client.get()));
+                Client::Batcher(Batcher::new(config, Arc::clone(hashes), of("partitions"), of("jitter")))
             }
         }
     }

@@ -2,8 +2,9 @@
 //! first in, first out.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use brokerlab_broker::partitioner::KeyHash;
+use brokerlab_broker::config::{BatcherConfig, Partitioner, ProducerKind};
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{Bytes, ClientId, ClientInfo, ClientRole, Event, NodeId, Observer, RunHeader, StoreId, Time};
 use brokerlab_scenario::{Arrival, Demand, FaultPlan, Plan};
@@ -79,7 +80,7 @@ impl Simulation {
     /// The run that a plan describes, before anything has happened.
     pub fn new(plan: &Plan) -> Simulation {
         let deployment = &plan.deployment;
-        let hashes = KeyHash::default().table(&plan.header.keys);
+        let hashes = key_hashes(plan);
         let seed = plan.header.seed;
         let producers = deployment.producers.iter().map(|config| Client::producer(config, &hashes, seed));
         let consumers = deployment.consumers.iter().map(Client::consumer);
@@ -436,6 +437,15 @@ impl Host {
             agenda.push(next.max(now), slot);
         }
     }
+}
+
+/// The hash of every key as the producers take it, which they share.
+fn key_hashes(plan: &Plan) -> Arc<[u32]> {
+    let by_key = plan.deployment.producers.iter().find_map(|producer| match &producer.kind {
+        ProducerKind::Batcher(BatcherConfig { partitioner: Partitioner::ByKey(hash), .. }) => Some(hash),
+        _ => None,
+    });
+    by_key.map_or_else(|| Arc::from([]), |hash| hash.table(&plan.header.keys))
 }
 
 /// Starts and faults in order of time; at one moment: ends of faults, starts, then beginnings, each in the order

@@ -39,6 +39,13 @@ impl Analysis {
                 }
             }
             Event::QueueDeleted { store } => self.note_of_store(store, |incidents| incidents.queue_deletions += 1),
+            Event::ConnectionLost { client } => {
+                self.note_of_client(client, |incidents| incidents.connections_lost += 1);
+                self.client_changed(client, |client| client.connected = false);
+                self.give_back(client);
+            }
+            Event::Reconnected { client } => self.client_changed(client, |client| client.connected = true),
+            Event::SendExpired { .. } => self.incidents.sends_expired += 1,
             Event::ChannelClosed { client, code } => self.channel_closed(client, code.get()),
             Event::Failed { consumer, .. } => self.note_of_client(consumer, |incidents| incidents.failed += 1),
             Event::Blocked { client, cause } => self.blocking.set(time, client.index(), Some(cause)),

@@ -454,7 +454,8 @@ impl World {
     }
 
     fn block_or_unblock(&mut self, how: u8) {
-        let (client, cause) = (ClientId::new(0), [Blockage::Memory, Blockage::Credit][usize::from(how) % 2]);
+        let (client, cause) =
+            (ClientId::new(0), [Blockage::Memory, Blockage::Credit, Blockage::Buffer][usize::from(how) % 3]);
         self.write(if self.blocked { Event::Unblocked { client } } else { Event::Blocked { client, cause } });
         self.blocked = !self.blocked;
     }

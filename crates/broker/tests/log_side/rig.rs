@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use brokerlab_broker::client::{Batcher, GroupMember};
 use brokerlab_broker::config::{
-    Acks, CommitPolicy, ConsumerConfig, ConsumerKind, Deployment, FetchLimits, GroupConfig, GroupMemberConfig,
-    Isolation, OffsetReset, ProducerConfig, ProducerKind, Profile, TopicConfig,
+    Acks, BatcherConfig, CommitPolicy, ConsumerConfig, ConsumerKind, Deployment, FetchLimits, GroupConfig,
+    GroupMemberConfig, Isolation, OffsetReset, ProducerConfig, ProducerKind, Profile, TopicConfig,
 };
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{
@@ -113,13 +113,9 @@ impl Plan {
             rebalance_timeout: secs(60),
             initial_rebalance_delay: secs(3),
         };
-        let batcher = ProducerKind::Batcher {
-            partitions,
-            acks: self.acks,
-            linger: self.linger,
-            batch_bytes: 1000,
-            max_in_flight: 5,
-        };
+        let (acks, linger) = (self.acks, self.linger);
+        let batcher =
+            ProducerKind::Batcher(BatcherConfig { acks, linger, batch_bytes: 1000, ..BatcherConfig::new(partitions) });
         Deployment {
             model: Model::Log,
             nodes: self.nodes,
@@ -145,7 +141,12 @@ impl Plan {
         let mut rig = Rig {
             now: Time::ZERO,
             nodes: (0..self.nodes).map(|node| Node::new(NodeId::new(node), &deployment)).collect(),
-            producer: Batcher::new(&deployment.producers[0], placement, Generator::new(1, "sticky")),
+            producer: Batcher::new(
+                &deployment.producers[0],
+                placement,
+                Generator::new(1, "sticky"),
+                Generator::new(1, "jitter"),
+            ),
             members: deployment.consumers.iter().map(GroupMember::new).collect(),
             events: EventLog::default(),
             up: vec![false; self.members as usize],

@@ -227,7 +227,8 @@ fn a_fetch_waits_for_enough_bytes_or_long_enough() {
 fn batches_fill_or_linger() {
     let mut rig = Plan { linger: ms(5), ..Plan::default() }.rig();
     rig.offer(3, 1).run(ms(3)).offer(1, 1).run(ms(10));
-    // Two hundred bytes do not fit beside nine hundred, and a thousand fill a batch.
+    // Two hundred bytes do not fit beside nine hundred, and a thousand fill a batch: a request takes what there is for
+    // each partition.
     rig.offer_with(KeyId::new(0), 900);
     rig.offer_with(KeyId::new(0), 200);
     rig.offer_with(KeyId::new(1), 1000);
@@ -239,8 +240,8 @@ fn batches_fill_or_linger() {
          5ms Sent  message: m2, producer: c0, attempt: 1
          5ms Sent  message: m3, producer: c0, attempt: 1
          13ms Sent  message: m4, producer: c0, attempt: 1
-         13ms Sent  message: m6, producer: c0, attempt: 1
-         18ms Sent  message: m5, producer: c0, attempt: 1",
+         13ms Sent  message: m5, producer: c0, attempt: 1
+         13ms Sent  message: m6, producer: c0, attempt: 1",
     );
 }
 

@@ -135,7 +135,8 @@ impl<P: Clone> QueueSide<P> {
             let free = match connection.blocked {
                 Some(Blockage::Memory) => !alarm,
                 Some(Blockage::Credit) => connection.unwritten <= RESUME_AT,
-                None => continue,
+                // A producer's own buffer is no matter of its connection.
+                Some(Blockage::Buffer) | None => continue,
             };
             if free {
                 self.unblock_connection(client, context);

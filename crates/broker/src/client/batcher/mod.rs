@@ -1,0 +1,262 @@
+//! A producer that appends batches to the partitions of a topic.
+//!
+//! It works like the Java client: `send()` puts a record into the batch of its partition ([`accumulator`]), and a sender
+//! takes batches from there, a request at a time ([`sender`]). A record is done with once its batch is confirmed or
+//! refused, or its time is over.
+
+mod accumulator;
+mod sender;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use brokerlab_event::{Blockage, ClientId, Departure, Event, Generator, MessageId, NodeId, Observer, Refusal, Time};
+
+use self::accumulator::{Accumulator, Gathered};
+use self::sender::{InFlight, Request};
+use crate::config::{BatcherConfig, ProducerConfig, ProducerKind};
+use crate::message::{Address, Envelope, Message, Outbox};
+
+/// A producer on the log side.
+///
+/// - A batch is worth sending when it is full or has lingered long enough, or when memory is short. A request then takes
+///   the first batch of every partition that may have one sent, and so many requests may be under way.
+/// - Without memory for another batch, `send()` blocks, and everything that the demand asks for meanwhile waits with it.
+/// - A batch that fails, or whose connection is lost, is sent again after a while, *before* those behind it. Batches
+///   that are under way already may land before it does.
+/// - When a batch is older than the delivery timeout the application is told so: nobody knows then whether it was stored.
+#[derive(Clone, Debug)]
+pub struct Batcher<P> {
+    client: ClientId,
+    node: NodeId,
+    config: BatcherConfig,
+    gathered: Accumulator<P>,
+    /// Requests that are not answered, or not in full, in the order of their numbers.
+    requests: VecDeque<Request>,
+    /// The number of the next request.
+    next_request: u32,
+    /// Batches under way, in the order in which they were sent.
+    in_flight: VecDeque<InFlight<P>>,
+    /// Grows through restarts, so that no answer is taken for that to another request.
+    correlation: u32,
+    /// When the record that blocks `send()` is given up.
+    blocked_until: Option<Time>,
+    /// No batch is older than the delivery timeout before this moment.
+    expiry: Option<Time>,
+    /// While there is no connection: when another is tried.
+    reconnect_at: Option<Time>,
+    /// How many connections were lost since the last answer.
+    lost_connections: u32,
+    jitter: Generator,
+}
+
+impl<P: Clone> Batcher<P> {
+    /// A producer that is down. `hashes` are those of the keys ([`KeyHash::table`](crate::partitioner::KeyHash::table));
+    /// one generator chooses partitions for records without a key, and another spreads what is tried again.
+    ///
+    /// # Panics
+    /// Panics where the configuration is that of a publisher.
+    pub fn new(config: &ProducerConfig, hashes: Arc<[u32]>, choices: Generator, jitter: Generator) -> Batcher<P> {
+        let ProducerKind::Batcher(own) = &config.kind else {
+            panic!("a publisher sends to an exchange; it is another machine");
+        };
+        Batcher {
+            client: config.client,
+            node: config.node,
+            gathered: Accumulator::new(own, hashes, choices),
+            config: own.clone(),
+            requests: VecDeque::new(),
+            next_request: 0,
+            in_flight: VecDeque::new(),
+            correlation: 0,
+            blocked_until: None,
+            expiry: None,
+            reconnect_at: None,
+            lost_connections: 0,
+            jitter,
+        }
+    }
+
+    fn send(&self, message: Message<P>, out: &mut Outbox<P>) {
+        out.send(Address::Client(self.client), Address::Node(self.node), message);
+    }
+
+    /// The process starts and connects.
+    pub fn start<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        observer.observe(now, Event::Connected { client: self.client });
+        self.send(Message::Connect, out);
+    }
+
+    /// The process dies. What it had gathered is never sent; what was not confirmed stays so.
+    pub fn crash<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        self.abandon(now, observer);
+        observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Crashed });
+    }
+
+    /// The process ends in good order: it sends everything that it has gathered before it closes the connection.
+    pub fn leave<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        if self.reconnect_at.is_none() {
+            self.flush(now, out, observer);
+            self.send(Message::Disconnect, out);
+        }
+        self.abandon(now, observer);
+        observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Left });
+    }
+
+    fn abandon<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        if self.blocked_until.take().is_some() {
+            observer.observe(now, Event::Unblocked { client: self.client });
+        }
+        self.gathered.clear(self.config.buffer_bytes);
+        self.requests.clear();
+        self.in_flight.clear();
+        (self.expiry, self.reconnect_at, self.lost_connections) = (None, None, 0);
+    }
+
+    /// The process stands still.
+    pub fn pause<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        observer.observe(now, Event::Paused { client: self.client });
+    }
+
+    /// The process goes on.
+    pub fn resume<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        observer.observe(now, Event::Resumed { client: self.client });
+    }
+
+    /// Handles one message.
+    #[inline]
+    pub fn handle_message<O: Observer>(
+        &mut self,
+        now: Time,
+        message: Message<P>,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        match message {
+            Message::Offer { envelope: record, .. } => {
+                self.append(now, record, observer);
+                self.send_ready(now, out, observer);
+            }
+            Message::Produced { correlation, result, .. } => {
+                self.answered(now, correlation, result.err(), observer);
+                self.unblock(now, observer);
+                self.send_ready(now, out, observer);
+            }
+            Message::Reply { message, .. } => {
+                observer.observe(now, Event::Replied { message, producer: self.client });
+            }
+            Message::ConnectionLost => {
+                self.disconnected(now, observer);
+                self.unblock(now, observer);
+            }
+            _ => {}
+        }
+    }
+
+    /// Does what is due: sends, tries again, gives up.
+    #[inline]
+    pub fn handle_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        if self.rare_timeout().is_some_and(|at| at <= now) {
+            self.handle_rare_timeout(now, out, observer);
+        }
+        self.send_ready(now, out, observer);
+    }
+
+    /// When something is due next. While nothing may be sent, it is no matter what is worth sending.
+    #[inline]
+    pub fn next_timeout(&self) -> Option<Time> {
+        let ready = Some(self.gathered.ready_at).filter(|at| *at < Time::MAX && self.may_send());
+        [ready, self.rare_timeout()].into_iter().flatten().min()
+    }
+
+    #[inline]
+    fn rare_timeout(&self) -> Option<Time> {
+        let timeout = self.config.request_timeout;
+        let request = self.requests.front().map(|request| request.sent.saturating_add(timeout));
+        [request, self.expiry, self.blocked_until, self.reconnect_at].into_iter().flatten().min()
+    }
+
+    #[cold]
+    fn handle_rare_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        let timeout = self.config.request_timeout;
+        if self.requests.front().is_some_and(|request| request.sent.saturating_add(timeout) <= now) {
+            // The client closes a connection on which it waits for too long, and all that is under way there fails.
+            self.send(Message::Disconnect, out);
+            self.disconnected(now, observer);
+        }
+        if self.reconnect_at.is_some_and(|at| at <= now) {
+            self.reconnect_at = None;
+            self.send(Message::Connect, out);
+        }
+        if self.expiry.is_some_and(|at| at <= now) {
+            self.expire(now, observer);
+        }
+        self.unblock(now, observer);
+        while self.blocked_until.is_some_and(|at| at <= now) {
+            self.give_up_blocked(now, observer);
+        }
+    }
+
+    /// `send()` of one record.
+    #[inline]
+    fn append<O: Observer>(&mut self, now: Time, record: Envelope<P>, observer: &mut O) {
+        let (message, size) = (record.message, record.size);
+        if size > self.config.max_request_bytes || u64::from(size) > self.config.buffer_bytes {
+            let reason = Refusal::TooLarge;
+            return observer.observe(now, Event::Refused { message, producer: self.client, reason });
+        }
+        match self.gathered.gather(now, record) {
+            Gathered::Taken if self.expiry.is_none() => {
+                self.expiry = Some(now.saturating_add(self.config.delivery_timeout));
+            }
+            Gathered::Taken => {}
+            Gathered::Waits => self.block(now, observer),
+        }
+    }
+
+    #[cold]
+    fn block<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        if self.blocked_until.is_none() {
+            self.blocked_until = Some(now.saturating_add(self.config.max_block));
+            observer.observe(now, Event::Blocked { client: self.client, cause: Blockage::Buffer });
+        }
+    }
+
+    /// Lets those go on that waited for memory, as far as there is some again.
+    #[inline]
+    fn unblock<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        if self.blocked_until.is_some() {
+            self.unblock_some(now, observer);
+        }
+    }
+
+    #[cold]
+    fn unblock_some<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        let before = self.gathered.waiting();
+        if self.gathered.gather_waiting(now) {
+            self.blocked_until = None;
+            observer.observe(now, Event::Unblocked { client: self.client });
+        } else if self.gathered.waiting() < before {
+            // Another call of send() blocks now.
+            self.blocked_until = Some(now.saturating_add(self.config.max_block));
+        }
+        self.expiry = self.expiry.or(Some(now.saturating_add(self.config.delivery_timeout)));
+    }
+
+    /// The call of `send()` that blocks fails, and the next one begins to wait.
+    fn give_up_blocked<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        if let Some(message) = self.gathered.give_up_waiting() {
+            let reason = Refusal::Timeout;
+            observer.observe(now, Event::Refused { message, producer: self.client, reason });
+        }
+        self.blocked_until = Some(now.saturating_add(self.config.max_block));
+        self.unblock_some(now, observer);
+    }
+
+    /// Tells the application that its records' time is over.
+    fn give_up<O: Observer>(&self, now: Time, messages: impl Iterator<Item = MessageId>, observer: &mut O) {
+        for message in messages {
+            observer.observe(now, Event::SendExpired { message, producer: self.client });
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The sender of a producer: takes batches, awaits answers, and tries again.
+
+use brokerlab_event::{Count, Duration, Event, Generator, Observer, Refusal, Time};
+
+use super::Batcher;
+use super::accumulator::Batch;
+use crate::config::Acks;
+use crate::message::{LogError, Message, Outbox};
+
+/// A request: one batch each of some partitions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    pub sent: Time,
+    /// How many of its batches are not answered.
+    left: u32,
+}
+
+/// A batch whose answer is awaited.
+#[derive(Clone, Debug)]
+pub(super) struct InFlight<P> {
+    correlation: u32,
+    request: u32,
+    lane: u32,
+    /// Nothing once the application was told that its time is over.
+    batch: Option<Batch<P>>,
+}
+
+/// How long to wait before the next attempt: the first time this long, twice as long each time until the longest, and
+/// each time a fifth more or less, so that clients that failed together do not come back together (KIP-580).
+fn backoff(first: Duration, longest: Duration, failures: u32, jitter: &mut Generator) -> Duration {
+    let doubled = first.as_nanos().saturating_mul(1_u64.checked_shl(failures).unwrap_or(u64::MAX));
+    let millionths = 800_000 + jitter.below(400_001);
+    Duration::from_nanos(doubled.min(longest.as_nanos())).per_million(millionths).min(longest)
+}
+
+/// How soon a lost connection is tried again (`reconnect.backoff.ms`, `reconnect.backoff.max.ms`).
+const RECONNECT_FIRST: Duration = Duration::from_millis(50);
+const RECONNECT_LONGEST: Duration = Duration::from_secs(1);
+
+impl<P: Clone> Batcher<P> {
+    /// True where another request may leave, if there is anything to send.
+    #[inline]
+    pub(super) fn may_send(&self) -> bool {
+        self.requests.len() < self.config.max_in_flight as usize && self.reconnect_at.is_none()
+    }
+
+    /// Sends requests for as long as something is worth sending and may be sent.
+    #[inline]
+    pub(super) fn send_ready<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        while self.gathered.ready_at <= now && self.may_send() {
+            self.gathered.settle_ready_at();
+            if self.gathered.ready_at > now {
+                return;
+            }
+            self.send_request(now, out, observer);
+            self.gathered.settle_ready_at();
+        }
+    }
+
+    /// Sends everything that is not under way, whatever the limits.
+    pub(super) fn flush<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        self.gathered.gather_waiting(now);
+        while !self.gathered.occupied.is_empty() {
+            self.send_request(now, out, observer);
+        }
+    }
+
+    /// Sends the first batch of every partition that does not back off, as far as they fit into a request. Those that
+    /// do not fit are first in the next.
+    fn send_request<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        let (mut bytes, mut count) = (0_u64, 0);
+        for _ in 0..self.gathered.occupied.len() {
+            let lane = self.gathered.occupied[0];
+            let first = self.gathered.lanes[lane as usize].batches.front().expect("an occupied lane has a batch");
+            if first.retry_at > now {
+                self.gathered.occupied.rotate_left(1);
+                continue;
+            }
+            bytes += u64::from(first.bytes);
+            if count > 0 && bytes > u64::from(self.config.max_request_bytes) {
+                break;
+            }
+            let batch = self.gathered.take(lane);
+            self.gathered.occupied.pop_front();
+            if !self.gathered.lanes[lane as usize].batches.is_empty() {
+                self.gathered.occupied.push_back(lane);
+            }
+            self.send_batch(now, lane, batch, out, observer);
+            count += 1;
+        }
+        if self.config.acks != Acks::None {
+            self.requests.push_back(Request { sent: now, left: count });
+            self.next_request = self.next_request.wrapping_add(1);
+        }
+    }
+
+    fn send_batch<O: Observer>(
+        &mut self,
+        now: Time,
+        lane: u32,
+        mut batch: Batch<P>,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        batch.attempts += 1;
+        let attempt = Count::saturating(u64::from(batch.attempts));
+        for message in batch.messages() {
+            observer.observe(now, Event::Sent { message, producer: self.client, attempt });
+        }
+        let (correlation, acks) = (self.correlation, self.config.acks);
+        self.correlation = correlation.wrapping_add(1);
+        let store = self.gathered.lanes[lane as usize].store;
+        // The producer keeps the records until it knows what became of them.
+        let records = batch.records.clone();
+        if acks == Acks::None {
+            self.gathered.release(batch);
+        } else {
+            let request = self.next_request;
+            self.in_flight.push_back(InFlight { correlation, request, lane, batch: Some(batch) });
+        }
+        self.send(Message::Produce { store, correlation, acks, batch: records.into() }, out);
+    }
+
+    /// Takes an answer; one to a request that was given up means nothing.
+    pub(super) fn answered<O: Observer>(
+        &mut self,
+        now: Time,
+        correlation: u32,
+        error: Option<LogError>,
+        observer: &mut O,
+    ) {
+        let Some(place) = self.in_flight.iter().position(|flight| flight.correlation == correlation) else { return };
+        let InFlight { request, lane, batch, .. } = self.in_flight.remove(place).expect("found just now");
+        self.lost_connections = 0;
+        self.request_answered(request);
+        let Some(batch) = batch else { return };
+        match error {
+            None => {
+                for message in batch.messages() {
+                    observer.observe(now, Event::Confirmed { message, producer: self.client });
+                }
+                self.gathered.release(batch);
+            }
+            Some(error) if error.is_retriable() && batch.attempts <= self.config.retries => {
+                self.try_again(now, lane, batch);
+            }
+            Some(error) => self.refused(now, batch, error, observer),
+        }
+    }
+
+    /// One batch less is awaited of a request. It is over once none is.
+    fn request_answered(&mut self, number: u32) {
+        let oldest = self.next_request.wrapping_sub(self.requests.len() as u32);
+        self.requests[number.wrapping_sub(oldest) as usize].left -= 1;
+        while self.requests.front().is_some_and(|request| request.left == 0) {
+            self.requests.pop_front();
+        }
+    }
+
+    fn refused<O: Observer>(&mut self, now: Time, batch: Batch<P>, error: LogError, observer: &mut O) {
+        let reason = match error {
+            LogError::TooLarge => Refusal::TooLarge,
+            _ => Refusal::NotFound,
+        };
+        for message in batch.messages() {
+            observer.observe(now, Event::Refused { message, producer: self.client, reason });
+        }
+        self.gathered.release(batch);
+    }
+
+    /// Puts a batch before those of its partition that were not sent, after a while.
+    fn try_again(&mut self, now: Time, lane: u32, mut batch: Batch<P>) {
+        let (first, longest) = (self.config.retry_backoff, self.config.retry_backoff_max);
+        batch.retry_at = now.saturating_add(backoff(first, longest, batch.attempts - 1, &mut self.jitter));
+        self.gathered.put_back(lane, 0, batch);
+    }
+
+    /// The connection is gone. Of what was under way nobody knows whether it arrived: it is sent again, each batch to
+    /// the front of its partition in turn, so that several of one partition change places.
+    #[cold]
+    pub(super) fn disconnected<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        let failures = self.lost_connections;
+        self.lost_connections += 1;
+        let wait = backoff(RECONNECT_FIRST, RECONNECT_LONGEST, failures, &mut self.jitter);
+        self.reconnect_at = Some(now.saturating_add(wait));
+        self.requests.clear();
+        for InFlight { lane, batch, .. } in std::mem::take(&mut self.in_flight) {
+            let Some(batch) = batch else { continue };
+            if batch.attempts <= self.config.retries {
+                self.try_again(now, lane, batch);
+            } else {
+                self.give_up(now, batch.messages(), observer);
+                self.gathered.release(batch);
+            }
+        }
+    }
+
+    /// Gives up every batch that was begun too long ago.
+    #[cold]
+    pub(super) fn expire<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        let timeout = self.config.delivery_timeout;
+        let mut oldest = None::<Time>;
+        let mut expired = Vec::new();
+        for flight in &mut self.in_flight {
+            match flight.batch.take_if(|batch| batch.created.saturating_add(timeout) <= now) {
+                Some(batch) => expired.push((flight.lane, batch)),
+                None => oldest = [oldest, flight.batch.as_ref().map(|batch| batch.created)].into_iter().flatten().min(),
+            }
+        }
+        let (queued, oldest_queued) = self.gathered.take_old(now, timeout);
+        for (_, batch) in expired.into_iter().chain(queued) {
+            self.give_up(now, batch.messages(), observer);
+            self.gathered.release(batch);
+        }
+        let oldest = [oldest, oldest_queued].into_iter().flatten().min();
+        self.expiry = oldest.map(|created| created.saturating_add(timeout));
+    }
+}

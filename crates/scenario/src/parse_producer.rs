@@ -1,0 +1,82 @@
+//! Reads what a contender of the model `log` says of its producers.
+
+use brokerlab_broker::config::{Acks, BatcherConfig, Partitioner};
+use brokerlab_broker::partitioner::KeyHash;
+
+use crate::reader::Reader;
+
+/// The options of producers, for partitions that are not known yet.
+pub(crate) fn producer(reader: &Reader<'_>) -> Option<BatcherConfig> {
+    let acks = reader.choice("acks").map(|acks| match acks {
+        "all" => Acks::All,
+        "leader" => Acks::Leader,
+        _ => Acks::None,
+    });
+    let linger = reader.duration("linger");
+    let batch_bytes = reader.size("batch_size");
+    let max_in_flight = reader.small("max_in_flight");
+    let retries = reader.small("retries");
+    let delivery_timeout = reader.duration("delivery_timeout");
+    let request_timeout = reader.duration("request_timeout");
+    if let (Some(linger), Some(delivery), Some(request)) = (linger, delivery_timeout, request_timeout)
+        && delivery < linger + request
+    {
+        let place = ["delivery_timeout", "request_timeout", "linger"].into_iter().find(|option| reader.has(option));
+        reader.complain(
+            place.unwrap_or("delivery_timeout"),
+            format!(
+                "delivery_timeout ({delivery}) must not be less than linger ({linger}) and request_timeout ({request})"
+            ),
+        );
+    }
+    let retry_backoff = reader.duration("retry_backoff");
+    let retry_backoff_max = reader.duration("retry_backoff_max");
+    let buffer_bytes = reader.size("buffer_memory");
+    if let (Some(batch), Some(buffer)) = (batch_bytes, buffer_bytes)
+        && buffer < batch
+    {
+        let place = if reader.has("buffer_memory") { "buffer_memory" } else { "batch_size" };
+        reader.complain(place, "buffer_memory must not be less than batch_size: a batch takes that much of it");
+    }
+    let max_block = reader.duration("max_block");
+    let max_request_bytes = reader.size("max_request_size");
+    let partitioner = partitioner(reader);
+    let adaptive = reader.flag("adaptive_partitioning");
+    Some(BatcherConfig {
+        partitions: Vec::new(),
+        acks: acks?,
+        linger: linger?,
+        batch_bytes: batch_bytes? as u32,
+        max_in_flight: max_in_flight?,
+        retries: retries?,
+        delivery_timeout: delivery_timeout?,
+        request_timeout: request_timeout?,
+        retry_backoff: retry_backoff?,
+        retry_backoff_max: retry_backoff_max?,
+        buffer_bytes: buffer_bytes?,
+        max_block: max_block?,
+        max_request_bytes: max_request_bytes? as u32,
+        partitioner: partitioner?,
+        adaptive: adaptive?,
+    })
+}
+
+fn partitioner(reader: &Reader<'_>) -> Option<Partitioner> {
+    let by_key = reader.choice("partitioner").map(|name| match name {
+        "default" => Partitioner::ByKey(KeyHash::Murmur2),
+        "crc32" => Partitioner::ByKey(KeyHash::Crc32),
+        "fnv1a" => Partitioner::ByKey(KeyHash::Fnv1a),
+        _ => Partitioner::RoundRobin,
+    });
+    let ignores_keys = reader.flag("partitioner_ignore_keys")?;
+    match by_key? {
+        Partitioner::RoundRobin if ignores_keys => {
+            let message =
+                "partitioner_ignore_keys has no place beside partitioner = \"round-robin\", which ignores keys";
+            reader.complain("partitioner_ignore_keys", message);
+            None
+        }
+        _ if ignores_keys => Some(Partitioner::Sticky),
+        other => Some(other),
+    }
+}
