@@ -72,6 +72,13 @@ pub enum Command {
     /// Print the JSON Schema of the scenario format, for editors
     #[command(after_help = "Example:\n  brokerlab schema > scenario.schema.json")]
     Schema,
+    /// Explain the options of scenario files: what each means, what it may be, and its default
+    #[command(after_help = OPTIONS_EXAMPLES)]
+    Options {
+        /// A section such as `demand`, `application`, `contender.log` or `fault`; without it, the sections are listed
+        #[arg(value_name = "SECTION")]
+        section: Option<String>,
+    },
     /// Print the completions of a shell
     #[command(
         after_help = "Example:\n  brokerlab completions bash > ~/.local/share/bash-completion/completions/brokerlab"
@@ -81,6 +88,12 @@ pub enum Command {
         shell: Shell,
     },
 }
+
+const OPTIONS_EXAMPLES: &str = "\
+Examples:
+  brokerlab options
+  brokerlab options contender.log
+  brokerlab options autoscale";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

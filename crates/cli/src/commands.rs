@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use brokerlab_lab::reporting::{File, write_folder};
-use brokerlab_lab::scenario::{Arrivals, Scenario, Source, library, schema, template};
+use brokerlab_lab::scenario::{Arrivals, Scenario, Source, library, schema, sections, sections_of, template};
 use brokerlab_lab::{ENGINE, Experiment, Request, redraw, reopen, verify};
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -15,7 +15,7 @@ use crate::args::{Cli, PlotArgs};
 use crate::interrupt::undisturbed;
 use crate::progress::Bars;
 use crate::show;
-use crate::terminal::{print, say};
+use crate::terminal::{columns, print, say};
 
 /// Opens a scenario; `-` is standard input.
 pub fn open(request: Request) -> anyhow::Result<Experiment> {
@@ -135,6 +135,18 @@ pub fn new(file: &Path, name: &str, force: bool) -> anyhow::Result<ExitCode> {
 /// `schema`
 pub fn print_schema() -> anyhow::Result<ExitCode> {
     print(&format!("{:#}\n", schema()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `options`
+pub fn options(section: Option<&str>) -> anyhow::Result<ExitCode> {
+    match section {
+        Some(section) => print(&show::options(&sections_of(section)?, columns()))?,
+        None => {
+            print(&show::contents(&sections()))?;
+            say("`brokerlab options SECTION` explains the options of a section, with those of the sections below it");
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

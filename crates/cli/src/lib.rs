@@ -62,6 +62,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Plot(args) => commands::plot(&args),
         Command::Verify { folder } => commands::verify_folder(&folder),
         Command::New { file, template, force } => commands::new(&file, &template, force),
+        Command::Options { section } => commands::options(section.as_deref()),
         Command::Schema => commands::print_schema(),
         Command::Completions { shell } => commands::completions(shell),
     }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use brokerlab_lab::reporting::Report;
+use brokerlab_lab::scenario::Section;
 use brokerlab_lab::{Conclusion, Experiment, Finding, Outcome, Verification};
 
 /// Everything that is said on the screen about a run.
@@ -23,6 +24,38 @@ pub fn outcome(experiment: &Experiment, outcome: &Outcome, columns: usize, colou
     page.faults(report);
     page.expectations(experiment, outcome);
     page.fingerprints(report);
+    page.text
+}
+
+/// The sections of the format with the names of their options.
+pub fn contents(sections: &[Section]) -> String {
+    let width = sections.iter().map(|section| section.path.len()).max().unwrap_or(0);
+    let line = |section: &Section| {
+        let names: Vec<&str> = section.options.iter().map(|option| option.name).take(8).collect();
+        let more = if section.options.len() > names.len() { ", …" } else { "" };
+        format!("{:width$}  {}{more}\n", section.path, names.join(", "))
+    };
+    sections.iter().map(line).collect()
+}
+
+/// The options of sections with all that is known of them.
+pub fn options(sections: &[Section], columns: usize) -> String {
+    let mut page = Page { text: String::new(), columns, colour: false };
+    for section in sections {
+        if !page.text.is_empty() {
+            page.text.push('\n');
+        }
+        page.text.push_str(&format!("{} ({})\n", section.path, section.title));
+        for option in &section.options {
+            let stands = match (option.required, option.default) {
+                (true, _) => format!("{} (required)", option.name),
+                (false, Some(default)) => format!("{} = {default}", option.name),
+                (false, None) => option.name.to_string(),
+            };
+            page.text.push_str(&format!("  {stands}\n"));
+            page.paragraph("      ", &format!("{} It is {}.", option.meaning, option.values));
+        }
+    }
     page.text
 }
 

@@ -60,6 +60,7 @@ mod problem;
 mod promises;
 mod promises_queue;
 mod reader;
+mod reference;
 mod resolved;
 mod routes;
 mod scenario;
@@ -75,6 +76,7 @@ pub use demand::{Arrival, Demand, LARGEST_MESSAGE};
 pub use expect::{Clause, Comparison, Expectation, Flip, METRICS, Metric, Quantity, Relation};
 pub use plan::{Plan, compile};
 pub use problem::{Excerpt, Place, Problem, ScenarioError};
+pub use reference::{OptionInfo, Section, UnknownSection, sections, sections_of};
 pub use scenario::{
     Application, ArrivalLaw, Arrivals, Autoscale, Contender, DemandSpec, Failures, FaultAction, FaultPlan, Keys,
     LogOptions, MessageKind, ModelOptions, Network, PLOTS, PublishOptions, QueueOptions, Role, Scenario, Target,
