@@ -128,8 +128,9 @@ fn agrees_with_the_oracle(run: &Run) {
         for fate in Fate::ALL {
             assert_eq!(own.summary.fates[fate], truth.count(fate), "{}: {}", run.header.contender, fate.name());
         }
-        let found = (own.summary.duplicates, own.summary.redeliveries, own.summary.key_order_violations);
-        let expected = (truth.duplicates, truth.redeliveries, truth.key_order_violations);
+        let found =
+            (own.summary.duplicates, own.summary.replayed, own.summary.redeliveries, own.summary.key_order_violations);
+        let expected = (truth.duplicates, truth.replayed, truth.redeliveries, truth.key_order_violations);
         assert_eq!(found, expected, "{}: duplicates, redeliveries, violations of key order", run.header.contender);
     }
 }

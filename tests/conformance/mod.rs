@@ -6,6 +6,7 @@
 mod assignors;
 mod classic;
 mod exchanges;
+mod offsets;
 mod partitions;
 mod producers;
 mod quorum;
@@ -31,6 +32,7 @@ const FILES: &[(&str, Runner)] = &[
     ("kafka_idempotent_producer.json", producers::run),
     ("kafka_read_committed.json", producers::run_reading),
     ("kafka_transactions.json", producers::run),
+    ("kafka_consumer_offsets.json", offsets::run),
     ("rabbit_confirm_return.json", classic::run),
     ("rabbit_dead_letter.json", classic::run),
     ("rabbit_dispatch.json", classic::run),

@@ -51,6 +51,7 @@ pub(crate) struct Tally {
     pub deliveries: u64,
     pub redeliveries: u64,
     pub duplicates: u64,
+    pub replayed: u64,
     pub processed_after_warm_up: u64,
     pub to_deliver: Histogram,
     pub to_process: Histogram,
@@ -287,8 +288,11 @@ impl Analysis {
             tally.processed_after_warm_up += u64::from(time >= self.warm_up);
         }
         tally.backlog.progress(time);
-        if let Some(partition) = self.stores.get(store.index()).and_then(|store| store.partition.as_ref()) {
-            let position = partition.groups[application].position.max(offset.get() + 1);
+        if let Some(partition) = self.stores.get_mut(store.index()).and_then(|store| store.partition.as_mut()) {
+            let group = &mut partition.groups[application];
+            let replayed = group.processed(offset.get());
+            tally.replayed += u64::from(replayed && processing == Processing::Again);
+            let position = group.position.max(offset.get() + 1);
             self.move_group(time, store, application, position);
         }
     }
@@ -439,6 +443,7 @@ impl Tally {
             deliveries: 0,
             redeliveries: 0,
             duplicates: 0,
+            replayed: 0,
             processed_after_warm_up: 0,
             to_deliver: Histogram::default(),
             to_process: Histogram::default(),

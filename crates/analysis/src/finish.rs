@@ -73,6 +73,7 @@ fn summarise(tally: &Tally, fates: FateCounts, common: &Summary, end: Time) -> S
         deliveries: tally.deliveries,
         redeliveries: tally.redeliveries,
         duplicates: tally.duplicates,
+        replayed: tally.replayed,
         processed_after_warm_up: tally.processed_after_warm_up,
         backlog_max: tally.backlog.level.max,
         stored_messages_max: tally.storage.messages.max,
@@ -99,6 +100,7 @@ fn add(total: &mut Summary, one: &Summary) {
     total.deliveries += one.deliveries;
     total.redeliveries += one.redeliveries;
     total.duplicates += one.duplicates;
+    total.replayed += one.replayed;
     total.processed_after_warm_up += one.processed_after_warm_up;
     for stage in [Stage::Deliver, Stage::Process] {
         total.latency[stage as usize].merge(&one.latency[stage as usize]);

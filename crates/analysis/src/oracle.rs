@@ -15,6 +15,8 @@ pub struct Findings {
     pub fates: Vec<(MessageId, Fate)>,
     /// Processings after the first of a message.
     pub duplicates: u64,
+    /// Those of them that somebody asked for.
+    pub replayed: u64,
     /// Deliveries marked as made before.
     pub redeliveries: u64,
     /// First processings of a message after a later message of its key, among those that the application wants.
@@ -48,6 +50,7 @@ pub fn findings(header: &RunHeader, records: &[Record], application: Application
     Findings {
         fates: offered.iter().map(|&message| (message, run.fate(message))).collect(),
         duplicates: (0..processings.len()).filter(|&n| processings[..n].contains(&processings[n])).count() as u64,
+        replayed: run.replayed(),
         redeliveries: run.events().filter(redelivered).count() as u64,
         key_order_violations: run.violations(&processings),
     }
@@ -83,6 +86,38 @@ impl Run<'_> {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Repeated processings of what the group was last sent back over: of a record that lies beyond the place that it
+    /// was sent to, and beyond all that it has processed there since, and that is no further than it had ever come.
+    fn replayed(&self) -> u64 {
+        let processed = |events: &[Event], store: StoreId| {
+            let furthest = events.iter().filter_map(|event| match *event {
+                Event::Processed { consumer, store: s, offset, .. } if s == store && self.is_own(consumer) => {
+                    Some(offset.get() + 1)
+                }
+                _ => None,
+            });
+            furthest.max().unwrap_or(0)
+        };
+        let is_replayed = |n: &usize| {
+            let Event::Processed { message, consumer, store, offset } = self.events[*n] else { return false };
+            let is_repeated = self.events[..*n].iter().any(|event| match *event {
+                Event::Processed { message: m, consumer, .. } => m == message && self.is_own(consumer),
+                _ => false,
+            });
+            let sent_back = self.events[..*n].iter().enumerate().rev().find_map(|(index, event)| match *event {
+                Event::Sought { consumer, store: s, offset } if s == store && self.is_own(consumer) => {
+                    Some((index, offset.get()))
+                }
+                _ => None,
+            });
+            let Some((index, to)) = sent_back else { return false };
+            let from = to.max(processed(&self.events[index..*n], store));
+            let until = processed(&self.events[..index], store);
+            self.is_own(consumer) && is_repeated && (from..until).contains(&offset.get())
+        };
+        (0..self.events.len()).filter(is_replayed).count() as u64
     }
 
     fn violations(&self, processings: &[MessageId]) -> u64 {
@@ -217,6 +252,8 @@ impl Run<'_> {
     fn passed(&self, store: StoreId, offset: u64, before: usize) -> bool {
         self.events().take(before).any(|event| match *event {
             Event::Committed { consumer, store: s, offset: to }
+            | Event::PositionReset { consumer, store: s, offset: to }
+            | Event::Sought { consumer, store: s, offset: to }
             | Event::Assigned { consumer, store: s, offset: to, .. } => {
                 s == store && to.get() > offset && self.is_own(consumer)
             }

@@ -173,6 +173,13 @@ pub struct Incidents {
     pub sent_again: u64,
     /// Messages whose producer was told that no confirm had come in time. Of producers, too.
     pub sends_expired: u64,
+    /// Times that a consumer of a log was to read where the partition holds nothing (any more), and was sent elsewhere
+    /// by its reset policy.
+    pub position_resets: u64,
+    /// Consumers that ended because they had no position to read from, and no policy to choose one.
+    pub stranded: u64,
+    /// Times that a group was without members for so long that its committed offsets were forgotten.
+    pub offsets_forgotten: u64,
 }
 
 /// Channels that the broker closed with one reply code.
@@ -222,6 +229,8 @@ pub struct Summary {
     pub redeliveries: u64,
     /// Processings after the first of the same message by the same application.
     pub duplicates: u64,
+    /// Those of them that followed because somebody sent the group back in its partitions: work repeated on purpose.
+    pub replayed: u64,
     /// First processings at or after the end of the warm-up.
     pub processed_after_warm_up: u64,
     /// The time from the end of the warm-up to the end of the run.

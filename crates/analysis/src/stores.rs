@@ -1,5 +1,6 @@
 //! Queues and partitions as far as events tell of them: what a partition still holds, and where its groups are.
 
+use core::ops::Range;
 use std::collections::VecDeque;
 
 use brokerlab_event::{Bytes, ClientId, MessageId, Offset, RunHeader, StoreInfo, StoreKind};
@@ -41,7 +42,7 @@ impl Packed {
 }
 
 /// Where the group of an application is in a partition.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct GroupPlace {
     /// The furthest that it ever committed or was assigned: what lies below and is not processed was passed over.
     pub passed: u64,
@@ -49,12 +50,26 @@ pub(crate) struct GroupPlace {
     pub position: u64,
     /// One after the last record delivered since the assignment.
     pub delivered: u64,
+    /// One after the furthest record that it ever processed.
+    pub furthest: u64,
+    /// What it was asked to read again, as far as it has not done so.
+    pub replay: Range<u64>,
     pub owner: Option<ClientId>,
 }
 
 impl GroupPlace {
     pub fn in_flight(&self) -> u64 {
         self.delivered.saturating_sub(self.position)
+    }
+
+    /// It has processed this record; true where that was of what it was asked to read again. Each record of it counts
+    /// once: who reads it a third time, because he began anew, does so unasked.
+    #[inline]
+    pub fn processed(&mut self, offset: u64) -> bool {
+        self.furthest = self.furthest.max(offset + 1);
+        let replayed = self.replay.contains(&offset);
+        self.replay.start = self.replay.start.max(offset + 1);
+        replayed
     }
 }
 

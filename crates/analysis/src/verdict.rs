@@ -39,7 +39,8 @@ fn breaks(guarantee: Guarantee, summary: &Summary) -> u64 {
     let undelivered = [Fate::DeadLettered, Fate::DroppedByPolicy, Fate::Missed, Fate::Skipped, Fate::Lost];
     match guarantee {
         Guarantee::Delivery => undelivered.iter().map(|&fate| summary.fates[fate]).sum(),
-        Guarantee::NoDuplicates => summary.duplicates,
+        // What was asked for is no break.
+        Guarantee::NoDuplicates => summary.duplicates - summary.replayed,
         Guarantee::KeyOrder => summary.key_order_violations,
     }
 }

@@ -489,6 +489,12 @@ impl View {
             Event::Committed { consumer, store, offset } => {
                 self.group(consumer, store).into_iter().for_each(|group| group.committed = Some(offset.get()));
             }
+            Event::PositionReset { consumer, store, offset } | Event::Sought { consumer, store, offset } => {
+                self.client(consumer).holds.remove(&store);
+                if let Some(group) = self.group(consumer, store) {
+                    (group.position, group.delivered) = (offset.get(), offset.get());
+                }
+            }
             Event::Assigned { consumer, store, offset, .. } => {
                 if let Some(group) = self.group(consumer, store) {
                     let at = offset.get();

@@ -39,6 +39,7 @@ fn compare(shape: Shape, log: &EventLog, window: u64) {
             assert_eq!(own.summary.fates[fate], truth.count(fate), "{fate:?}");
         }
         assert_eq!(own.summary.duplicates, truth.duplicates, "{}", story(log));
+        assert_eq!(own.summary.replayed, truth.replayed, "{}", story(log));
         assert_eq!(own.summary.redeliveries, truth.redeliveries);
         assert_eq!(own.summary.key_order_violations, truth.key_order_violations, "{}", story(log));
         let duplicates: u32 = of_rows.map(|row| row.processings.saturating_sub(1)).sum();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::properties::Properties;
 use crate::quorum::{DEFAULT_DELIVERY_LIMIT, DelayedRetry, Version};
-use brokerlab_event::{ApplicationId, ClientId, Duration, FailureLaw, Model, NodeId, StoreId, WorkLaw};
+use brokerlab_event::{ApplicationId, ClientId, Duration, FailureLaw, Model, NodeId, Offset, StoreId, Time, WorkLaw};
 
 use crate::partitioner::KeyHash;
 use crate::properties::FieldTable;
@@ -356,6 +356,8 @@ pub struct GroupConfig {
     pub rebalance_timeout: Duration,
     /// How long the first join of an empty group waits for others (`group.initial.rebalance.delay.ms`, 3 s).
     pub initial_rebalance_delay: Duration,
+    /// How long a group without members keeps its committed offsets (`offsets.retention.minutes`, 7 days).
+    pub offsets_retention: Duration,
 }
 
 /// A producer.
@@ -541,7 +543,7 @@ pub struct GroupMemberConfig {
     pub max_poll_records: u32,
     /// A member that takes longer between polls leaves the group (`max.poll.interval.ms`, default 5 min).
     pub max_poll_interval: Duration,
-    /// When the group has no committed offset.
+    /// Where it starts without a committed offset in range.
     pub reset: OffsetReset,
     /// When offsets are committed.
     pub commit: CommitPolicy,
@@ -562,13 +564,30 @@ pub enum Isolation {
     ReadCommitted,
 }
 
-/// Where a group without a committed offset starts (`auto.offset.reset`).
+/// Where a reader starts that has no committed offset, or one outside [log start, log end] (`auto.offset.reset`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OffsetReset {
     /// With the oldest record kept.
     Earliest,
     /// With the next record to come.
     Latest,
+    /// Nowhere: its application fails with an exception.
+    None,
+    /// With the first record that is no older than this (since Kafka 4.0, KIP-1106).
+    ByDuration(Duration),
+}
+
+/// Where somebody asks the members of a group to go (`kafka-consumer-groups --reset-offsets`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SeekTo {
+    /// To the oldest record kept.
+    Earliest,
+    /// To the next record to come.
+    Latest,
+    /// To the first record of this time or later.
+    Time(Time),
+    /// To this offset, or as near as the partition goes.
+    Offset(Offset),
 }
 
 /// When a group member commits its position.
@@ -582,8 +601,12 @@ pub enum CommitPolicy {
     },
     /// After the work on everything that a poll returned, before the next poll.
     AfterBatch,
+    /// The same, and the next poll does not wait for the answer (`commitAsync`).
+    AfterBatchAsync,
     /// After the work on each record.
     AfterEach,
+    /// The same, and the work on the next record does not wait for the answer.
+    AfterEachAsync,
     /// Before the work on what a poll returned: at most once.
     BeforeBatch,
 }
@@ -597,11 +620,18 @@ pub struct FetchLimits {
     pub max_wait: Duration,
     /// Most bytes of one partition (`max.partition.fetch.bytes`, default 1 MiB); the first record always fits.
     pub max_partition_bytes: u32,
+    /// Most bytes of all partitions together (`fetch.max.bytes`, default 50 MiB); the first record always fits.
+    pub max_bytes: u32,
 }
 
 impl Default for FetchLimits {
     fn default() -> Self {
-        FetchLimits { min_bytes: 1, max_wait: Duration::from_millis(500), max_partition_bytes: 1 << 20 }
+        FetchLimits {
+            min_bytes: 1,
+            max_wait: Duration::from_millis(500),
+            max_partition_bytes: 1 << 20,
+            max_bytes: 50 << 20,
+        }
     }
 }
 

@@ -19,6 +19,8 @@ pub struct GroupTimes {
     pub rebalance: Duration,
     /// How long the first join of an empty group waits for others.
     pub initial_delay: Duration,
+    /// How long the group keeps its offsets once it is empty.
+    pub offsets_retention: Duration,
 }
 
 impl From<&GroupConfig> for GroupTimes {
@@ -27,6 +29,7 @@ impl From<&GroupConfig> for GroupTimes {
             session: config.session_timeout,
             rebalance: config.rebalance_timeout,
             initial_delay: config.initial_rebalance_delay,
+            offsets_retention: config.offsets_retention,
         }
     }
 }
@@ -77,6 +80,8 @@ pub enum GroupAnswer {
         /// How many members it has.
         members: usize,
     },
+    /// It has been empty for so long that its offsets are forgotten.
+    OffsetsForgotten,
 }
 
 #[derive(Clone, Debug)]
@@ -116,6 +121,8 @@ pub struct Group {
     slots: Vec<Option<Member>>,
     free: Vec<u32>,
     offsets: BTreeMap<StoreId, Offset>,
+    /// While it is empty: when its offsets are forgotten.
+    forgets_at: Option<Time>,
 }
 
 /// What is left of a group when its coordinator has gone down. Real coordinators write it to an internal topic;
@@ -125,6 +132,7 @@ pub struct Group {
 pub struct DurableGroup {
     generation: u32,
     offsets: BTreeMap<StoreId, Offset>,
+    forgets_at: Option<Time>,
 }
 
 impl Group {
@@ -142,6 +150,7 @@ impl Group {
             slots: Vec::new(),
             free: Vec::new(),
             offsets: BTreeMap::new(),
+            forgets_at: None,
         }
     }
 
@@ -283,25 +292,28 @@ impl Group {
                 _ => self.complete(now, answers),
             }
         }
+        if self.forgets_at.is_some_and(|at| at <= now) {
+            self.forgets_at = None;
+            self.offsets.clear();
+            answers.push(GroupAnswer::OffsetsForgotten);
+        }
     }
 
     /// When to call [`Group::handle_timeout`].
     pub fn next_timeout(&self) -> Option<Time> {
         let deadline = self.preparation.map(|preparation| preparation.deadline);
-        match (deadline, self.sessions.next()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [deadline, self.sessions.next(), self.forgets_at].into_iter().flatten().min()
     }
 
     /// What survives when the coordinator goes down.
     pub fn crash(self) -> DurableGroup {
-        DurableGroup { generation: self.generation, offsets: self.offsets }
+        DurableGroup { generation: self.generation, offsets: self.offsets, forgets_at: self.forgets_at }
     }
 
     /// The group of a coordinator that comes back. Generations go on, so that nobody's old one is taken for new.
     pub fn recover(durable: DurableGroup, times: GroupTimes) -> Group {
-        Group { generation: durable.generation, offsets: durable.offsets, ..Group::new(times) }
+        let DurableGroup { generation, offsets, forgets_at } = durable;
+        Group { generation, offsets, forgets_at, ..Group::new(times) }
     }
 
     fn check(&self, member: Member, generation: u32) -> Result<(), GroupError> {
@@ -328,6 +340,7 @@ impl Group {
         let state = MemberState { name, slot, awaits_join: false, awaits_sync: false, assignment: Vec::new() };
         self.members.insert(member, state);
         self.leader = self.leader.or(Some(member));
+        self.forgets_at = None;
     }
 
     fn forget(&mut self, member: Member) {
@@ -392,6 +405,8 @@ impl Group {
         self.generation += 1;
         if self.members.is_empty() {
             self.state = GroupState::Empty;
+            let retention = self.times.offsets_retention;
+            self.forgets_at = (!self.offsets.is_empty()).then(|| now.saturating_add(retention));
             answers.push(GroupAnswer::Completed { generation: self.generation, members: 0 });
             return;
         }

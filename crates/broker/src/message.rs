@@ -192,6 +192,9 @@ pub struct Position {
     pub log_end: Offset,
     /// Where a reader begins that wants only what is still to come.
     pub high_watermark: Offset,
+    /// The first record at or after the time that was asked for; the high watermark where there is none, and where no
+    /// time was asked for.
+    pub at_time: Offset,
 }
 
 /// A message between machines; imperative where it asks, plain where it answers.
@@ -502,6 +505,8 @@ pub enum Message<P> {
         group: ApplicationId,
         /// The partitions.
         stores: Vec<StoreId>,
+        /// Where the records of this time begin is asked too.
+        time: Option<Time>,
     },
 
     /// Ask for a producer id and an epoch (`InitProducerId`).

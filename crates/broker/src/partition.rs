@@ -328,6 +328,15 @@ impl<P: Clone> PartitionLog<P> {
         self.log.entries_from(from).take_while(fits).map(|(offset, record)| (offset, record.clone())).collect()
     }
 
+    /// Where the records of a time begin: the first record stamped with it or later, in the oldest segment that has
+    /// one. The high watermark where there is none below it.
+    pub fn offset_at(&self, time: Time) -> Offset {
+        let segment = self.log.segments().find(|segment| segment.max_timestamp().is_some_and(|latest| latest >= time));
+        let from = segment.map_or(self.log.end(), Segment::base);
+        let mut found = self.log.entries_from(from).filter(|(_, record)| record.timestamp() >= time);
+        found.next().map_or(self.high_watermark, |(offset, _)| offset.min(self.high_watermark))
+    }
+
     /// Size of the records of a range; counting stops once this many bytes are there.
     pub fn size_between(&self, from: Offset, until: Offset, enough: u64) -> u64 {
         if from >= until {

@@ -729,6 +729,41 @@ events! {
         /// The producer.
         producer: ClientId,
     }
+
+    // Where consumers of a log read.
+
+    /// The consumer was to read at a place that the partition does not hold (any more); its reset policy has chosen
+    /// another.
+    47 Client PositionReset {
+        /// The consumer.
+        consumer: ClientId,
+        /// The partition.
+        store: StoreId,
+        /// Where it goes on.
+        offset: Offset,
+    }
+    /// The consumer has no place to read from, and no reset policy to choose one: its application ends with an
+    /// exception.
+    48 Client Stranded {
+        /// The consumer.
+        consumer: ClientId,
+        /// The partition.
+        store: StoreId,
+    }
+    /// The group of this application was without members for so long that its committed offsets are forgotten.
+    49 Broker OffsetsForgotten {
+        /// The application that the group serves.
+        application: ApplicationId,
+    }
+    /// The consumer went to another place in the partition, as somebody asked it to.
+    50 Client Sought {
+        /// The consumer.
+        consumer: ClientId,
+        /// The partition.
+        store: StoreId,
+        /// The next record that it reads.
+        offset: Offset,
+    }
 }
 
 /// An event and when it happened: the unit of an [`EventLog`](crate::EventLog). The event is kept in its packed form,
@@ -777,7 +812,8 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_order_of_declaration() {
-        let event = Event::SendExpired { message: MessageId::new(0), producer: ClientId::new(0) };
+        let (consumer, store) = (ClientId::new(0), StoreId::new(0));
+        let event = Event::Sought { consumer, store, offset: Offset::ZERO };
         assert_eq!(Event::NAMES[event.number() as usize], event.name());
         assert_eq!(Event::NAMES.len() as u8, event.number() + 1);
     }

@@ -292,6 +292,10 @@ impl Source<'_> {
             blocked_credit_s: seconds(summary.blocked.credit),
             blocked_buffer_s: seconds(summary.blocked.buffer),
             blocked_share: self.share_of_producers(summary.blocked.sum()),
+            replayed: summary.replayed,
+            position_resets: summary.incidents.position_resets,
+            stranded: summary.incidents.stranded,
+            offsets_forgotten: summary.incidents.offsets_forgotten,
         }
     }
 

@@ -163,6 +163,11 @@ impl Report {
             draft.cite::<SummaryRow>(row, column, grouped(*count));
             draft.say(&format!(" {} {words}", if *count == 1 { "was" } else { "were" }));
         }
+        if summary.replayed > 0 {
+            draft.say(", ");
+            draft.cite::<SummaryRow>(row, "replayed", grouped(summary.replayed));
+            draft.say(" on purpose");
+        }
         if summary.longest_stall_s.0 >= STALL {
             draft.say("; for ");
             draft.cite::<SummaryRow>(row, "longest_stall_s", tenths(summary.longest_stall_s));

@@ -90,7 +90,7 @@ impl Report {
         let latency = |value: Option<crate::table::Millis>| value.map_or("–".into(), |ms| human_millis(ms.0));
         let tenths = |thousandths: u64| (thousandths + 50) / 100;
         let rate = |thousandths| format!("{}.{}/s", grouped(tenths(thousandths) / 10), tenths(thousandths) % 10);
-        let incidents: [(&str, Count); 7] = [
+        let incidents: [(&str, Count); 10] = [
             ("expired", |row| row.expired),
             ("overflowed", |row| row.overflowed),
             ("over delivery limit", |row| row.delivery_limit),
@@ -98,6 +98,9 @@ impl Report {
             ("attempts failed", |row| row.failed),
             ("dead letters", |row| row.dead_letters),
             ("queues deleted", |row| row.queue_deletions),
+            ("positions reset", |row| row.position_resets),
+            ("consumers stranded", |row| row.stranded),
+            ("offsets forgotten", |row| row.offsets_forgotten),
         ];
         for (name, count) in incidents {
             if rows.iter().any(|row| count(row) > 0) {
@@ -106,6 +109,9 @@ impl Report {
         }
         lines.push(line("redelivered", values(&|row| grouped(row.redeliveries))));
         lines.push(line("processed again", values(&|row| grouped(row.duplicates))));
+        if rows.iter().any(|row| row.replayed > 0) {
+            lines.push(line("  on purpose", values(&|row| grouped(row.replayed))));
+        }
         lines.push(line("out of key order", values(&|row| grouped(row.key_order_violations))));
         lines.push(line("throughput", values(&|row| row.throughput_per_s.map_or("–".into(), |r| rate(r.0)))));
         lines.push(line("latency p50", values(&|row| latency(row.latency_ms_p50))));

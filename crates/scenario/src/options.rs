@@ -448,10 +448,11 @@ const LOG: &[Opt] = &[
     ),
     default(
         "commit",
-        Kind::ChoiceOr(&["after-batch", "after-each", "before-work"], &COMMIT),
+        Kind::ChoiceOr(COMMITS, &COMMIT),
         "{ every = \"5s\" }",
-        "When positions are committed: { every = \"5s\" } (enable.auto.commit), after-batch, after-each, or \
-         before-work, which is at most once.",
+        "When positions are committed: { every = \"5s\" } (enable.auto.commit), after-batch, after-each (commitSync), \
+         either of them -async (commitAsync: the work does not wait for the answer), or before-work, which is at most \
+         once.",
     ),
     default(
         "session_timeout",
@@ -486,10 +487,10 @@ const LOG: &[Opt] = &[
     ),
     default(
         "reset",
-        Kind::Choice(&["earliest", "latest"]),
+        Kind::ChoiceOr(&["earliest", "latest", "none"], &RESET),
         "\"earliest\"",
-        "Where a group without committed positions starts (auto.offset.reset). Kafka's own default, latest, would \
-         pass over what is sent before a group has formed.",
+        "Where a group starts that has no committed position in range (auto.offset.reset); with none its consumers end \
+         with an exception. Kafka's own default, latest, would pass over what is sent before a group has formed.",
     ),
     default(
         "isolation",
@@ -498,6 +499,13 @@ const LOG: &[Opt] = &[
         "Whether consumers see records of transactions that are open or aborted (isolation.level). Committed records \
          are seen only up to the first transaction that is still open.",
     ),
+    default(
+        "offsets_retention",
+        POSITIVE,
+        "\"7d\"",
+        "How long a group without consumers keeps its committed positions (offsets.retention.minutes).",
+    ),
+    optional("seek", Kind::Tables(&SEEK), "Who is sent to another place in the log, and when."),
     default(
         "segment_bytes",
         Kind::Size { least: 1024, most: 1 << 40 },
@@ -526,7 +534,43 @@ const LOG: &[Opt] = &[
         "\"1MiB\"",
         "The most that a fetch takes of a partition (max.partition.fetch.bytes).",
     ),
+    default(
+        "fetch_max_bytes",
+        Kind::Size { least: 1, most: 1 << 30 },
+        "\"50MiB\"",
+        "The most that a fetch takes of all partitions together (fetch.max.bytes).",
+    ),
 ];
+
+/// When positions may be committed, besides from time to time.
+const COMMITS: &[&str] = &["after-batch", "after-batch-async", "after-each", "after-each-async", "before-work"];
+
+pub(crate) static RESET: Spec = Spec {
+    title: "reset",
+    options: &[required("by_duration", POSITIVE, "With records that are no older than this (by_duration).")],
+};
+
+pub(crate) static SEEK: Spec = Spec {
+    title: "[[contender.seek]]",
+    options: &[
+        required("at", FROM_ZERO, "When."),
+        required("application", Kind::Name, "The application whose consumers go."),
+        required(
+            "to",
+            Kind::ChoiceOr(&["earliest", "latest"], &SEEK_TO),
+            "Where to, in every partition (kafka-consumer-groups --reset-offsets): earliest, latest, { time = \"30s\" } \
+             for what was sent from that time of the run on, or { offset = 0 }.",
+        ),
+    ],
+};
+
+pub(crate) static SEEK_TO: Spec = Spec {
+    title: "to",
+    options: &[
+        optional("time", FROM_ZERO, "The time of the run (--to-datetime)."),
+        optional("offset", ANY_WHOLE, "The offset (--to-offset), or as near as the partition goes."),
+    ],
+};
 
 pub(crate) static COMMIT: Spec = Spec {
     title: "commit",

@@ -104,7 +104,7 @@ fn read(table: &dyn TableLike, source: &Source, text: &str, problems: &Problems<
     let network = network(&root);
     let demand = root.table("demand").map(|reader| (demand(&reader, source, duration), reader));
     let names = names(&root);
-    let contenders = contenders(&root, &names);
+    let contenders = contenders(&root, &names, duration);
     let (demand, demand_reader) = match demand {
         Some((demand, reader)) => (demand, Some(reader)),
         None => (None, None),
@@ -159,11 +159,11 @@ fn network(root: &Reader<'_>) -> Option<Network> {
     Some(Network { latency: latency? })
 }
 
-fn contenders(root: &Reader<'_>, names: &Names) -> Vec<Option<Contender>> {
+fn contenders(root: &Reader<'_>, names: &Names, run: Option<Duration>) -> Vec<Option<Contender>> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut contenders = Vec::new();
     for (index, (table, span)) in root.tables("contender").into_iter().enumerate() {
-        let contender = contender(table, span.clone(), root.problems, names);
+        let contender = contender(table, span.clone(), root.problems, names, run);
         if let Some(name) = table.get("name").and_then(|item| item.as_str())
             && let Some(earlier) = first.insert(name.to_string(), index)
         {

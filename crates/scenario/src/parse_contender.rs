@@ -2,22 +2,26 @@
 
 use core::ops::Range;
 
-use brokerlab_broker::config::{CommitPolicy, ExchangeKind, FetchLimits, GroupMemberConfig, Isolation, OffsetReset};
+use brokerlab_broker::config::{
+    CommitPolicy, ExchangeKind, FetchLimits, GroupMemberConfig, Isolation, OffsetReset, SeekTo,
+};
+use brokerlab_event::{ApplicationId, Duration, Offset, Time};
 use toml_edit::TableLike;
 
-use crate::options::{CONTENDERS, Kind, MODELS};
+use crate::options::{CONTENDERS, Kind, MODELS, SEEK};
 use crate::parse_producer::producer;
 use crate::parse_queue_side::{Short, queue_side};
 use crate::parse_rest::Names;
 use crate::problem::Problems;
 use crate::reader::{Reader, Wrong, duration};
-use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions};
+use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions, SeekPlan};
 
 pub(crate) fn contender(
     table: &dyn TableLike,
     span: Range<usize>,
     problems: &Problems<'_>,
     names: &Names,
+    run: Option<Duration>,
 ) -> Option<Contender> {
     // The model decides which options there are, so it is read first.
     let model = table.get("model").and_then(|item| item.as_str());
@@ -54,7 +58,7 @@ pub(crate) fn contender(
         }
         "fanout" => queue_side(&reader, names, Some(Short::Each(ExchangeKind::Fanout))).map(ModelOptions::Fanout),
         "broadcast" => publish(&reader).map(ModelOptions::Broadcast),
-        _ => log(&reader).map(ModelOptions::Log),
+        _ => log(&reader, names, run).map(ModelOptions::Log),
     };
     Some(Contender { name: name?, options: options? })
 }
@@ -66,7 +70,7 @@ pub(crate) fn publish(reader: &Reader<'_>) -> Option<PublishOptions> {
     Some(PublishOptions { confirms: confirms?, max_unconfirmed: max_unconfirmed?, mandatory: mandatory? })
 }
 
-fn log(reader: &Reader<'_>) -> Option<LogOptions> {
+fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogOptions> {
     let partitions = reader.small("partitions");
     let producer = producer(reader);
     let session_timeout = reader.duration("session_timeout");
@@ -83,6 +87,9 @@ fn log(reader: &Reader<'_>) -> Option<LogOptions> {
         );
     }
     let fetch = fetch(reader);
+    let offsets_retention = reader.duration("offsets_retention");
+    let seeks: Vec<_> =
+        reader.tables("seek").into_iter().map(|(table, span)| seek(table, span, reader, names, run)).collect();
     let segment_bytes = reader.size("segment_bytes");
     let segment_time = reader.duration("segment_time");
     let retention_time = reader.duration_or_none("retention_time");
@@ -95,6 +102,8 @@ fn log(reader: &Reader<'_>) -> Option<LogOptions> {
         initial_rebalance_delay: initial_rebalance_delay?,
         member: member?,
         fetch: fetch?,
+        offsets_retention: offsets_retention?,
+        seeks: seeks.into_iter().collect::<Option<_>>()?,
         segment_bytes: segment_bytes?,
         segment_time: segment_time?,
         retention_time: retention_time?,
@@ -108,10 +117,7 @@ fn member(reader: &Reader<'_>) -> Option<GroupMemberConfig> {
     let max_poll_records = reader.small("max_poll_records");
     let max_poll_interval = reader.duration("max_poll_interval");
     let max_attempts = reader.small("max_attempts");
-    let reset = reader.choice("reset").map(|reset| match reset {
-        "latest" => OffsetReset::Latest,
-        _ => OffsetReset::Earliest,
-    });
+    let reset = reset(reader);
     let isolation = reader.choice("isolation").map(|isolation| match isolation {
         "read_committed" => Isolation::ReadCommitted,
         _ => Isolation::ReadUncommitted,
@@ -141,7 +147,9 @@ fn commit(reader: &Reader<'_>) -> Option<CommitPolicy> {
     }
     reader.choice("commit").map(|commit| match commit {
         "after-batch" => CommitPolicy::AfterBatch,
+        "after-batch-async" => CommitPolicy::AfterBatchAsync,
         "after-each" => CommitPolicy::AfterEach,
+        "after-each-async" => CommitPolicy::AfterEachAsync,
         _ => CommitPolicy::BeforeBatch,
     })
 }
@@ -150,9 +158,62 @@ fn fetch(reader: &Reader<'_>) -> Option<FetchLimits> {
     let min_bytes = reader.size("fetch_min_bytes");
     let max_wait = reader.duration("fetch_max_wait");
     let max_partition_bytes = reader.size("max_partition_fetch_bytes");
+    let max_bytes = reader.size("fetch_max_bytes");
     Some(FetchLimits {
         min_bytes: min_bytes? as u32,
         max_wait: max_wait?,
         max_partition_bytes: max_partition_bytes? as u32,
+        max_bytes: max_bytes? as u32,
     })
+}
+
+fn reset(reader: &Reader<'_>) -> Option<OffsetReset> {
+    if reader.table.get("reset").is_some_and(|item| item.is_table_like()) {
+        return reader.table("reset")?.duration("by_duration").map(OffsetReset::ByDuration);
+    }
+    reader.choice("reset").map(|reset| match reset {
+        "latest" => OffsetReset::Latest,
+        "none" => OffsetReset::None,
+        _ => OffsetReset::Earliest,
+    })
+}
+
+fn seek(
+    table: &dyn TableLike,
+    span: Range<usize>,
+    contender: &Reader<'_>,
+    names: &Names,
+    run: Option<Duration>,
+) -> Option<SeekPlan> {
+    let reader = Reader::new(table, &SEEK, span, contender.problems, &[], |_| None);
+    let at = reader.duration("at");
+    if let (Some(at), Some(run)) = (at, run)
+        && at >= run
+    {
+        reader.complain("at", format!("the seek is at {at}, and the run ends at {run}"));
+    }
+    let application = reader.named("application").and_then(|name| match names.application(&name) {
+        Ok(index) => Some(ApplicationId::new(index as u16)),
+        Err(message) => {
+            reader.complain("application", message);
+            None
+        }
+    });
+    let to = seek_to(&reader);
+    Some(SeekPlan { at: Time::ZERO + at?, application: application?, to: to? })
+}
+
+fn seek_to(reader: &Reader<'_>) -> Option<SeekTo> {
+    if !reader.table.get("to").is_some_and(|item| item.is_table_like()) {
+        return reader.choice("to").map(|to| if to == "latest" { SeekTo::Latest } else { SeekTo::Earliest });
+    }
+    let to = reader.table("to")?;
+    match (to.has("time"), to.has("offset")) {
+        (true, false) => to.duration("time").map(|time| SeekTo::Time(Time::ZERO + time)),
+        (false, true) => to.whole("offset").map(|offset| SeekTo::Offset(Offset::new(offset))),
+        _ => {
+            reader.complain("to", "to needs either time or offset");
+            None
+        }
+    }
 }

@@ -14,7 +14,7 @@ use crate::promises::promises;
 use crate::routes::Routes;
 use crate::scenario::{
     Autoscale, Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, Network, PublishOptions,
-    QueueOptions, Scenario,
+    QueueOptions, Scenario, SeekPlan,
 };
 use crate::topology::{BoundTo, ConsumerSpec, QueueLifetime, QueueSpec, Topology};
 
@@ -36,6 +36,8 @@ pub struct Plan {
     pub starts: Vec<(ClientId, Time)>,
     /// What starts and stops the consumers of applications.
     pub autoscalers: Vec<(ApplicationId, Autoscale)>,
+    /// Which applications are sent to another place in the log, in the order of the file.
+    pub seeks: Vec<SeekPlan>,
 }
 
 /// The node that hosts everything.
@@ -92,7 +94,12 @@ pub fn compile(scenario: &Scenario, contender: usize) -> Plan {
         .enumerate()
         .filter_map(|(index, application)| Some((ApplicationId::new(index as u16), application.autoscale?)));
     let autoscalers = autoscalers.collect();
-    Plan { header, deployment, demand, faults: scenario.faults.clone(), network: scenario.network, starts, autoscalers }
+    let seeks = match &contender.options {
+        ModelOptions::Log(options) => options.seeks.clone(),
+        _ => Vec::new(),
+    };
+    let (faults, network) = (scenario.faults.clone(), scenario.network);
+    Plan { header, deployment, demand, faults, network, starts, autoscalers, seeks }
 }
 
 fn clients(scenario: &Scenario) -> Vec<ClientInfo> {
@@ -291,6 +298,7 @@ impl<'a> Builder<'a> {
                 // A member that joins may take as long as it may take between polls.
                 rebalance_timeout: options.member.max_poll_interval,
                 initial_rebalance_delay: options.initial_rebalance_delay,
+                offsets_retention: options.offsets_retention,
             });
             self.consumers(application, |_| ConsumerKind::Group(options.member.clone()));
         }

@@ -1,7 +1,7 @@
 //! What a configuration promises. A guarantee that a configuration cannot give is not broken when it fails:
 //! the reasons stand here, derived from the options and the faults.
 
-use brokerlab_broker::config::{CommitPolicy, Deployment, OffsetReset};
+use brokerlab_broker::config::{CommitPolicy, Deployment, OffsetReset, SeekTo};
 use brokerlab_event::{ApplicationId, Distribution, Duration, Guarantee, Promise, StoreInfo};
 
 use crate::promises_queue::Way;
@@ -60,8 +60,17 @@ impl Case<'_> {
                 if before_work {
                     reasons.push("positions are committed before the work");
                 }
-                if options.member.reset == OffsetReset::Latest {
-                    reasons.push("a group without a committed position starts after the latest record");
+                match options.member.reset {
+                    OffsetReset::Earliest | OffsetReset::None => {}
+                    OffsetReset::Latest => {
+                        reasons.push("a group without a committed position starts after the latest record");
+                    }
+                    OffsetReset::ByDuration(_) => {
+                        reasons.push("a group without a committed position passes over older records");
+                    }
+                }
+                if self.seeks(options).any(|to| to != SeekTo::Earliest) {
+                    reasons.push("the group is told to go on elsewhere in the log");
                 }
                 if self.forgets(options) {
                     reasons.push("retention removes records whether or not they were read");
@@ -74,6 +83,9 @@ impl Case<'_> {
             Guarantee::NoDuplicates => {
                 if !before_work && self.moves(options) {
                     reasons.push("work after the last commit is done again by the next owner of the partition");
+                }
+                if options.offsets_retention < self.scenario.duration {
+                    reasons.push("a group that is away for too long is sent back to where its reset policy says");
                 }
             }
             // Each key has one producer and one partition, and a partition one owner at a time. An owner that was
@@ -88,6 +100,12 @@ impl Case<'_> {
         reasons
     }
 
+    /// Where the application is sent.
+    fn seeks<'o>(&self, options: &'o LogOptions) -> impl Iterator<Item = SeekTo> + use<'o> {
+        let application = self.application;
+        options.seeks.iter().filter(move |seek| seek.application == application).map(|seek| seek.to)
+    }
+
     /// Whether retention may remove records within the run.
     fn forgets(&self, options: &LogOptions) -> bool {
         let aged = options.retention_time.is_some_and(|time| time < self.scenario.duration);
@@ -99,7 +117,7 @@ impl Case<'_> {
         let records = options.member.max_poll_records;
         // Between two polls lie the work of a whole batch and the commits that it waits for.
         let commits = match options.member.commit {
-            CommitPolicy::Automatic { .. } => 0,
+            CommitPolicy::Automatic { .. } | CommitPolicy::AfterBatchAsync | CommitPolicy::AfterEachAsync => 0,
             CommitPolicy::AfterBatch | CommitPolicy::BeforeBatch => 1,
             CommitPolicy::AfterEach => records,
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brokerlab_broker::config::{BatcherConfig, FetchLimits, GroupMemberConfig, Profile};
+use brokerlab_broker::config::{BatcherConfig, FetchLimits, GroupMemberConfig, Profile, SeekTo};
 use brokerlab_broker::properties::Properties;
 use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, KindLaw, Millionths, Model, Stream, Time};
 
@@ -245,6 +245,10 @@ pub struct LogOptions {
     pub member: GroupMemberConfig,
     /// How much a fetch waits for and returns.
     pub fetch: FetchLimits,
+    /// How long a group without members keeps its committed offsets.
+    pub offsets_retention: Duration,
+    /// Who is sent to another place in the log, and when.
+    pub seeks: Vec<SeekPlan>,
     /// Largest size of a segment.
     pub segment_bytes: u64,
     /// Largest age of a segment.
@@ -255,6 +259,17 @@ pub struct LogOptions {
     pub retention_bytes: Option<u64>,
     /// How often retention is looked at.
     pub retention_check_interval: Duration,
+}
+
+/// The consumers of an application are sent to another place in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SeekPlan {
+    /// When.
+    pub at: Time,
+    /// The application.
+    pub application: ApplicationId,
+    /// Where to, in every partition.
+    pub to: SeekTo,
 }
 
 impl ModelOptions {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use brokerlab_broker::client::{Batcher, GroupMember, Publisher, PublisherConfig, Subscriber};
-use brokerlab_broker::config::{ConsumerConfig, ConsumerKind, ProducerConfig, ProducerKind};
+use brokerlab_broker::config::{ConsumerConfig, ConsumerKind, ProducerConfig, ProducerKind, SeekTo};
 use brokerlab_broker::{Message, Outbox};
 use brokerlab_event::{Generator, Millionths, Observer, Time};
 
@@ -92,6 +92,14 @@ impl Client {
             Client::Publisher(_) | Client::Batcher(_) => unreachable!("validated: only consumers can be slowed"),
             Client::Subscriber(client) => client.set_speed(now, factor, observer),
             Client::Member(client) => client.set_speed(now, factor, observer),
+        }
+    }
+
+    /// Only a log can be read elsewhere.
+    pub fn seek<O: Observer>(&mut self, now: Time, to: SeekTo, out: &mut Outbox<()>, observer: &mut O) {
+        match self {
+            Client::Member(client) => client.seek(now, to, out, observer),
+            _ => unreachable!("validated: only consumers of a log can be sent elsewhere"),
         }
     }
 

@@ -1,10 +1,10 @@
-//! What faults do to clients.
+//! What faults and operators do to clients.
 
 use std::collections::VecDeque;
 
 use brokerlab_broker::{Address, Message};
 use brokerlab_event::{ApplicationId, ClientId, ClientRole, Event, FaultId, Millionths, NodeId, Observer};
-use brokerlab_scenario::{FaultAction, FaultPlan, Role, Target};
+use brokerlab_scenario::{FaultAction, FaultPlan, Role, SeekPlan, Target};
 
 use crate::simulation::Simulation;
 
@@ -63,6 +63,19 @@ impl Simulation {
         }
     }
 
+    /// Somebody sends the consumers of an application to another place in the log.
+    pub(crate) fn seek(&mut self, seek: SeekPlan, observer: &mut impl Observer) {
+        for client in self.consumers_of(seek.application).collect::<Vec<_>>() {
+            self.clients[client.index()].machine.seek(self.now, seek.to, &mut self.out, observer);
+            self.reschedule(client);
+        }
+    }
+
+    fn consumers_of(&self, wanted: ApplicationId) -> impl Iterator<Item = ClientId> {
+        let clients = (0..self.clients.len() as u32).map(ClientId::new);
+        clients.filter(move |client| self.clients[client.index()].role == ClientRole::Consumer(wanted))
+    }
+
     /// The faults that have hit a client and are not over. Faults may overlap, and one that ends must not end what
     /// another still does.
     fn holding(&self, client: ClientId) -> impl Iterator<Item = &FaultPlan> {
@@ -90,19 +103,16 @@ impl Simulation {
     /// Whom a fault hits in this contender. A role is resolved at the moment the fault begins; ties go to the
     /// client with the lowest number.
     fn resolve(&self, fault: usize) -> Vec<ClientId> {
-        let consumers_of = |wanted: ApplicationId| {
-            let clients = (0..self.clients.len() as u32).map(ClientId::new);
-            clients.filter(move |client| self.clients[client.index()].role == ClientRole::Consumer(wanted))
-        };
         match self.faults[fault].target {
             Target::Client(client) => vec![client],
-            Target::Application(application) => consumers_of(application).collect(),
+            Target::Application(application) => self.consumers_of(application).collect(),
             Target::Producers => {
                 let clients = (0..self.clients.len() as u32).map(ClientId::new);
                 clients.filter(|client| self.clients[client.index()].role == ClientRole::Producer).collect()
             }
             Target::Role { role, application } => {
-                let up = consumers_of(application).filter(|client| self.clients[client.index()].connection.is_up());
+                let up =
+                    self.consumers_of(application).filter(|client| self.clients[client.index()].connection.is_up());
                 let unsettled = |client: &ClientId| self.clients[client.index()].machine.unsettled();
                 let found = match role {
                     Role::MostUnsettled => up.min_by_key(|client| std::cmp::Reverse(unsettled(client))),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use brokerlab_broker::config::{BatcherConfig, Partitioner, ProducerKind};
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{Bytes, ClientId, ClientInfo, ClientRole, Event, NodeId, Observer, RunHeader, StoreId, Time};
-use brokerlab_scenario::{Arrival, Demand, FaultPlan, Plan};
+use brokerlab_scenario::{Arrival, Demand, FaultPlan, Plan, SeekPlan};
 
 use crate::agenda::{Agenda, Slot};
 use crate::autoscaler::Autoscaler;
@@ -74,6 +74,7 @@ pub(crate) enum Deed {
     Start(ClientId),
     BeginFault(usize),
     EndFault(usize),
+    Seek(SeekPlan),
 }
 
 impl Simulation {
@@ -367,6 +368,7 @@ impl Simulation {
                     Deed::Start(client) => self.first_start(client, observer),
                     Deed::BeginFault(fault) => self.begin_fault(fault, observer),
                     Deed::EndFault(fault) => self.end_fault(fault, observer),
+                    Deed::Seek(seek) => self.seek(seek, observer),
                 }
             }
             None => self.autoscale(observer),
@@ -448,8 +450,8 @@ fn key_hashes(plan: &Plan) -> Arc<[u32]> {
     by_key.map_or_else(|| Arc::from([]), |hash| hash.table(&plan.header.keys))
 }
 
-/// Starts and faults in order of time; at one moment: ends of faults, starts, then beginnings, each in the order
-/// of the scenario.
+/// Starts, faults and seeks in order of time; at one moment: ends of faults, starts, beginnings, then seeks, each in
+/// the order of the scenario.
 fn timetable(plan: &Plan) -> Vec<Turn> {
     let ends = plan.faults.iter().enumerate().filter_map(|(n, f)| Some(Turn { at: f.until?, deed: Deed::EndFault(n) }));
     let late = |client| plan.starts.binary_search_by_key(&client, |(late, _)| *late).ok();
@@ -458,7 +460,8 @@ fn timetable(plan: &Plan) -> Vec<Turn> {
     let starts = clients.map(|client| Turn { at: start_of(client), deed: Deed::Start(client) });
     let starts = starts.filter(|turn| turn.at < Time::MAX);
     let begins = plan.faults.iter().enumerate().map(|(n, f)| Turn { at: f.at, deed: Deed::BeginFault(n) });
-    let mut turns: Vec<Turn> = ends.chain(starts).chain(begins).collect();
+    let seeks = plan.seeks.iter().map(|seek| Turn { at: seek.at, deed: Deed::Seek(*seek) });
+    let mut turns: Vec<Turn> = ends.chain(starts).chain(begins).chain(seeks).collect();
     turns.sort_by_key(|turn| turn.at);
     turns
 }

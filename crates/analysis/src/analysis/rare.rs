@@ -18,6 +18,16 @@ impl Analysis {
             Event::Missed { message, application } => self.ledger.missed(message, application.index()),
             Event::Assigned { consumer, store, offset, .. } => self.assigned(time, consumer, store, offset.get()),
             Event::Revoked { consumer, store, .. } => self.disowned(consumer, store),
+            Event::PositionReset { consumer, store, offset } => {
+                self.note_of_client(consumer, |incidents| incidents.position_resets += 1);
+                self.continued(time, consumer, store, offset.get());
+            }
+            Event::Sought { consumer, store, offset } => self.sought(time, consumer, store, offset.get()),
+            Event::Stranded { consumer, .. } => self.note_of_client(consumer, |incidents| incidents.stranded += 1),
+            Event::OffsetsForgotten { application } => {
+                self.incidents.offsets_forgotten += 1;
+                self.tallies[application.index()].incidents.offsets_forgotten += 1;
+            }
             Event::Connected { client } => self.client_changed(client, |client| client.connected = true),
             Event::Disconnected { client, .. } => self.disconnected(client),
             Event::Paused { client } => self.client_changed(client, |client| client.paused = true),
@@ -142,15 +152,33 @@ impl Analysis {
     }
 
     fn assigned(&mut self, time: Time, consumer: ClientId, store: StoreId, offset: u64) {
-        let Some(application) = self.application_of(consumer) else { return };
         self.disowned(consumer, store);
+        self.continued(time, consumer, store, offset);
+        let Some(application) = self.application_of(consumer) else { return };
+        if let Some(partition) = &mut self.stores[store.index()].partition {
+            partition.groups[application].owner = Some(consumer);
+        }
+    }
+
+    /// The group goes on from here, wherever it was before, without what it held in hand.
+    fn continued(&mut self, time: Time, consumer: ClientId, store: StoreId, offset: u64) {
+        let Some(application) = self.application_of(consumer) else { return };
         self.move_group(time, store, application, offset);
         if let Some(partition) = &mut self.stores[store.index()].partition {
             let group = &mut partition.groups[application];
             self.tallies[application].in_flight -= group.in_flight();
             group.delivered = offset;
             group.passed = group.passed.max(offset);
-            group.owner = Some(consumer);
+        }
+    }
+
+    /// Somebody asked the group to go here: what it processed beyond is replayed, where it comes there again.
+    fn sought(&mut self, time: Time, consumer: ClientId, store: StoreId, offset: u64) {
+        let Some(application) = self.application_of(consumer) else { return };
+        self.continued(time, consumer, store, offset);
+        if let Some(partition) = &mut self.stores[store.index()].partition {
+            let group = &mut partition.groups[application];
+            group.replay = offset..group.furthest;
         }
     }
 

@@ -170,6 +170,7 @@ impl World {
             16 => self.remove(who, how),
             17 => self.commit(consumer, how),
             18 => self.assign(consumer, who, how),
+            19 => self.go_elsewhere(consumer, who, how),
             20 => self.fail(consumer, how),
             21 => self.close_channel(consumer, how),
             22 => self.delete_queue(who, how),
@@ -529,6 +530,29 @@ impl World {
             self.write(Event::Revoked { consumer: client(before), store, generation });
         }
         self.write(Event::Assigned { consumer: client(consumer), store, offset: Offset::new(from), generation });
+    }
+
+    /// Sends the owner of a partition to another place in it, as its reset policy or somebody says.
+    fn go_elsewhere(&mut self, consumer: usize, who: u8, how: u8) {
+        if self.shape != Shape::Log {
+            return;
+        }
+        let index = usize::from(who / 16) % self.stores.len();
+        let Store { start, next, .. } = self.stores[index];
+        let group = &mut self.stores[index].groups[application(consumer)];
+        if group.2 != Some(consumer) {
+            return;
+        }
+        let to = start + u64::from(how) % (next - start + 1);
+        (group.0, group.1) = (Some(to), to);
+        let (number, store, offset) = (consumer, StoreId::new(index as u32), Offset::new(to));
+        self.held[number].retain(|held| held.store != store);
+        let consumer = client(number);
+        let sought = how.is_multiple_of(2);
+        self.write(match sought {
+            true => Event::Sought { consumer, store, offset },
+            false => Event::PositionReset { consumer, store, offset },
+        });
     }
 
     /// The census.

@@ -11,8 +11,8 @@ use brokerlab_event::{
 };
 
 use super::Worker;
-use super::reading::{AutoCommit, InHand, Owned};
-use crate::config::{CommitPolicy, ConsumerConfig, ConsumerKind, GroupMemberConfig};
+use super::reading::{AutoCommit, InHand, Lost, Owned};
+use crate::config::{CommitPolicy, ConsumerConfig, ConsumerKind, GroupMemberConfig, SeekTo};
 use crate::message::{Address, Effect, FetchedPartition, GroupError, LogError, Member, Message, Outbox};
 
 /// Where a membership stands.
@@ -77,6 +77,11 @@ pub struct GroupMember<P> {
     /// How often the front of the batch has failed.
     attempts: u32,
     rejoin: Option<Rejoin>,
+    /// Where it was asked to go; it does so at its next poll. Outlives the process: who is down goes there at its
+    /// next start.
+    seek: Option<SeekTo>,
+    /// A partition that may not be read anywhere; its next poll throws.
+    stranded: Option<StoreId>,
     /// The fetch that is awaited.
     fetching: Option<u32>,
     correlation: u32,
@@ -117,6 +122,8 @@ impl<P: Clone> GroupMember<P> {
             batch: VecDeque::new(),
             attempts: 0,
             rejoin: None,
+            seek: None,
+            stranded: None,
             fetching: None,
             correlation: 0,
             positions: Vec::new(),
@@ -148,6 +155,9 @@ impl<P: Clone> GroupMember<P> {
 
     /// The process dies with what it holds. Its group learns of that when its session ends.
     pub fn crash<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        if self.membership == Membership::Down {
+            return; // an exception has ended it before
+        }
         self.stop();
         observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Crashed });
     }
@@ -155,6 +165,9 @@ impl<P: Clone> GroupMember<P> {
     /// The process ends in good order. It stops where it stands, goes back to the first record that it has not
     /// done, and closes: with automatic commits, that position is committed.
     pub fn leave<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        if self.membership == Membership::Down {
+            return; // an exception has ended it before
+        }
         while let Some(InHand { store, offset, .. }) = self.batch.pop_back() {
             if let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store) {
                 owned.position = offset;
@@ -179,7 +192,7 @@ impl<P: Clone> GroupMember<P> {
         self.batch.clear();
         self.membership = Membership::Down;
         self.phase = Phase::Polling;
-        (self.rejoin, self.fetching, self.has_left) = (None, None, false);
+        (self.rejoin, self.stranded, self.fetching, self.has_left) = (None, None, None, false);
         (self.next_heartbeat, self.automatic) = (None, None);
     }
 
@@ -191,6 +204,15 @@ impl<P: Clone> GroupMember<P> {
     /// The process goes on. Whatever has become due meanwhile is done at once.
     pub fn resume<O: Observer>(&mut self, now: Time, observer: &mut O) {
         self.worker.resume(now, observer);
+    }
+
+    /// Somebody asks the application to read from another place, in every partition that it owns. It does so with
+    /// its next poll, and commits the new positions at once, so that the next owner would begin there too.
+    pub fn seek<O: Observer>(&mut self, now: Time, to: SeekTo, out: &mut Outbox<P>, observer: &mut O) {
+        self.seek = Some(to);
+        if self.membership == Membership::Active && self.phase == Phase::Polling && !self.worker.is_paused() {
+            self.poll(now, out, observer);
+        }
     }
 
     /// Its work takes this many millionths of its usual time from now on.
@@ -335,11 +357,18 @@ impl<P: Clone> GroupMember<P> {
     fn poll<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         self.last_poll = now;
         self.phase = Phase::Polling;
+        if let Some(store) = self.stranded {
+            return self.strand(now, store, out, observer);
+        }
         if self.rejoin.is_some() {
             return self.join_again(now, out, observer);
         }
         if self.membership != Membership::Active {
             return;
+        }
+        // While the broker is still asked where to go on, the answer is waited for first.
+        if self.seek.is_some() && self.owned.iter().all(|owned| owned.lost.is_none()) {
+            self.begin_seek(now, out);
         }
         if self.automatic.as_mut().is_some_and(|automatic| automatic.take_due(now)) {
             self.commit_positions(out);
@@ -410,11 +439,13 @@ impl<P: Clone> GroupMember<P> {
             observer.observe(now, Event::Processed { message, consumer: self.client, store, offset });
         }
         let waits = match self.config.commit {
-            CommitPolicy::AfterEach => {
+            CommitPolicy::AfterEach | CommitPolicy::AfterEachAsync => {
                 self.commit(vec![(store, offset.next())], out);
-                true
+                self.config.commit == CommitPolicy::AfterEach
             }
-            CommitPolicy::AfterBatch if self.batch.is_empty() => self.commit_positions(out),
+            CommitPolicy::AfterBatch | CommitPolicy::AfterBatchAsync if self.batch.is_empty() => {
+                self.commit_positions(out) && self.config.commit == CommitPolicy::AfterBatch
+            }
             _ => false,
         };
         if waits {
@@ -467,7 +498,8 @@ impl<P: Clone> GroupMember<P> {
     ) {
         let mut lost = Vec::new();
         for FetchedPartition { store, records, next, .. } in partitions.drain(..) {
-            let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store) else { continue };
+            let found = self.owned.iter_mut().find(|owned| owned.store == store && owned.lost.is_none());
+            let Some(owned) = found else { continue };
             match records {
                 Ok(records) => {
                     for (offset, record) in &records {
@@ -481,7 +513,7 @@ impl<P: Clone> GroupMember<P> {
                     }
                 }
                 Err(LogError::OffsetOutOfRange) => {
-                    owned.is_lost = true;
+                    owned.lose(Lost::OutOfRange);
                     lost.push(store);
                 }
                 // Partitions do not move, and batches are not fetched whole: nothing else is to be expected.
@@ -489,7 +521,7 @@ impl<P: Clone> GroupMember<P> {
             }
         }
         if !lost.is_empty() {
-            self.send(Message::FindPositions { group: self.application, stores: lost }, out);
+            self.find_positions(lost, self.config.reset.time(now), out);
         }
         if self.phase == Phase::Polling {
             self.poll(now, out, observer);
@@ -498,7 +530,7 @@ impl<P: Clone> GroupMember<P> {
 
     /// Commits everything that polls have returned and that is not committed. True where there was such.
     fn commit_positions(&mut self, out: &mut Outbox<P>) -> bool {
-        let moved = self.owned.iter().filter(|owned| !owned.is_lost && owned.committed != Some(owned.position));
+        let moved = self.owned.iter().filter(|owned| owned.lost.is_none() && owned.committed != Some(owned.position));
         let offsets: Vec<_> = moved.map(|owned| (owned.store, owned.position)).collect();
         let any = !offsets.is_empty();
         if any {

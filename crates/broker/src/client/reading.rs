@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use brokerlab_event::{Duration, MessageId, Offset, StoreId, Time};
 
-use crate::config::OffsetReset;
+use crate::config::{OffsetReset, SeekTo};
 use crate::message::{Envelope, Position};
 
 /// A record in the hands of the application.
@@ -30,7 +30,7 @@ pub enum NoPosition {
 
 impl Position {
     /// Where a reader starts: at the committed offset where that is in range, otherwise where the policy says.
-    pub fn start(&self, reset: Option<OffsetReset>) -> Result<Offset, NoPosition> {
+    pub fn start(&self, reset: OffsetReset) -> Result<Offset, NoPosition> {
         match self.committed {
             Some(committed) if self.log_start <= committed && committed <= self.log_end => Ok(committed),
             _ => self.reset(reset),
@@ -38,14 +38,44 @@ impl Position {
     }
 
     /// Where a reader starts that has no position in range.
-    pub fn reset(&self, reset: Option<OffsetReset>) -> Result<Offset, NoPosition> {
+    pub fn reset(&self, reset: OffsetReset) -> Result<Offset, NoPosition> {
         match reset {
-            Some(OffsetReset::Earliest) => Ok(self.log_start),
-            Some(OffsetReset::Latest) => Ok(self.high_watermark),
-            None if self.committed.is_none() => Err(NoPosition::NoOffset),
-            None => Err(NoPosition::OutOfRange),
+            OffsetReset::Earliest => Ok(self.log_start),
+            OffsetReset::Latest => Ok(self.high_watermark),
+            OffsetReset::ByDuration(_) => Ok(self.at_time),
+            OffsetReset::None if self.committed.is_none() => Err(NoPosition::NoOffset),
+            OffsetReset::None => Err(NoPosition::OutOfRange),
         }
     }
+
+    /// Where a reader goes that is asked to.
+    pub fn seek(&self, to: SeekTo) -> Offset {
+        match to {
+            SeekTo::Earliest => self.log_start,
+            SeekTo::Latest => self.high_watermark,
+            SeekTo::Time(_) => self.at_time,
+            SeekTo::Offset(offset) => offset.max(self.log_start).min(self.log_end),
+        }
+    }
+}
+
+impl OffsetReset {
+    /// The time whose records the policy begins with, if it goes by time.
+    pub fn time(self, now: Time) -> Option<Time> {
+        match self {
+            OffsetReset::ByDuration(age) => Some(Time::ZERO + now.saturating_since(Time::ZERO + age)),
+            _ => None,
+        }
+    }
+}
+
+/// Why a partition is not read for now: the broker has been asked where to go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lost {
+    /// The position is out of range; the reset policy decides.
+    OutOfRange,
+    /// Somebody has asked for another position.
+    Seeking(SeekTo),
 }
 
 /// Commits inside polls: each poll asks whether one is due.
@@ -92,20 +122,30 @@ pub struct Owned<P> {
     polled: usize,
     /// Fetched while the application still works on `records`.
     ahead: Vec<(Offset, Envelope<P>)>,
-    /// The position is out of range, and the broker has been asked for another.
-    pub is_lost: bool,
+    /// Why it has no position, where it has none.
+    pub lost: Option<Lost>,
 }
 
 impl<P> Owned<P> {
     /// A partition to be read from here.
     pub fn new(store: StoreId, position: Offset, committed: Option<Offset>) -> Owned<P> {
         let (records, ahead) = (Vec::new(), Vec::new());
-        Owned { store, position, fetch_from: position, committed, records, polled: 0, ahead, is_lost: false }
+        Owned { store, position, fetch_from: position, committed, records, polled: 0, ahead, lost: None }
     }
 
     /// Goes on at another position, without the records that were fetched from the old one.
     pub fn seek(&mut self, position: Offset) {
-        (self.position, self.fetch_from, self.is_lost) = (position, position, false);
+        (self.position, self.fetch_from, self.lost) = (position, position, None);
+        self.drop_fetched();
+    }
+
+    /// Has no position until the broker has answered, and drops what was fetched from the old one.
+    pub fn lose(&mut self, why: Lost) {
+        self.lost = Some(why);
+        self.drop_fetched();
+    }
+
+    fn drop_fetched(&mut self) {
         self.records.clear();
         self.ahead.clear();
         self.polled = 0;
@@ -114,7 +154,7 @@ impl<P> Owned<P> {
     /// Where to fetch from, if nothing is left that a poll could return.
     #[inline]
     pub fn wanted(&self) -> Option<Offset> {
-        (!self.is_lost && !self.has_unpolled()).then_some(self.fetch_from)
+        (self.lost.is_none() && !self.has_unpolled()).then_some(self.fetch_from)
     }
 
     /// True where fetched records wait for a poll.

@@ -15,7 +15,7 @@ use self::transactions::Transactions;
 use super::Context;
 use crate::config::{Acks, Deployment, FetchLimits, Isolation, TopicConfig};
 use crate::group::DurableGroup;
-use crate::log::Crash;
+use crate::log::{Crash, Entry};
 use crate::message::{Address, Effect, FetchedPartition, LogError, Message};
 use crate::partition::{Appended, DurablePartition, Fetched, PartitionLog, PartitionRules};
 use crate::record::Batch;
@@ -162,8 +162,8 @@ impl<P: Clone + Default> LogSide<P> {
             (Address::Client(client), Message::Produce { store, correlation, acks, batch }) => {
                 self.produce(client, store, correlation, acks, batch, context);
             }
-            (Address::Client(client), Message::FindPositions { group, stores }) => {
-                let positions = self.find_positions(group, stores);
+            (Address::Client(client), Message::FindPositions { group, stores, time }) => {
+                let positions = self.find_positions(group, stores, time);
                 context.send(Address::Client(client), Message::Positions { group, positions });
             }
             (Address::Disk, Message::Written { store, until }) => self.written(store, until, context),
@@ -410,6 +410,7 @@ impl<P: Clone + Default> LogSide<P> {
     fn answer<O: Observer>(&mut self, client: ClientId, fetch: WaitingFetch, context: &mut Context<'_, P, O>) {
         let WaitingFetch { correlation, isolation, positions, .. } = fetch;
         let mut partitions = Vec::new();
+        let mut left = u64::from(self.limits.max_bytes);
         for (store, offset) in &positions {
             let Some(place) = self.led(*store) else {
                 let (records, high_watermark, next) = (Err(LogError::NotLeader), Offset::ZERO, *offset);
@@ -420,14 +421,21 @@ impl<P: Clone + Default> LogSide<P> {
             if log.readable_until(isolation) == *offset {
                 continue;
             }
-            let (records, next) = match log.fetch(*offset, self.limits.max_partition_bytes, isolation) {
+            let most = u64::from(self.limits.max_partition_bytes).min(left) as u32;
+            let (records, next) = match log.fetch(*offset, most, isolation) {
                 Ok(Fetched { records, next }) => (Ok(records), next),
                 Err(error) => (Err(error), *offset),
             };
-            if next > *offset || records.is_err() {
-                let high_watermark = log.high_watermark();
-                partitions.push(FetchedPartition { store: *store, records, high_watermark, next });
+            if let Ok(records) = &records {
+                let bytes: u64 = records.iter().map(|(_, record)| record.bytes()).sum();
+                // The first record of an answer always fits, so that readers get on; those of further partitions wait
+                // for another fetch.
+                if next == *offset || (bytes > left && !partitions.is_empty()) {
+                    continue;
+                }
+                left = left.saturating_sub(bytes);
             }
+            partitions.push(FetchedPartition { store: *store, records, high_watermark: log.high_watermark(), next });
         }
         let (from, to) = (Address::Node(context.node), Address::Client(client));
         let place = context.out.place();

@@ -6,7 +6,8 @@ use brokerlab_event::{ClientId, Duration, Offset, StoreId, Time};
 
 use crate::rig::secs;
 
-const TIMES: GroupTimes = GroupTimes { session: secs(10), rebalance: secs(60), initial_delay: secs(3) };
+const TIMES: GroupTimes =
+    GroupTimes { session: secs(10), rebalance: secs(60), initial_delay: secs(3), offsets_retention: secs(604_800) };
 
 fn at(secs: u64) -> Time {
     Time::ZERO + Duration::from_secs(secs)
@@ -68,6 +69,7 @@ impl Desk {
             }
             GroupAnswer::Started { generation } => format!("started g{generation}"),
             GroupAnswer::Completed { generation, members } => format!("completed g{generation} of {members}"),
+            GroupAnswer::OffsetsForgotten => "offsets forgotten".to_string(),
         };
         self.answers.drain(..).map(say).collect::<Vec<_>>().join(", ")
     }
@@ -308,7 +310,7 @@ impl History {
                         self.desk.join(self.now, member.client.get());
                     }
                 }
-                GroupAnswer::Started { .. } | GroupAnswer::Completed { .. } => {}
+                GroupAnswer::Started { .. } | GroupAnswer::Completed { .. } | GroupAnswer::OffsetsForgotten => {}
             }
         }
         if !self.desk.answers.is_empty() {

@@ -2,6 +2,7 @@
 
 mod group;
 mod producers;
+mod reading;
 mod reference;
 mod replication;
 mod rig;

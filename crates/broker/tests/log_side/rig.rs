@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use brokerlab_broker::client::{Batcher, GroupMember};
 use brokerlab_broker::config::{
     Acks, BatcherConfig, CommitPolicy, ConsumerConfig, ConsumerKind, Deployment, FetchLimits, GroupConfig,
-    GroupMemberConfig, Isolation, OffsetReset, ProducerConfig, ProducerKind, Profile, TopicConfig,
+    GroupMemberConfig, Isolation, OffsetReset, ProducerConfig, ProducerKind, Profile, SeekTo, TopicConfig,
 };
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{
@@ -34,6 +34,7 @@ pub struct Plan {
     pub retention_time: Option<Duration>,
     pub segment_bytes: u64,
     pub session_timeout: Duration,
+    pub offsets_retention: Duration,
 }
 
 impl Default for Plan {
@@ -58,6 +59,7 @@ impl Default for Plan {
             retention_time: None,
             segment_bytes: 1 << 30,
             session_timeout: secs(6),
+            offsets_retention: secs(604_800),
         }
     }
 }
@@ -112,6 +114,7 @@ impl Plan {
             session_timeout: self.session_timeout,
             rebalance_timeout: secs(60),
             initial_rebalance_delay: secs(3),
+            offsets_retention: self.offsets_retention,
         };
         let (acks, linger) = (self.acks, self.linger);
         let batcher =
@@ -205,6 +208,12 @@ impl Rig {
         let index = Rig::member_index(number);
         self.members[index].leave(self.now, &mut self.out, &mut self.events);
         self.up[index] = false;
+        self.settle();
+        self
+    }
+
+    pub fn seek(&mut self, number: u32, to: SeekTo) -> &mut Rig {
+        self.members[Rig::member_index(number)].seek(self.now, to, &mut self.out, &mut self.events);
         self.settle();
         self
     }

@@ -210,7 +210,7 @@ fn a_group_that_comes_late_starts_where_its_policy_says() {
 
 #[test]
 fn a_fetch_waits_for_enough_bytes_or_long_enough() {
-    let fetch = FetchLimits { min_bytes: 250, max_wait: ms(500), max_partition_bytes: 1 << 20 };
+    let fetch = FetchLimits { min_bytes: 250, ..FetchLimits::default() };
     let mut rig = Plan { fetch, members: 1, ..Plan::default() }.rig();
     rig.start(1).run(ms(3100)).offer(2, 2).run(ms(50)).offer(1, 2).run(secs(1));
     rig.run(ms(100)).offer(1, 2).run(secs(1));

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use brokerlab_event::{Count, Event, Observer, StoreId, Time};
+use brokerlab_event::{Count, Event, Observer, Offset, StoreId, Time};
 
 use super::{GroupMember, Membership, Phase, Rejoin};
 use crate::assignor::{self, Subscriber};
+use crate::client::reading::Lost;
 use crate::client::reading::{AutoCommit, Owned};
-use crate::config::CommitPolicy;
+use crate::config::{CommitPolicy, SeekTo};
 use crate::message::{GroupError, Member, Message, Outbox, Position};
-
-const WITH_POLICY: &str = "with a reset policy every reader has a position";
 
 impl<P: Clone> GroupMember<P> {
     pub(super) fn join(&mut self, out: &mut Outbox<P>) {
@@ -98,7 +97,7 @@ impl<P: Clone> GroupMember<P> {
         match result {
             Ok(stores) => {
                 self.membership = Membership::Positioning;
-                self.send(Message::FindPositions { group: self.application, stores }, out);
+                self.find_positions(stores, self.config.reset.time(now), out);
             }
             Err(error) => self.turned_away(now, error, out, observer),
         }
@@ -113,13 +112,20 @@ impl<P: Clone> GroupMember<P> {
         out: &mut Outbox<P>,
         observer: &mut O,
     ) {
-        let reset = self.config.reset;
         match self.membership {
             Membership::Positioning => {
+                let (consumer, reset) = (self.client, self.config.reset);
                 let generation = Count::saturating(self.generation.into());
                 for position in positions {
-                    let (store, offset) = (position.store, position.start(Some(reset)).expect(WITH_POLICY));
-                    observer.observe(now, Event::Assigned { consumer: self.client, store, offset, generation });
+                    let store = position.store;
+                    let Ok(offset) = position.start(reset) else {
+                        self.stranded = Some(store);
+                        continue;
+                    };
+                    observer.observe(now, Event::Assigned { consumer, store, offset, generation });
+                    if position.committed.is_some_and(|committed| committed != offset) {
+                        observer.observe(now, Event::PositionReset { consumer, store, offset });
+                    }
                     self.owned.push(Owned::new(store, offset, position.committed));
                 }
                 self.membership = Membership::Active;
@@ -128,12 +134,7 @@ impl<P: Clone> GroupMember<P> {
                 }
             }
             Membership::Active => {
-                for position in positions {
-                    let owned = self.owned.iter_mut().find(|owned| owned.store == position.store && owned.is_lost);
-                    if let Some(owned) = owned {
-                        owned.seek(position.reset(Some(reset)).expect(WITH_POLICY));
-                    }
-                }
+                self.find_again(now, positions, out, observer);
             }
             // An answer to an earlier membership.
             Membership::Down | Membership::Joining | Membership::Syncing => return,
@@ -141,6 +142,72 @@ impl<P: Clone> GroupMember<P> {
         if self.phase == Phase::Polling {
             self.poll(now, out, observer);
         }
+    }
+
+    /// Asks where partitions may be read.
+    pub(super) fn find_positions(&self, stores: Vec<StoreId>, time: Option<Time>, out: &mut Outbox<P>) {
+        self.send(Message::FindPositions { group: self.application, stores, time }, out);
+    }
+
+    /// Leaves every position, and asks for those that somebody wants instead. What a fetch that is under way brings
+    /// is of no use any more.
+    pub(super) fn begin_seek(&mut self, now: Time, out: &mut Outbox<P>) {
+        let Some(to) = self.seek.take() else { return };
+        self.fetching = None;
+        self.buffered.clear();
+        for owned in &mut self.owned {
+            owned.lose(Lost::Seeking(to));
+        }
+        self.find_lost(now, out);
+    }
+
+    /// Asks where to go on in the partitions that have no position.
+    fn find_lost(&self, now: Time, out: &mut Outbox<P>) {
+        let lost: Vec<_> = self.owned.iter().filter_map(|owned| Some((owned.store, owned.lost?))).collect();
+        let Some((_, why)) = lost.first() else { return };
+        let time = match why {
+            Lost::OutOfRange => self.config.reset.time(now),
+            Lost::Seeking(SeekTo::Time(time)) => Some(*time),
+            Lost::Seeking(_) => None,
+        };
+        self.find_positions(lost.iter().map(|(store, _)| *store).collect(), time, out);
+    }
+
+    /// Goes on where partitions that had no position may be read.
+    fn find_again<O: Observer>(&mut self, now: Time, positions: &[Position], out: &mut Outbox<P>, observer: &mut O) {
+        let (consumer, reset) = (self.client, self.config.reset);
+        let mut sought: Vec<(StoreId, Offset)> = Vec::new();
+        for position in positions {
+            let store = position.store;
+            let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store) else { continue };
+            match owned.lost {
+                Some(Lost::OutOfRange) => {
+                    let Ok(offset) = position.reset(reset) else {
+                        self.stranded = Some(store);
+                        continue;
+                    };
+                    owned.seek(offset);
+                    observer.observe(now, Event::PositionReset { consumer, store, offset });
+                }
+                Some(Lost::Seeking(to)) => {
+                    let offset = position.seek(to);
+                    owned.seek(offset);
+                    observer.observe(now, Event::Sought { consumer, store, offset });
+                    sought.push((store, offset));
+                }
+                None => {}
+            }
+        }
+        if !sought.is_empty() {
+            self.commit(sought, out);
+        }
+    }
+
+    /// There is no position to read a partition from. The consumer throws, and the application ends; on its way out
+    /// it closes the consumer.
+    pub(super) fn strand<O: Observer>(&mut self, now: Time, store: StoreId, out: &mut Outbox<P>, observer: &mut O) {
+        observer.observe(now, Event::Stranded { consumer: self.client, store });
+        self.leave(now, out, observer);
     }
 
     /// Leaves the group because the application has not polled for too long. It learns of that in its next poll.
@@ -168,6 +235,7 @@ impl<P: Clone> GroupMember<P> {
                     // Whether it was stored is not known; the next commit covers it.
                     self.go_on(now, out, observer);
                 } else {
+                    self.find_lost(now, out);
                     self.fetch(out);
                 }
             }

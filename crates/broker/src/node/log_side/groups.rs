@@ -22,9 +22,8 @@ struct HostedGroup {
     topics: Arc<[Vec<StoreId>]>,
     /// What its members do without a committed offset.
     reset: OffsetReset,
-    /// Where members were last told that the log ends, by partition: where those without a committed offset
-    /// began that wait for what is to come.
-    ends_told: BTreeMap<StoreId, Offset>,
+    /// Where members were last told to begin that have no committed offset, by partition.
+    begun: BTreeMap<StoreId, Offset>,
 }
 
 #[derive(Clone, Debug)]
@@ -115,6 +114,10 @@ impl Groups {
                     context.observe(Event::RebalanceCompleted { application, generation, members });
                     continue;
                 }
+                GroupAnswer::OffsetsForgotten => {
+                    context.observe(Event::OffsetsForgotten { application });
+                    continue;
+                }
             };
             context.send(Address::Client(member.client), message);
         }
@@ -163,37 +166,46 @@ impl HostedGroup {
             group: Group::new(times),
             topics: topics.filter(|topic| !topic.is_empty()).collect(),
             reset: member.map_or(OffsetReset::Latest, |member| member.reset),
-            ends_told: BTreeMap::new(),
+            begun: BTreeMap::new(),
         }
     }
 
-    /// A group that waits for what is to come and has committed nothing has still to read what came since its
-    /// members were told where the log ends. Without members it would be told so anew.
+    /// A group that has committed nothing and does not begin with the oldest record has still to read what came since
+    /// its members were told where to begin. Without members it would be told so anew. A group that begins nowhere
+    /// waits for somebody to tell it where, and has missed nothing yet.
     fn first_unread(&self, store: StoreId, start: Offset, end: Offset) -> Offset {
         match self.group.committed(store) {
             Some(committed) if start <= committed && committed <= end => committed,
-            _ if self.reset == OffsetReset::Earliest => start,
+            _ if matches!(self.reset, OffsetReset::Earliest | OffsetReset::None) => start,
             _ if self.group.members().len() == 0 => end,
-            _ => self.ends_told.get(&store).map_or(end, |told| (*told).max(start)),
+            _ => self.begun.get(&store).map_or(end, |begun| (*begun).max(start)),
         }
     }
 }
 
 impl<P: Clone + Default> LogSide<P> {
     /// What this node knows of where a group may start in partitions that it leads.
-    pub(super) fn find_positions(&mut self, group: ApplicationId, stores: Vec<StoreId>) -> Vec<Position> {
+    pub(super) fn find_positions(
+        &mut self,
+        group: ApplicationId,
+        stores: Vec<StoreId>,
+        time: Option<Time>,
+    ) -> Vec<Position> {
         let Some(index) = self.groups.index(group) else { return Vec::new() };
         let mut positions = Vec::with_capacity(stores.len());
         for store in stores {
             let Some(place) = self.led(store) else { continue };
             let (log, hosted) = (&self.partitions[place].log, &mut self.groups.groups[index]);
-            hosted.ends_told.insert(store, log.high_watermark());
+            let at_time = time.map_or(log.high_watermark(), |time| log.offset_at(time));
+            let by_duration = matches!(hosted.reset, OffsetReset::ByDuration(_));
+            hosted.begun.insert(store, if by_duration { at_time } else { log.high_watermark() });
             positions.push(Position {
                 store,
                 committed: hosted.group.committed(store),
                 log_start: log.log().start(),
                 log_end: log.log().end(),
                 high_watermark: log.high_watermark(),
+                at_time,
             });
         }
         positions
