@@ -252,9 +252,9 @@ macro_rules! events {
                 match *self {
                     $(Event::$name { $($field),* } => {
                         #[allow(unused_mut)]
-                        let mut packer = Packer { words: [$number, 0, 0], word: 0, used: 8 };
+                        let mut packer = Packer { first: $number, second: 0, third: 0, word: 0, used: 8 };
                         $(packer.push($field);)*
-                        packer.words
+                        [packer.first, packer.second, packer.third]
                     }),*
                 }
             }
@@ -274,10 +274,13 @@ macro_rules! events {
     };
 }
 
-/// Lays fields side by side. Widths are constants, so where the kind of event is known nothing but shifts is left.
+/// Lays fields side by side. Widths are constants, so where the kind of event is known nothing but shifts is left. The
+/// words are fields of their own, because an array would be kept in memory wherever its index is not seen through.
 struct Packer {
-    words: [u64; 3],
-    word: usize,
+    first: u64,
+    second: u64,
+    third: u64,
+    word: u32,
     used: u32,
 }
 
@@ -287,7 +290,12 @@ impl Packer {
         if self.used + F::BITS > 64 {
             (self.word, self.used) = (self.word + 1, 0);
         }
-        self.words[self.word] |= field.bits() << self.used;
+        let bits = field.bits() << self.used;
+        match self.word {
+            0 => self.first |= bits,
+            1 => self.second |= bits,
+            _ => self.third |= bits,
+        }
         self.used += F::BITS;
     }
 }
@@ -801,7 +809,11 @@ impl Millionths {
     pub const ONE: Millionths = Millionths(1_000_000);
 
     /// The duration scaled by this factor.
+    #[inline]
     pub fn of(self, duration: Duration) -> Duration {
+        if self == Millionths::ONE {
+            return duration;
+        }
         duration.per_million(u64::from(self.get()))
     }
 }
