@@ -8,14 +8,15 @@ use brokerlab_event::{
 };
 
 use crate::blocking::Blocking;
+use crate::histogram::Recorder;
 use crate::kinds::KindTallies;
 use crate::ledger::{Ledger, Processing, state};
-use crate::levels::{Backlog, Level, Storage};
+use crate::levels::{Backlog, Storage, Totals};
 use crate::order::KeyOrder;
 use crate::series::{Levels, SeriesRecorder};
 use crate::stores::{LogRecord, Store, stores_of};
 use crate::table::MessageTable;
-use crate::{ChannelErrors, FaultHit, Histogram, Incidents};
+use crate::{ChannelErrors, FaultHit, Incidents};
 
 /// What an analysis keeps, and how much.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,8 +54,8 @@ pub(crate) struct Tally {
     pub duplicates: u64,
     pub replayed: u64,
     pub processed_after_warm_up: u64,
-    pub to_deliver: Histogram,
-    pub to_process: Histogram,
+    pub to_deliver: Recorder,
+    pub to_process: Recorder,
     pub order: KeyOrder,
     pub rebalances: u64,
     pub rebalancing: Duration,
@@ -95,15 +96,15 @@ pub struct Analysis {
     pub(crate) sent: u64,
     pub(crate) confirmed: u64,
     pub(crate) replied: u64,
-    pub(crate) to_confirm: Histogram,
+    pub(crate) to_confirm: Recorder,
     pub(crate) ledger: Ledger,
     /// Nothing where every application wants every message.
     wants: Option<Wants>,
     clients: Vec<Client>,
     pub(crate) stores: Vec<Store>,
-    pub(crate) storage: Storage,
+    /// Nothing where one application has everything: its own figures are those of all then.
+    totals: Option<Totals>,
     distinct: u64,
-    pub(crate) backlog: Level,
     pub(crate) tallies: Vec<Tally>,
     /// Where messages are of several kinds.
     pub(crate) kinds: Option<KindTallies>,
@@ -161,6 +162,8 @@ impl Analysis {
         };
         let tally = || Tally::new(header.keys.len(), options.out_of_order_max);
         let indices = || (0..header.clients.len()).map(|index| application_of(index).map(|id| id.index())).collect();
+        let stores = stores_of(header);
+        let one_has_all = applications == 1 && stores.iter().all(|store| store.applications == [0]);
         Analysis {
             options,
             warm_up: header.warm_up,
@@ -169,14 +172,13 @@ impl Analysis {
             sent: 0,
             confirmed: 0,
             replied: 0,
-            to_confirm: Histogram::default(),
+            to_confirm: Recorder::default(),
             ledger: Ledger::new(applications, options.window, options.messages),
             wants: (!header.all_want_everything()).then(|| Wants::of(header)),
             clients: (0..header.clients.len()).map(client).collect(),
-            stores: stores_of(header),
-            storage: Storage::default(),
+            totals: (!one_has_all).then(Totals::default),
+            stores,
             distinct: 0,
-            backlog: Level::default(),
             tallies: (0..applications).map(|_| tally()).collect(),
             kinds: KindTallies::new(header),
             series: SeriesRecorder::new(header.horizon, options.bins_max, applications),
@@ -326,13 +328,15 @@ impl Analysis {
         };
         self.distinct += u64::from(first);
         let bytes = u64::from(size.get());
-        self.storage.add(bytes);
+        if let Some(totals) = &mut self.totals {
+            totals.storage.add(bytes);
+            totals.backlog.add(store.applications.len() as u64);
+        }
         for &application in &store.applications {
             let tally = &mut self.tallies[usize::from(application)];
             tally.storage.add(bytes);
             tally.backlog.arrive(time);
         }
-        self.backlog.add(store.applications.len() as u64);
     }
 
     #[inline(never)]
@@ -350,13 +354,15 @@ impl Analysis {
         let last = self.ledger.dequeued(message, &store.applications, bits);
         self.distinct -= u64::from(last && self.distinct > 0);
         let bytes = u64::from(size.get());
-        self.storage.take(1, bytes);
+        if let Some(totals) = &mut self.totals {
+            totals.storage.take(1, bytes);
+            totals.backlog.take(store.applications.len() as u64);
+        }
         for &application in &store.applications {
             let tally = &mut self.tallies[usize::from(application)];
             tally.storage.take(1, bytes);
             tally.backlog.shrink(time, 1);
         }
-        self.backlog.take(store.applications.len() as u64);
     }
 
     #[inline(never)]
@@ -381,11 +387,20 @@ impl Analysis {
         tally.in_flight = tally.in_flight + group.in_flight() - in_flight;
         if new > old {
             tally.backlog.grow(time, new - old);
-            self.backlog.add(new - old);
         } else {
             tally.backlog.shrink(time, old - new);
-            self.backlog.take(old - new);
         }
+        match &mut self.totals {
+            Some(totals) if new > old => totals.backlog.add(new - old),
+            Some(totals) => totals.backlog.take(old - new),
+            None => {}
+        }
+    }
+
+    /// What all applications together have, and had at most.
+    pub(crate) fn totals(&self) -> Totals {
+        let of_one = |tally: &Tally| Totals { storage: tally.storage, backlog: tally.backlog.level };
+        self.totals.unwrap_or_else(|| of_one(&self.tallies[0]))
     }
 
     #[inline]
@@ -401,9 +416,10 @@ impl Analysis {
     }
 
     pub(crate) fn close_bin(&mut self, end: Time) {
+        let storage = self.totals().storage;
         let open = &mut self.series.open;
-        open.stored_messages = self.storage.messages.now;
-        open.stored_bytes = self.storage.bytes.now;
+        open.stored_messages = storage.messages.now;
+        open.stored_bytes = storage.bytes.now;
         open.stored_distinct = self.distinct;
         open.blocked = self.blocking.since_last(end);
         let tallies = &self.tallies;
@@ -445,8 +461,8 @@ impl Tally {
             duplicates: 0,
             replayed: 0,
             processed_after_warm_up: 0,
-            to_deliver: Histogram::default(),
-            to_process: Histogram::default(),
+            to_deliver: Recorder::default(),
+            to_process: Recorder::default(),
             order: KeyOrder::new(keys, out_of_order_max),
             rebalances: 0,
             rebalancing: Duration::ZERO,

@@ -20,23 +20,24 @@ impl Analysis {
         if self.series.has_open_bin(end) {
             self.close_bin(end);
         }
-        let seen = Seen { census: self.options.census, storage: self.storage.messages.max > 0 };
+        let totals = self.totals();
+        let seen = Seen { census: self.options.census, storage: totals.storage.messages.max > 0 };
         let common = Summary {
             offered: self.ledger.offered_count(),
             sent: self.sent,
             confirmed: self.confirmed,
             replied: self.replied,
             measured: end.saturating_since(self.warm_up),
-            latency: [self.to_confirm.clone(), Default::default(), Default::default()],
+            latency: [self.to_confirm.histogram(), Default::default(), Default::default()],
             blocked: self.blocking.until(end),
             ..Summary::default()
         };
         let (fates, kept) = self.ledger.finish(seen);
         let (series, columns) = self.series.finish(end);
         let mut total = Summary {
-            backlog_max: self.backlog.max,
-            stored_messages_max: self.storage.messages.max,
-            stored_bytes_max: self.storage.bytes.max,
+            backlog_max: totals.backlog.max,
+            stored_messages_max: totals.storage.messages.max,
+            stored_bytes_max: totals.storage.bytes.max,
             incidents: self.incidents,
             ..common.clone()
         };
@@ -89,8 +90,8 @@ fn summarise(tally: &Tally, fates: FateCounts, common: &Summary, end: Time) -> S
     if let Some(since) = tally.rebalancing_since {
         summary.rebalancing = summary.rebalancing + end.saturating_since(since);
     }
-    summary.latency[Stage::Deliver as usize] = tally.to_deliver.clone();
-    summary.latency[Stage::Process as usize] = tally.to_process.clone();
+    summary.latency[Stage::Deliver as usize] = tally.to_deliver.histogram();
+    summary.latency[Stage::Process as usize] = tally.to_process.histogram();
     summary
 }
 

@@ -77,6 +77,15 @@ impl Row<'_> {
             Some(other) => &mut self.others[self.place + other],
         }
     }
+
+    /// Changes the states of these applications. Most queues serve the first, alone.
+    #[inline(always)]
+    fn each(&mut self, applications: &[u16], change: impl Fn(&mut Facts)) {
+        match applications {
+            [0] => change(&mut self.entry.first),
+            _ => applications.iter().for_each(|application| change(self.own(usize::from(*application)))),
+        }
+    }
 }
 
 const _: () = assert!(size_of::<Entry>() <= 24, "an entry of the ledger stays small");
@@ -331,10 +340,7 @@ impl Ledger {
     #[inline]
     pub fn queued(&mut self, message: MessageId, applications: &[u16]) -> bool {
         let first = self.touch(message, |row| {
-            for &application in applications {
-                let own = row.own(usize::from(application));
-                *own = (*own | state::STORED) & !(state::DROPPED | state::DEAD);
-            }
+            row.each(applications, |own| *own = (*own | state::STORED) & !(state::DROPPED | state::DEAD));
             row.entry.copies = row.entry.copies.saturating_add(1);
             row.entry.copies == 1
         });
@@ -374,9 +380,7 @@ impl Ledger {
     #[inline]
     pub fn dequeued(&mut self, message: MessageId, applications: &[u16], bits: Facts) -> bool {
         let last = self.touch(message, |row| {
-            for &application in applications {
-                *row.own(usize::from(application)) |= bits;
-            }
+            row.each(applications, |own| *own |= bits);
             row.entry.copies = row.entry.copies.saturating_sub(1);
             row.entry.copies == 0
         });

@@ -45,6 +45,15 @@ impl Storage {
     }
 }
 
+/// What all applications together have.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Totals {
+    /// Each copy of a message once, whomever it is for.
+    pub storage: Storage,
+    /// Each copy once for each application that has it to do.
+    pub backlog: Level,
+}
+
 /// The backlog of an application, and how long it stood still.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Backlog {

@@ -241,7 +241,9 @@ impl Analysis {
             }
         }
         partition.start = partition.start.max(until);
-        self.storage.take(messages, bytes);
+        if let Some(totals) = &mut self.totals {
+            totals.storage.take(messages, bytes);
+        }
         for application in store.applications.clone() {
             let application = usize::from(application);
             self.tallies[application].storage.take(messages, bytes);
