@@ -6,6 +6,7 @@ use brokerlab_event::{Offset, StoreId, Time};
 
 use crate::dispatch::Place;
 use crate::message::{Channel, ConsumerTag, DeliveryTag};
+use crate::ring::Ring;
 
 /// A delivery that was not settled yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,7 +45,7 @@ pub struct ChannelState {
     /// The tag of the front of `unsettled`.
     oldest: DeliveryTag,
     /// Deliveries by tag; settled ones in the middle are empty.
-    unsettled: VecDeque<Option<Unsettled>>,
+    unsettled: Ring<Option<Unsettled>>,
     /// When each of them was delivered, where somebody watches that.
     delivered: VecDeque<Time>,
     /// How many of them count against the shared limit.
@@ -62,7 +63,7 @@ impl ChannelState {
             consumers: Vec::new(),
             replicated: Vec::new(),
             oldest: 1,
-            unsettled: VecDeque::new(),
+            unsettled: Ring::default(),
             delivered: VecDeque::new(),
             outstanding: 0,
         }
@@ -76,7 +77,7 @@ impl ChannelState {
     }
 
     /// Numbers a delivery that needs settling. Tags count from 1; get and deliver share them.
-    #[inline]
+    #[inline(always)]
     pub fn deliver(&mut self, delivery: Unsettled) -> DeliveryTag {
         self.unsettled.push_back(Some(delivery));
         self.outstanding += u32::from(delivery.is_pushed());
@@ -108,7 +109,9 @@ impl ChannelState {
     #[inline(always)]
     pub fn settle(&mut self, tag: DeliveryTag) -> Option<Unsettled> {
         let index = usize::try_from(tag.checked_sub(self.oldest)?).ok()?;
-        let delivery = self.unsettled.get_mut(index)?.take()?;
+        let place = self.unsettled.get_mut(index)?;
+        let delivery = (*place)?;
+        *place = None;
         self.outstanding -= u32::from(delivery.is_pushed());
         self.forget_settled();
         Some(delivery)
@@ -121,11 +124,12 @@ impl ChannelState {
             0 => self.unsettled.len(),
             _ => {
                 let index = usize::try_from(tag.checked_sub(self.oldest)?).ok()?;
-                self.unsettled.get(index)?.as_ref()?;
+                (*self.unsettled.get_mut(index)?)?;
                 index + 1
             }
         };
-        let taken: Vec<Unsettled> = self.unsettled.drain(..count).flatten().collect();
+        let taken: Vec<Unsettled> = self.unsettled.iter().take(count).copied().flatten().collect();
+        self.unsettled.drop_front(count);
         self.delivered.drain(..count.min(self.delivered.len()));
         self.oldest += count as u64;
         self.outstanding -= taken.iter().filter(|delivery| delivery.is_pushed()).count() as u32;
@@ -136,16 +140,20 @@ impl ChannelState {
     /// Deliveries whose queue is gone, or has taken them back by itself: their tags stay, and settling them has no
     /// effect any more.
     pub fn disown(&mut self, is_gone: impl Fn(&Unsettled) -> bool) {
-        for delivery in self.unsettled.iter_mut().flatten().filter(|delivery| is_gone(delivery)) {
-            delivery.store = StoreId::MAX;
-        }
+        self.unsettled.for_each_mut(|place| {
+            if let Some(delivery) = place.as_mut().filter(|delivery| is_gone(delivery)) {
+                delivery.store = StoreId::MAX;
+            }
+        });
     }
 
-    #[inline]
+    #[inline(always)]
     fn forget_settled(&mut self) {
         while let Some(None) = self.unsettled.front() {
-            self.unsettled.pop_front();
-            self.delivered.pop_front();
+            self.unsettled.drop_front(1);
+            if !self.delivered.is_empty() {
+                self.delivered.pop_front();
+            }
             self.oldest += 1;
         }
     }

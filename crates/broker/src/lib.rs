@@ -73,6 +73,7 @@ pub mod properties;
 pub mod queue;
 pub mod quorum;
 pub mod record;
+mod ring;
 pub mod router;
 pub mod share_partition;
 pub mod transaction;

@@ -746,11 +746,10 @@ impl<P> Effect<P> {
     /// Something that nobody wants done: it stands in places that are not in use.
     const SPENT: Effect<P> = Effect::Send { from: Address::Demand, to: Address::Demand, message: Message::Connect };
 
-    /// Writes an effect into a place that [`Outbox::place`] gave. What stands there holds no memory, so it need not
-    /// be dropped.
+    /// Whether it may hold memory of its own; see [`Message::owns_memory`].
     #[inline(always)]
-    pub fn fill(&mut self, effect: Effect<P>) {
-        std::mem::forget(std::mem::replace(self, effect));
+    fn owns_memory(&self) -> bool {
+        matches!(self, Effect::Send { message, .. } if message.owns_memory())
     }
 }
 
@@ -766,11 +765,30 @@ pub struct Outbox<P> {
     places: Vec<Effect<P>>,
     taken: usize,
     pushed: usize,
+    /// Something that was pushed may hold memory of its own, which is to be given back once it is spent. Spent places
+    /// hold none otherwise.
+    owns_memory: bool,
+}
+
+/// Where an effect is to be written.
+#[must_use = "a place that is not filled holds an effect that nobody wants"]
+pub struct EffectPlace<'a, P> {
+    effect: &'a mut Effect<P>,
+    owns_memory: &'a mut bool,
+}
+
+impl<P> EffectPlace<'_, P> {
+    /// Writes the effect. What stands in the place holds no memory, so it need not be dropped.
+    #[inline(always)]
+    pub fn fill(self, effect: Effect<P>) {
+        *self.owns_memory |= effect.owns_memory();
+        std::mem::forget(std::mem::replace(self.effect, effect));
+    }
 }
 
 impl<P> Default for Outbox<P> {
     fn default() -> Self {
-        Outbox { places: Vec::new(), taken: 0, pushed: 0 }
+        Outbox { places: Vec::new(), taken: 0, pushed: 0, owns_memory: false }
     }
 }
 
@@ -787,20 +805,22 @@ impl<P> Outbox<P> {
         self.place().fill(effect);
     }
 
-    /// The place of the next effect, which must be filled at once ([`Effect::fill`]). To ask for it first and to
-    /// make the effect afterwards saves copying the effect.
+    /// The place of the next effect, which must be filled at once. To ask for it first and to make the effect
+    /// afterwards saves copying the effect.
     #[inline(always)]
-    #[must_use = "a place that is not filled holds an effect that nobody wants"]
-    pub fn place(&mut self) -> &mut Effect<P> {
+    pub fn place(&mut self) -> EffectPlace<'_, P> {
         if self.pushed == self.places.len() {
-            self.places.push(Effect::SPENT);
+            self.grow();
         }
-        let place = &mut self.places[self.pushed];
+        let effect = &mut self.places[self.pushed];
         self.pushed += 1;
-        if matches!(place, Effect::Send { message, .. } if message.owns_memory()) {
-            place.clear();
-        }
-        place
+        EffectPlace { effect, owns_memory: &mut self.owns_memory }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        self.places.push(Effect::SPENT);
     }
 
     /// The next thing to do.
@@ -817,9 +837,12 @@ impl<P> Outbox<P> {
     /// Changes places with the outbox that handlers push to, once everything in this one is done. What is pushed
     /// while a round is carried out comes after it, so the order is that of pushing. Nothing where nothing is left.
     #[inline]
-    pub fn next_round<'a>(&'a mut self, pushed_to: &mut Outbox<P>) -> Option<&'a mut [Effect<P>]> {
+    pub fn next_round<'a>(self: &'a mut Box<Self>, pushed_to: &mut Box<Outbox<P>>) -> Option<&'a mut [Effect<P>]> {
         if pushed_to.is_empty() {
             return None;
+        }
+        if self.owns_memory {
+            self.give_back();
         }
         (self.taken, self.pushed) = (0, 0);
         std::mem::swap(self, pushed_to);
@@ -831,14 +854,13 @@ impl<P> Outbox<P> {
     pub fn is_empty(&self) -> bool {
         self.taken == self.pushed
     }
-}
 
-impl<P> Effect<P> {
-    /// Gives back what a spent effect holds.
-    #[cold]
+    /// Gives back the memory that spent effects hold.
     #[inline(never)]
-    fn clear(&mut self) {
-        *self = Effect::SPENT;
+    fn give_back(&mut self) {
+        self.owns_memory = false;
+        let spent = self.places.iter_mut().take(self.pushed);
+        spent.filter(|effect| effect.owns_memory()).for_each(|effect| *effect = Effect::SPENT);
     }
 }
 
@@ -864,9 +886,9 @@ mod tests {
                 popped += 1;
             }
         }
-        let mut round = Outbox::default();
+        let (mut out, mut round) = (Box::new(out), Box::default());
         let mut more = 3;
-        while let Some(effects) = round.next_round(&mut out) {
+        while let Some(effects) = Outbox::next_round(&mut round, &mut out) {
             for effect in effects {
                 assert_eq!(*effect, flush(popped));
                 popped += 1;
@@ -884,12 +906,12 @@ mod tests {
     fn a_spent_place_gives_back_what_it_held() {
         let name: Arc<str> = "member".into();
         let (group, member) = (ApplicationId::new(0), Member { client: ClientId::new(0), incarnation: 1 });
-        let (mut out, mut round): (Outbox<()>, Outbox<()>) = Default::default();
+        let (mut out, mut round): (Box<Outbox<()>>, Box<Outbox<()>>) = Default::default();
         for _ in 0..4 {
             let message = Message::JoinGroup { group, member, name: Arc::clone(&name) };
             out.send(Address::Demand, Address::Disk, message);
             assert_eq!(round.next_round(&mut out).map(|effects| effects.len()), Some(1));
         }
-        assert_eq!(Arc::strong_count(&name), 3, "one in each outbox");
+        assert_eq!(Arc::strong_count(&name), 2, "besides this one, that of the last round");
     }
 }

@@ -24,7 +24,7 @@ pub struct Simulation {
     horizon: Time,
     finished: bool,
     agenda: Agenda,
-    pub(crate) out: Outbox<()>,
+    pub(crate) out: Box<Outbox<()>>,
     /// Where effects are carried out. Lent out meanwhile; there is nothing in it between steps.
     round: Option<Box<Outbox<()>>>,
     pub(crate) network: Network,
@@ -99,7 +99,7 @@ impl Simulation {
             horizon: plan.header.horizon,
             finished: false,
             agenda: Agenda::default(),
-            out: Outbox::default(),
+            out: Box::default(),
             round: Some(Box::default()),
             network: Network::new(plan.network.latency),
             clients: producers.chain(consumers).zip(&plan.header.clients).map(process).collect(),

@@ -7,6 +7,7 @@ use brokerlab_event::{ClientId, Count, Departure, Event, MessageId, NodeId, Obse
 
 use crate::config::{ExchangeId, PublishAddress};
 use crate::message::{Address, Channel, Effect, Envelope, Message, Outbox, Publication};
+use crate::ring::Ring;
 
 const FIRST_CHANNEL: Channel = 1;
 
@@ -36,7 +37,7 @@ pub struct Publisher<P> {
     /// Number of the oldest publish in `unconfirmed`.
     oldest: u64,
     /// Publishes in the order of their numbers; confirmed ones in the middle are empty.
-    unconfirmed: VecDeque<Option<MessageId>>,
+    unconfirmed: Ring<Option<MessageId>>,
     outstanding: u32,
     /// The broker does not read from this connection.
     blocked: bool,
@@ -53,7 +54,7 @@ impl<P: Clone> Publisher<P> {
             config,
             channel: FIRST_CHANNEL,
             oldest: 1,
-            unconfirmed: VecDeque::new(),
+            unconfirmed: Ring::default(),
             outstanding: 0,
             blocked: false,
             held_back: VecDeque::new(),
@@ -186,7 +187,7 @@ impl<P: Clone> Publisher<P> {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn publish<O: Observer>(
         &mut self,
         now: Time,
@@ -227,6 +228,11 @@ impl<P: Clone> Publisher<P> {
             self.forget_confirmed();
             return message;
         }
+        self.confirmed_out_of_order(sequence)
+    }
+
+    #[inline(never)]
+    fn confirmed_out_of_order(&mut self, sequence: u64) -> Option<MessageId> {
         let index = usize::try_from(sequence.checked_sub(self.oldest)?).ok()?;
         let message = self.unconfirmed.get_mut(index)?.take()?;
         self.outstanding -= 1;
@@ -237,7 +243,7 @@ impl<P: Clone> Publisher<P> {
     #[inline]
     fn forget_confirmed(&mut self) {
         while let Some(None) = self.unconfirmed.front() {
-            self.unconfirmed.pop_front();
+            self.unconfirmed.drop_front(1);
             self.oldest += 1;
         }
     }

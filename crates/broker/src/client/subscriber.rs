@@ -1,6 +1,6 @@
 //! A consumer to which messages are pushed: from a queue, or from a broadcast.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use brokerlab_event::{
     ApplicationId, ClientId, Count, Departure, Duration, Event, FailureLaw, MessageId, Millionths, NodeId, Observer,
@@ -11,6 +11,7 @@ use super::Worker;
 use crate::config::{ConsumerConfig, ConsumerKind, ExchangeId, OnFailure, QueueConsumerConfig};
 use crate::message::{Address, Channel, DeliveryTag, Effect, Message, Outbox};
 use crate::properties::{DeathReason, Properties};
+use crate::ring::Ring;
 
 const CHANNEL: Channel = 1;
 
@@ -49,7 +50,7 @@ pub struct Subscriber {
     failures: Option<FailureLaw>,
     worker: Worker,
     /// The front is being worked on.
-    in_hand: VecDeque<InHand>,
+    in_hand: Ring<InHand>,
     /// Failed attempts at messages that may come back.
     failed: BTreeMap<MessageId, u32>,
     /// When to subscribe again.
@@ -75,7 +76,7 @@ impl Subscriber {
             answers: config.answers,
             failures: config.failures,
             worker: Worker::new(config.client, config.work),
-            in_hand: VecDeque::new(),
+            in_hand: Ring::default(),
             failed: BTreeMap::new(),
             retry_at: None,
         }
@@ -201,7 +202,7 @@ impl Subscriber {
     /// What it held is not its own any more. The work in hand goes on, but cannot be settled.
     fn lose_channel(&mut self, now: Time) {
         self.in_hand.truncate(usize::from(self.worker.is_busy()));
-        if let Some(front) = self.in_hand.front_mut() {
+        if let Some(front) = self.in_hand.get_mut(0) {
             front.tag = None;
         }
         self.retry_at = Some(now.saturating_add(RETRY_INTERVAL));
@@ -283,7 +284,7 @@ impl Subscriber {
 
     /// At the end of a run: tells what it holds.
     pub fn census<O: Observer>(&self, now: Time, observer: &mut O) {
-        for in_hand in &self.in_hand {
+        for in_hand in self.in_hand.iter() {
             observer.observe(now, Event::Remaining { message: in_hand.message, application: self.application });
         }
     }

@@ -93,6 +93,15 @@ impl<P: Clone + Default> Node<P> {
     ) {
         let mut context = Context { now, node: self.id, out, observer };
         match message {
+            // What queues are asked most. The rest must not cost these anything.
+            Message::Publish { .. } | Message::Ack { .. } => self.queue_side.handle(from, message, &mut context),
+            _ => self.handle_other(from, message, &mut context),
+        }
+    }
+
+    #[inline(never)]
+    fn handle_other<O: Observer>(&mut self, from: Address, message: &mut Message<P>, context: &mut Context<'_, P, O>) {
+        match message {
             Message::Produce { .. }
             | Message::Fetch { .. }
             | Message::JoinGroup { .. }
@@ -106,17 +115,20 @@ impl<P: Clone + Default> Node<P> {
             | Message::EndTransaction { .. }
             | Message::ReplicaFetch { .. }
             | Message::ReplicaFetched { .. } => {
-                self.log_side.handle(from, message, &mut context);
+                self.log_side.handle(from, message, context);
                 self.log_due = self.log_side.next_timeout();
             }
-            &mut Message::Written { store, until } => self.handle_written(now, store, until, out, observer),
-            &mut Message::Flushed { store, until } => self.handle_flushed(now, store, until, out, observer),
+            &mut Message::Written { store, until } => {
+                self.log_side.written(store, until, context);
+                self.log_due = self.log_side.next_timeout();
+            }
+            &mut Message::Flushed { store, until } => self.queue_side.flushed(store, until, context),
             Message::Disconnect | Message::ConnectionLost => {
-                self.log_side.handle(from, &mut message.clone(), &mut context);
+                self.log_side.handle(from, &mut message.clone(), context);
                 self.log_due = self.log_side.next_timeout();
-                self.queue_side.handle(from, message, &mut context);
+                self.queue_side.handle(from, message, context);
             }
-            _ => self.queue_side.handle(from, message, &mut context),
+            _ => self.queue_side.handle(from, message, context),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The part of a node that hosts exchanges and queues, and the connections of their clients.
 
+mod confirming;
 mod consuming;
 mod delivering;
 mod flow;
@@ -12,11 +13,11 @@ use std::collections::{BTreeSet, VecDeque};
 
 use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, Removal, RunHeader, StoreId, Time};
 
+use self::confirming::SharedConfirm;
 use self::delivering::Settlement;
 use self::flow::{Connection, Memory};
 use self::hosted::HostedQueue;
 use self::lifetimes::{SCAN_INTERVAL, Timer};
-use self::publishing::SharedConfirm;
 use self::replicated::{DurableReplica, Replica};
 use super::Context;
 use crate::channel::ChannelState;
@@ -127,22 +128,27 @@ impl<P: Clone> QueueSide<P> {
     /// Handles a request of a client or the end of a connection.
     #[inline(always)]
     pub fn handle<O: Observer>(&mut self, from: Address, message: &mut Message<P>, context: &mut Context<'_, P, O>) {
-        match from {
-            Address::Client(client) => {
-                let blocking = self.memory.blocks_somebody();
-                if blocking && self.keep_unread(client, message) {
-                    return;
-                }
-                self.handle_client(client, message, context);
-                self.bury(context);
-                if blocking {
-                    self.read_on(context);
-                }
-            }
-            from => unreachable!("{from:?} sends no such message to the queues of a node"),
+        let Address::Client(client) = from else { unreachable!("{from:?} sends no such message to a node's queues") };
+        if self.memory.blocks_somebody() {
+            return self.handle_while_blocking(client, message, context);
+        }
+        self.handle_client(client, message, context);
+    }
+
+    #[inline(never)]
+    fn handle_while_blocking<O: Observer>(
+        &mut self,
+        client: ClientId,
+        message: &mut Message<P>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        if !self.keep_unread(client, message) {
+            self.handle_client(client, message, context);
+            self.read_on(context);
         }
     }
 
+    /// What queues are asked most, each by a call of its own, so that the rest does not cost it anything.
     #[inline(always)]
     fn handle_client<O: Observer>(
         &mut self,
@@ -156,6 +162,19 @@ impl<P: Clone> QueueSide<P> {
                 self.hold_up(client, context);
             }
             Message::Ack { channel, tag, multiple: false } => self.acknowledge(client, channel, tag, context),
+            _ => self.handle_seldom(client, message, context),
+        }
+        self.bury(context);
+    }
+
+    #[inline(never)]
+    fn handle_seldom<O: Observer>(
+        &mut self,
+        client: ClientId,
+        message: &mut Message<P>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        match *message {
             Message::Ack { channel, tag, multiple } => {
                 self.settle(client, channel, tag, multiple, Settlement::Ack, context);
             }
@@ -274,6 +293,8 @@ impl<P: Clone> QueueSide<P> {
         context.send(Address::Client(client), Message::QueueState { channel, ready, consumers });
     }
 
+    #[cold]
+    #[inline(never)]
     fn fail_channel<O: Observer>(
         &mut self,
         client: ClientId,
@@ -298,6 +319,7 @@ impl<P: Clone> QueueSide<P> {
 
     /// Ends channels: all their consumers stop, then everything unsettled goes back, the oldest delivery of each first.
     /// So none of them gets what another returns.
+    #[inline(never)]
     fn end_channels<O: Observer>(
         &mut self,
         client: ClientId,

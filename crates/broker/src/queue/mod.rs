@@ -133,12 +133,12 @@ impl<P: Clone> ClassicQueue<P> {
     /// Takes the message at the head for delivery.
     #[inline]
     pub fn deliver(&mut self) -> Option<Offset> {
-        self.deliver_with(|_| ()).map(|(offset, ())| offset)
+        self.deliver_entry().map(|(offset, _)| offset)
     }
 
-    /// Takes the message at the head for delivery and reads what is wanted of it.
+    /// Takes the message at the head for delivery and shows it.
     #[inline]
-    pub fn deliver_with<R>(&mut self, read: impl Fn(&QueueEntry<P>) -> R) -> Option<(Offset, R)> {
+    pub fn deliver_entry(&mut self) -> Option<(Offset, &QueueEntry<P>)> {
         if self.ready == 0 {
             return None;
         }
@@ -155,11 +155,10 @@ impl<P: Clone> ClassicQueue<P> {
             },
             ReadyOrder::Priority(levels) => levels.take()?,
         };
-        let entry = self.entry_mut(from);
+        let entry = self.log.entry_mut(from).expect("a message that is ready is in the log");
         entry.state = State::Delivered;
-        let (size, wanted) = (entry.publication.envelope.size, read(entry));
-        self.ready_bytes -= u64::from(size);
-        Some((from, wanted))
+        self.ready_bytes -= u64::from(entry.publication.envelope.size);
+        Some((from, entry))
     }
 
     /// The position of the message that would be delivered next.
@@ -188,7 +187,8 @@ impl<P: Clone> ClassicQueue<P> {
 
     /// Deletes the message at the head and hands it over.
     pub fn drop_head(&mut self) -> Option<(Offset, Publication<P>)> {
-        let (offset, publication) = self.deliver_with(|entry| entry.publication.clone())?;
+        let (offset, entry) = self.deliver_entry()?;
+        let publication = entry.publication.clone();
         self.settle(offset);
         Some((offset, publication))
     }

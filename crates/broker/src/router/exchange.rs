@@ -20,6 +20,8 @@ pub(super) struct Exchange {
     table: Table,
     /// A routing key is all that it takes to find the queues: no other exchange has a say.
     pub plain: bool,
+    /// It is plain, and open to publishers.
+    straight: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -41,7 +43,7 @@ impl Exchange {
             ExchangeKind::Headers => Table::Headers(Vec::new()),
             ExchangeKind::Broadcast => Table::Broadcast,
         };
-        let mut exchange = Exchange { config, bindings: BTreeMap::new(), table, plain: false };
+        let mut exchange = Exchange { config, bindings: BTreeMap::new(), table, plain: false, straight: false };
         exchange.judge_plain();
         exchange
     }
@@ -51,6 +53,7 @@ impl Exchange {
         // Exchanges are the last among the destinations.
         let to_queues = !matches!(self.bindings.last_key_value(), Some(((Destination::Exchange(_), _), _)));
         self.plain = looked_up && to_queues && self.config.alternate.is_none();
+        self.straight = self.plain && !self.config.internal;
     }
 
     /// True where nothing is bound to it.
@@ -136,6 +139,18 @@ impl Exchange {
             Table::Direct(rows) => rows.get(key.0 as usize).map_or(&[], |row| &row.queues),
             Table::Fanout(targets) => &targets.queues,
             Table::Topic(_) | Table::Headers(_) | Table::Broadcast => &[],
+        }
+    }
+
+    /// The queue that a routing key leads publishers to, where it is a single one and nothing has to be searched.
+    #[inline(always)]
+    pub fn only_queue(&self, key: RoutingKey) -> Option<StoreId> {
+        match &self.table {
+            Table::Direct(rows) if self.straight => match *rows.get(key.0 as usize)?.queues {
+                [store] => Some(store),
+                _ => None,
+            },
+            _ => None,
         }
     }
 

@@ -127,6 +127,13 @@ impl Router {
         }
     }
 
+    /// The queue that a message without extra routing keys goes to, where that needs no search and it is a single
+    /// one: what most publishes are. Nothing says nothing.
+    #[inline(always)]
+    pub fn only_queue(&self, exchange: ExchangeId, key: RoutingKey) -> Option<StoreId> {
+        self.exchange(exchange)?.only_queue(key)
+    }
+
     /// The queues that get a copy, each once and ascending, however many ways lead there.
     ///
     /// This is how the broker routes; whether a publisher may use the exchange, [`Router::admit`] says. There may be

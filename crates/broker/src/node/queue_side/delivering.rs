@@ -51,28 +51,34 @@ impl<P: Clone> QueueSide<P> {
                 hosted.consumers.skip(place);
                 continue; // it enters the ring again when its channel settles something
             }
-            let taken = hosted.queue.deliver_with(|entry| (entry.redelivered, entry.publication.clone()));
-            let (offset, (redelivered, publication)) = taken.expect("a message is ready");
-            let tag = if subscriber.auto_ack {
-                let size = Bytes::new(publication.envelope.size);
-                hosted.queue.settle(offset);
-                self.memory.held -= u64::from(size.get());
-                let cause = Removal::AutoAcked;
-                context.observe(Event::Removed { message: publication.envelope.message, store, offset, size, cause });
-                channel.deliver_settled()
-            } else {
-                channel.deliver(Unsettled { store, offset, consumer: Some(place) })
+            let (offset, entry) = hosted.queue.deliver_entry().expect("a message is ready");
+            let tag = match subscriber.auto_ack {
+                true => channel.deliver_settled(),
+                false => channel.deliver(Unsettled { store, offset, consumer: Some(place) }),
             };
+            let (from, to) = (Address::Node(context.node), Address::Client(subscriber.client));
+            let effect = context.out.place();
+            let message = Message::Deliver {
+                channel: subscriber.channel,
+                consumer: subscriber.tag,
+                tag,
+                redelivered: entry.redelivered,
+                delivery_count: 0,
+                store,
+                offset,
+                publication: entry.publication.clone(),
+            };
+            effect.fill(Effect::Send { from, to, message });
             if self.profile.channel_timeout.is_some() {
                 channel.stamp(context.now);
             }
             hosted.consumers.delivered(place);
-            let (channel, consumer) = (subscriber.channel, subscriber.tag);
-            let delivery_count = 0;
-            let message =
-                Message::Deliver { channel, consumer, tag, redelivered, delivery_count, store, offset, publication };
-            let (from, to) = (Address::Node(context.node), Address::Client(subscriber.client));
-            context.out.place().fill(Effect::Send { from, to, message });
+            if subscriber.auto_ack {
+                let (message, size) = hosted.queue.settle(offset);
+                self.memory.held -= u64::from(size);
+                let (size, cause) = (Bytes::new(size), Removal::AutoAcked);
+                context.observe(Event::Removed { message, store, offset, size, cause });
+            }
             if hosted.queue.expires() {
                 let next = hosted.expire(&mut self.dead, &mut self.memory, context);
                 self.timers.set_or_clear(Timer::Head.number(index), next);
@@ -81,7 +87,7 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// What most settlements are. The rest of them must not cost these anything.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn acknowledge<O: Observer>(
         &mut self,
         client: ClientId,

@@ -157,7 +157,6 @@ impl<P: Clone> QueueSide<P> {
             && let Some(mut message) = self.connection(client).unread.pop_front()
         {
             self.handle_client(client, &mut message, context);
-            self.bury(context);
         }
     }
 

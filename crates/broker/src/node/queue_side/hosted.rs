@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use brokerlab_event::{Bytes, ClientId, Duration, Event, Observer, Offset, Removal, Time};
 
+use super::confirming::Waiting;
 use super::flow::Memory;
-use super::publishing::Waiting;
 use super::replicated::Replica;
 use crate::config::{BindingConfig, Overflow, Profile, QueueConfig};
 use crate::dead_letter::DeadLetter;
@@ -15,6 +15,7 @@ use crate::node::Context;
 use crate::properties::DeathReason;
 use crate::queue::ClassicQueue;
 use crate::quorum::Whereabouts;
+use crate::ring::Ring;
 
 /// A queue with its consumers and the confirms that wait for its disk.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ pub(super) struct HostedQueue<P> {
     /// It had a consumer, so that it may be deleted with its last.
     pub had_consumers: bool,
     /// Publishes that wait to be written: whose, and whom to tell.
-    pub unflushed: VecDeque<(Offset, ClientId, Option<Waiting>)>,
+    pub unflushed: Ring<(Offset, ClientId, Waiting)>,
     pub flushing: bool,
     /// It has a limit of length.
     pub limited: bool,
@@ -43,7 +44,7 @@ impl<P: Clone> HostedQueue<P> {
             queue: ClassicQueue::new(config.max_priority),
             consumers: ConsumerRing::new(config.single_active_consumer),
             had_consumers: false,
-            unflushed: VecDeque::new(),
+            unflushed: Ring::default(),
             flushing: false,
             limited: config.max_length.is_some() || config.max_bytes.is_some(),
             exists: true,
@@ -64,6 +65,7 @@ impl<P: Clone> HostedQueue<P> {
     }
 
     /// When a message that arrives now expires: after its own time to live or the queue's, whichever is shorter.
+    #[inline(never)]
     pub fn deadline(&self, publication: &Publication<P>, now: Time) -> Option<Time> {
         let properties = publication.properties.as_ref();
         let own = properties.and_then(|properties| parse_expiration(properties.expiration.as_deref()?).ok());
@@ -72,6 +74,7 @@ impl<P: Clone> HostedQueue<P> {
     }
 
     /// True where this much more would be too much.
+    #[inline(never)]
     pub fn would_overflow(&self, size: u32) -> bool {
         self.config.overflow != Overflow::DropHead
             && self.is_over(self.queue.ready() + 1, self.queue.ready_bytes() + u64::from(size))
@@ -82,6 +85,7 @@ impl<P: Clone> HostedQueue<P> {
     }
 
     /// Gives up messages at the head until the queue is within its limits.
+    #[inline(never)]
     pub fn enforce_limits<O: Observer>(
         &mut self,
         dead: &mut VecDeque<DeadLetter<P>>,
@@ -97,6 +101,7 @@ impl<P: Clone> HostedQueue<P> {
     }
 
     /// Gives up what has expired at the head. Tells when the next look is due.
+    #[inline(never)]
     pub fn expire<O: Observer>(
         &mut self,
         dead: &mut VecDeque<DeadLetter<P>>,

@@ -80,6 +80,7 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// Gives up what has expired at the head of a queue, and waits for the next to expire.
+    #[inline(never)]
     pub(super) fn expire<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
         let next = self.queues[index].expire(&mut self.dead, &mut self.memory, context);
         self.timers.set_or_clear(Timer::Head.number(index), next);
@@ -184,7 +185,7 @@ impl<P: Clone> QueueSide<P> {
         let empty = HostedQueue { exists: false, ..HostedQueue::new(config.clone(), bindings.clone(), &self.profile) };
         let gone = core::mem::replace(&mut self.queues[index], empty);
         let unanswered = gone.replica.map(|replica| replica.enqueued).unwrap_or_default();
-        let unflushed = gone.unflushed.into_iter().map(|(_, client, waiting)| (client, waiting));
+        let unflushed = gone.unflushed.iter().map(|&(_, client, waiting)| (client, waiting));
         for (client, waiting) in unflushed.chain(unanswered) {
             self.written(client, waiting, context);
         }

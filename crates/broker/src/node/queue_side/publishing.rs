@@ -1,36 +1,18 @@
-//! Publishing: routing, storing, dead letters, and confirms once every queue has taken a message.
+//! Publishing: routing, storing, and dead letters.
 
-use brokerlab_event::{ApplicationId, Bytes, ClientId, Duration, Event, Observer, Offset, Refusal, StoreId};
+use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, Observer, Offset, Refusal, StoreId};
 
 use super::QueueSide;
+use super::confirming::Waiting;
 use super::hosted::parse_expiration;
 use super::lifetimes::Timer;
 use crate::config::{ExchangeId, ExchangeKind, Overflow};
 use crate::dead_letter::{DeadLetter, is_cycle};
-use crate::message::{Address, Channel, Effect, Envelope, Message, Publication, ReplyCode};
+use crate::message::{Address, Channel, Envelope, Message, Publication, ReplyCode};
 use crate::node::Context;
 use crate::properties::DeathReason;
 use crate::quorum::Session;
 use crate::router::strip_blind_copies;
-
-/// Who is told once all queues have taken a message.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Confirm {
-    /// A publisher: the number of the publish on its channel.
-    Publish { client: ClientId, channel: Channel, sequence: u64 },
-    /// A queue that keeps a dead letter until then: its place here, and the number of the letter.
-    Letter { queue: usize, number: u64 },
-}
-
-/// A publish to several queues.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SharedConfirm {
-    confirm: Confirm,
-    /// How many queues have not answered.
-    left: u32,
-    /// Why one of them has refused it: the publisher is told so, although others have it.
-    refused: Option<Refusal>,
-}
 
 /// The channel that dead letters come from. Only what their queue keeps until they have arrived can be refused.
 pub(super) const DEAD_LETTERS: Session = Session { client: ClientId::MAX, channel: 0 };
@@ -38,18 +20,8 @@ pub(super) const DEAD_LETTERS: Session = Session { client: ClientId::MAX, channe
 /// A larger message is refused (`max_message_size`, in bytes).
 const MAX_MESSAGE_SIZE: u32 = 16 << 20;
 
-/// How long a queue that keeps its dead letters waits before it tries again (`dead_letter_worker`, 180 s).
-const LETTER_RETRY: Duration = Duration::from_secs(180);
-
-/// Whom to tell when a queue has taken a publish: the publisher, or the count of a publish to several queues.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Waiting {
-    Single(Confirm),
-    Shared(u32),
-}
-
 impl<P: Clone> QueueSide<P> {
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn publish<O: Observer>(
         &mut self,
         client: ClientId,
@@ -58,6 +30,28 @@ impl<P: Clone> QueueSide<P> {
         publication: &mut Publication<P>,
         context: &mut Context<'_, P, O>,
     ) {
+        let Publication { exchange, routing_key, .. } = *publication;
+        // What most publishes are. The rest must not cost these anything.
+        if publication.properties.is_none()
+            && publication.envelope.size <= MAX_MESSAGE_SIZE
+            && let Some(store) = self.router.only_queue(exchange, routing_key)
+        {
+            let waiting = self.number_publish(client, channel);
+            self.enqueue(store, Session { client, channel }, publication, waiting, context);
+        } else {
+            self.publish_anywhere(Session { client, channel }, mandatory, publication, context);
+        }
+    }
+
+    #[inline(never)]
+    fn publish_anywhere<O: Observer>(
+        &mut self,
+        session: Session,
+        mandatory: bool,
+        publication: &mut Publication<P>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let Session { client, channel } = session;
         let Publication { exchange, routing_key, .. } = *publication;
         let kind = match self.router.admit(exchange) {
             Ok(kind) => kind,
@@ -68,127 +62,39 @@ impl<P: Clone> QueueSide<P> {
             return self.fail_channel(client, channel, ReplyCode::PreconditionFailed, context);
         }
         let targets = match self.router.route(exchange, routing_key, publication.properties.as_deref()) {
-            Ok(targets) => Targets::of(targets),
+            Ok(targets) => targets.to_vec(),
             Err(code) => return self.fail_channel(client, channel, code, context),
         };
-        let confirm = self.number_publish(client, channel);
+        let waiting = self.number_publish(client, channel);
         if kind == ExchangeKind::Broadcast {
-            self.broadcast(publication, context);
-            return confirm.into_iter().for_each(|confirm| self.answer(confirm, Ok(()), context));
+            return self.broadcast(publication, waiting, context);
         }
-        match targets {
-            Targets::None => {
-                context.observe(Event::Unrouted { message: publication.envelope.message });
-                if mandatory {
-                    let publication = publication.clone();
-                    let message = Message::Return { channel, code: ReplyCode::NoRoute, publication };
-                    context.send(Address::Client(client), message);
-                }
-                confirm.into_iter().for_each(|confirm| self.answer(confirm, Ok(()), context));
-            }
-            Targets::One(store) => {
-                let session = Session { client, channel };
-                self.enqueue(store, session, publication, confirm.map(Waiting::Single), context);
-            }
-            Targets::Several(stores) => {
-                self.copy_to(stores, Session { client, channel }, publication, confirm, context)
-            }
+        if targets.is_empty() {
+            return self.unrouted(session, mandatory, publication, waiting, context);
         }
-    }
-
-    #[inline(never)]
-    fn copy_to<O: Observer>(
-        &mut self,
-        stores: Vec<StoreId>,
-        session: Session,
-        publication: &Publication<P>,
-        confirm: Option<Confirm>,
-        context: &mut Context<'_, P, O>,
-    ) {
-        let shared = confirm.map(|confirm| Waiting::Shared(self.share(confirm, stores.len() as u32)));
-        for store in stores {
+        let shared = if targets.len() > 1 { self.share(waiting, targets.len()) } else { waiting };
+        for store in targets {
             self.enqueue(store, session, publication, shared, context);
         }
     }
 
-    /// The number of a publish, where the channel asked for confirms.
-    #[inline]
-    fn number_publish(&mut self, client: ClientId, channel: Channel) -> Option<Confirm> {
-        let published = self.channel(client, channel).published.as_mut()?;
-        *published += 1;
-        Some(Confirm::Publish { client, channel, sequence: *published })
-    }
-
-    fn share(&mut self, confirm: Confirm, left: u32) -> u32 {
-        let shared = SharedConfirm { confirm, left, refused: None };
-        match self.free.pop() {
-            Some(place) => {
-                self.shared[place as usize] = shared;
-                place
-            }
-            None => {
-                self.shared.push(shared);
-                self.shared.len() as u32 - 1
-            }
-        }
-    }
-
-    /// One queue has taken a publish.
-    #[inline(always)]
-    pub(super) fn taken<O: Observer>(&mut self, waiting: Waiting, context: &mut Context<'_, P, O>) {
-        match waiting {
-            Waiting::Single(confirm) => self.answer(confirm, Ok(()), context),
-            Waiting::Shared(place) => self.answered(place, None, context),
-        }
-    }
-
-    /// One queue has refused a publish.
-    pub(super) fn refused<O: Observer>(&mut self, waiting: Waiting, reason: Refusal, context: &mut Context<'_, P, O>) {
-        match waiting {
-            Waiting::Single(confirm) => self.answer(confirm, Err(reason), context),
-            Waiting::Shared(place) => self.answered(place, Some(reason), context),
-        }
-    }
-
-    fn answered<O: Observer>(&mut self, place: u32, refused: Option<Refusal>, context: &mut Context<'_, P, O>) {
-        let shared = &mut self.shared[place as usize];
-        shared.left -= 1;
-        shared.refused = shared.refused.or(refused);
-        if shared.left == 0 {
-            let SharedConfirm { confirm, refused, .. } = *shared;
-            self.free.push(place);
-            self.answer(confirm, refused.map_or(Ok(()), Err), context);
-        }
-    }
-
-    /// All queues have answered.
-    #[inline(always)]
-    fn answer<O: Observer>(&mut self, confirm: Confirm, result: Result<(), Refusal>, context: &mut Context<'_, P, O>) {
-        match confirm {
-            Confirm::Publish { client, channel, sequence } => {
-                let (from, to) = (Address::Node(context.node), Address::Client(client));
-                let effect = context.out.place();
-                let message = Message::Confirm { channel, sequence, result };
-                effect.fill(Effect::Send { from, to, message });
-            }
-            Confirm::Letter { queue, number } => self.letter_answered(queue, number, result.is_ok(), context),
-        }
-    }
-
-    /// A dead letter that is kept has reached its targets, or is tried again later.
-    #[cold]
-    fn letter_answered<O: Observer>(
+    /// No queue takes the message.
+    #[inline(never)]
+    fn unrouted<O: Observer>(
         &mut self,
-        queue: usize,
-        number: u64,
-        taken: bool,
+        session: Session,
+        mandatory: bool,
+        publication: &Publication<P>,
+        waiting: Waiting,
         context: &mut Context<'_, P, O>,
     ) {
-        if taken {
-            self.dead_letter_taken(queue, number, context);
-        } else if self.queues[queue].exists {
-            self.timers.set(Timer::Letters.number(queue), context.now.saturating_add(LETTER_RETRY));
+        context.observe(Event::Unrouted { message: publication.envelope.message });
+        if mandatory {
+            let (channel, publication) = (session.channel, publication.clone());
+            let message = Message::Return { channel, code: ReplyCode::NoRoute, publication };
+            context.send(Address::Client(session.client), message);
         }
+        self.answer(waiting, Ok(()), context);
     }
 
     /// Adds a message to a queue and hands it out where somebody waits for it. False where the queue refuses it.
@@ -198,7 +104,7 @@ impl<P: Clone> QueueSide<P> {
         store: StoreId,
         session: Session,
         publication: &Publication<P>,
-        waiting: Option<Waiting>,
+        waiting: Waiting,
         context: &mut Context<'_, P, O>,
     ) -> bool {
         let index = self.hosted(store).expect("the router knows only queues of this node");
@@ -220,6 +126,7 @@ impl<P: Clone> QueueSide<P> {
             deadline = hosted.deadline(publication, context.now);
         }
         let offset = hosted.queue.enqueue(publication.clone(), deadline, context.now);
+        let watched = hosted.limited || hosted.queue.expires();
         self.memory.held += u64::from(size.get());
         context.observe(Event::Stored { message, store, offset, size });
         if persistent {
@@ -229,15 +136,17 @@ impl<P: Clone> QueueSide<P> {
         }
         // Nobody waits where other messages do: what is handed out now is this message.
         self.hand_out(index, context);
-        self.trim_queue(index, context);
-        if let (false, Some(waiting)) = (persistent, waiting) {
-            self.taken(waiting, context);
+        if watched {
+            self.trim_queue(index, context);
+        }
+        if !persistent {
+            self.answer(waiting, Ok(()), context);
         }
         true
     }
 
     /// Brings a queue back within its limits, and gives up what has expired at its head.
-    #[inline]
+    #[inline(never)]
     fn trim_queue<O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
         let hosted = &mut self.queues[index];
         if hosted.limited {
@@ -254,7 +163,7 @@ impl<P: Clone> QueueSide<P> {
         &mut self,
         index: usize,
         publication: &Publication<P>,
-        waiting: Option<Waiting>,
+        waiting: Waiting,
         context: &mut Context<'_, P, O>,
     ) {
         let hosted = &self.queues[index];
@@ -263,14 +172,19 @@ impl<P: Clone> QueueSide<P> {
         if hosted.config.overflow == Overflow::RejectPublishDlx {
             hosted.bequeath(publication.clone(), DeathReason::MaxLength, &mut self.dead);
         }
-        if let Some(waiting) = waiting {
-            self.refused(waiting, reason, context);
-        }
+        self.answer(waiting, Err(reason), context);
     }
 
     /// Publishes what queues have given up to their dead-letter exchanges, in the order in which it was given up.
     #[inline]
     pub(super) fn bury<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
+        if !self.dead.is_empty() {
+            self.bury_all(context);
+        }
+    }
+
+    #[inline(never)]
+    fn bury_all<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
         while let Some(letter) = self.dead.pop_front() {
             self.dead_letter(letter, context);
         }
@@ -288,11 +202,11 @@ impl<P: Clone> QueueSide<P> {
         let routed = self.router.route(target.exchange, publication.routing_key, Some(properties));
         let mut stores = routed.map(<[StoreId]>::to_vec).unwrap_or_default();
         stores.retain(|store| reason == DeathReason::Rejected || !is_cycle(properties, *store));
-        let confirm = number.map(|number| Confirm::Letter { queue: index, number });
-        if let (true, Some(confirm)) = (stores.is_empty(), confirm) {
-            return self.answer(confirm, Err(Refusal::NotFound), context);
+        let waiting = number.map_or(Waiting::NOBODY, |number| Waiting::letter(index, number));
+        if stores.is_empty() {
+            return self.answer(waiting, Err(Refusal::NotFound), context);
         }
-        let waiting = confirm.map(|confirm| Waiting::Shared(self.share(confirm, stores.len() as u32)));
+        let waiting = self.share(waiting, stores.len());
         let message = publication.envelope.message;
         for target in stores {
             if self.enqueue(target, DEAD_LETTERS, &publication, waiting, context) {
@@ -302,13 +216,11 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// The disk reports that everything in a queue below this place is durable.
-    #[inline(always)]
+    #[inline(never)]
     pub fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
         let Some(index) = self.hosted(store) else { return };
         if self.is_replicated(index) {
-            context.observe(Event::Flushed { node: context.node, store, offset: until });
-            self.committed(index, until, context);
-            return self.read_on_if_blocked(context);
+            return self.flushed_replica(index, until, context);
         }
         let hosted = &mut self.queues[index];
         hosted.queue.mark_flushed(until);
@@ -326,18 +238,12 @@ impl<P: Clone> QueueSide<P> {
         self.read_on_if_blocked(context);
     }
 
-    /// A publish has been written.
-    #[inline(always)]
-    pub(super) fn written<O: Observer>(
-        &mut self,
-        client: ClientId,
-        waiting: Option<Waiting>,
-        context: &mut Context<'_, P, O>,
-    ) {
-        self.refund(client);
-        if let Some(waiting) = waiting {
-            self.taken(waiting, context);
-        }
+    #[inline(never)]
+    fn flushed_replica<O: Observer>(&mut self, index: usize, until: Offset, context: &mut Context<'_, P, O>) {
+        let store = self.queues[index].config.store;
+        context.observe(Event::Flushed { node: context.node, store, offset: until });
+        self.committed(index, until, context);
+        self.read_on_if_blocked(context);
     }
 
     pub(super) fn subscribe(&mut self, client: ClientId, exchange: ExchangeId, application: ApplicationId) {
@@ -347,7 +253,13 @@ impl<P: Clone> QueueSide<P> {
         audience.subscribers.push_back(client);
     }
 
-    fn broadcast<O: Observer>(&mut self, publication: &Publication<P>, context: &mut Context<'_, P, O>) {
+    #[inline(never)]
+    fn broadcast<O: Observer>(
+        &mut self,
+        publication: &Publication<P>,
+        waiting: Waiting,
+        context: &mut Context<'_, P, O>,
+    ) {
         for audience in self.audiences.iter_mut().filter(|audience| audience.exchange == publication.exchange) {
             let Some(client) = audience.subscribers.pop_front() else {
                 let (message, application) = (publication.envelope.message, audience.application);
@@ -367,6 +279,7 @@ impl<P: Clone> QueueSide<P> {
             };
             context.send(Address::Client(client), message);
         }
+        self.answer(waiting, Ok(()), context);
     }
 }
 
@@ -377,22 +290,4 @@ fn prepare<P>(publication: &mut Publication<P>) -> bool {
     let properties = publication.properties.as_ref();
     let expiration = properties.and_then(|properties| properties.expiration.as_deref());
     expiration.is_none_or(|text| parse_expiration(text).is_ok())
-}
-
-/// The queues that a message goes to, taken out of the router.
-enum Targets {
-    None,
-    One(StoreId),
-    Several(Vec<StoreId>),
-}
-
-impl Targets {
-    #[inline]
-    fn of(stores: &[StoreId]) -> Targets {
-        match *stores {
-            [] => Targets::None,
-            [single] => Targets::One(single),
-            ref several => Targets::Several(several.to_vec()),
-        }
-    }
 }

@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use brokerlab_event::{Bytes, ClientId, Event, MessageId, Observer, Offset, Refusal, Removal, Time};
 
 use super::QueueSide;
+use super::confirming::Waiting;
 use super::delivering::Settlement;
 use super::hosted::removal;
 use super::lifetimes::Timer;
-use super::publishing::{DEAD_LETTERS, Waiting};
+use super::publishing::DEAD_LETTERS;
 use crate::channel::Unsettled;
 use crate::config::{Overflow, Profile, QueueConfig, QueueKind};
 use crate::dead_letter::DeadLetter;
@@ -51,7 +52,7 @@ pub(super) struct Replica<P> {
     log: Log<LogEntry<P>>,
     flushing: bool,
     /// Publishes in the log that were not applied yet: whose, and whom to tell.
-    pub enqueued: VecDeque<(ClientId, Option<Waiting>)>,
+    pub enqueued: VecDeque<(ClientId, Waiting)>,
     /// Who holds the message at a place, and by which number.
     held: BTreeMap<Offset, (ConsumerKey, DeliveryNumber)>,
     /// Channels that have published here, where the queue may tell them to stop.
@@ -158,24 +159,23 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// Adds a message, unless its channel was told to stop. False where the message is refused.
+    #[inline(never)]
     pub(super) fn submit_publish<O: Observer>(
         &mut self,
         index: usize,
         session: Session,
         publication: &Publication<P>,
-        waiting: Option<Waiting>,
+        waiting: Waiting,
         context: &mut Context<'_, P, O>,
     ) -> bool {
         let hosted = &mut self.queues[index];
         let replica = hosted.replica.as_mut().expect("only quorum queues have commands");
         // Dead letters that nobody keeps are not held up: they would be lost.
-        let is_letter = session == DEAD_LETTERS && waiting.is_none();
+        let is_letter = session == DEAD_LETTERS && waiting.is_nobody();
         if !is_letter && replica.stopped.contains(&session) {
             let (message, store) = (publication.envelope.message, hosted.config.store);
             context.observe(Event::Declined { message, store, reason: Refusal::Full });
-            if let Some(waiting) = waiting {
-                self.refused(waiting, Refusal::Full, context);
-            }
+            self.answer(waiting, Err(Refusal::Full), context);
             return false;
         }
         if !is_letter && hosted.config.overflow != Overflow::DropHead && replica.publishers.insert(session) {
@@ -246,6 +246,7 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// Settles deliveries of one quorum queue, in this order: a command for each consumer that they went to.
+    #[inline(never)]
     pub(super) fn submit_settlement<O: Observer>(
         &mut self,
         index: usize,
