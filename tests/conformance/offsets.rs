@@ -2,11 +2,13 @@
 //! coordinator and the partition of a node.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use brokerlab_broker::assignor::Assignor;
 use brokerlab_broker::client::reading::{AutoCommit, NoPosition, Owned};
 use brokerlab_broker::config::{Isolation, OffsetReset};
 use brokerlab_broker::group::{Group, GroupAnswer, GroupTimes};
-use brokerlab_broker::message::{Envelope, Member, Position};
+use brokerlab_broker::message::{Envelope, Member, MemberMetadata, Position};
 use brokerlab_broker::partition::{PartitionLog, PartitionRules};
 use brokerlab_event::{ClientId, Duration, KeyId, MessageId, Offset, StoreId, Time};
 use serde_json::Value;
@@ -139,7 +141,10 @@ impl Reader {
         let mut answers = Vec::new();
         self.group.leave(self.now, self.member, &mut answers);
         self.member.incarnation += 1;
-        self.group.join(self.now, self.member, "reader".into(), &mut answers);
+        let assignors = vec![Assignor::Range];
+        let metadata =
+            MemberMetadata { name: "reader".into(), instance: None, assignors, owned: Vec::new(), generation: None };
+        self.group.join(self.now, self.member, Arc::new(metadata), &mut answers);
         self.group.sync(self.now, self.member, self.group.generation(), Vec::new(), &mut answers);
         if !matches!(answers.last(), Some(GroupAnswer::Synced { result: Ok(_), .. })) {
             return Err(format!("the consumer does not get into its group: {answers:?}"));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::assignor::{Assignor, ServerAssignor};
 use crate::properties::Properties;
 use crate::quorum::{DEFAULT_DELIVERY_LIMIT, DelayedRetry, Version};
 use brokerlab_event::{ApplicationId, ClientId, Duration, FailureLaw, Model, NodeId, Offset, StoreId, Time, WorkLaw};
@@ -358,6 +359,17 @@ pub struct GroupConfig {
     pub initial_rebalance_delay: Duration,
     /// How long a group without members keeps its committed offsets (`offsets.retention.minutes`, 7 days).
     pub offsets_retention: Duration,
+    /// How it gives out partitions (`group.protocol`).
+    pub protocol: GroupProtocol,
+}
+
+/// How a group gives out its partitions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GroupProtocol {
+    /// All join in rounds, and one of them deals out the partitions by a strategy that all know.
+    Classic,
+    /// The coordinator deals them out, and each member moves towards its share by itself (KIP-848).
+    Consumer(ServerAssignor),
 }
 
 /// A producer.
@@ -537,6 +549,12 @@ pub enum OnFailure {
 /// A consumer of a group.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupMemberConfig {
+    /// The strategies of assignment that it knows, the one that it prefers first (`partition.assignment.strategy`,
+    /// default range, cooperative-sticky). Empty where the coordinator assigns (`group.protocol=consumer`).
+    pub assignors: Vec<Assignor>,
+    /// It is a static member by its name (`group.instance.id`): it keeps its share through a restart that is over
+    /// before its session is.
+    pub is_static: bool,
     /// How often it sends a heartbeat (`heartbeat.interval.ms`, default 3 s).
     pub heartbeat_interval: Duration,
     /// Most records that one poll returns (`max.poll.records`, default 500).
@@ -622,6 +640,14 @@ pub struct FetchLimits {
     pub max_partition_bytes: u32,
     /// Most bytes of all partitions together (`fetch.max.bytes`, default 50 MiB); the first record always fits.
     pub max_bytes: u32,
+}
+
+impl GroupMemberConfig {
+    /// Whether it keeps what it owns while the group is rebalanced: only where it knows no strategy that would have
+    /// it give everything back first.
+    pub fn is_cooperative(&self) -> bool {
+        !self.assignors.is_empty() && self.assignors.iter().all(|assignor| *assignor == Assignor::CooperativeSticky)
+    }
 }
 
 impl Default for FetchLimits {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use brokerlab_event::{ApplicationId, ClientId, Duration, KeyId, MessageId, NodeId, Offset, Refusal, StoreId, Time};
 
+use crate::assignor::Assignor;
 use crate::config::{Acks, ExchangeId, Isolation, RoutingKey};
 use crate::log::Entry;
 use crate::properties::Properties;
@@ -144,7 +145,7 @@ impl LogError {
     }
 }
 
-/// Why a request to a group was refused (Kafka protocol guide, error codes 22, 25, 27).
+/// Why a request to a group was refused (Kafka protocol guide, error codes 22, 25, 27, 82, 23, 110, 113, 111).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GroupError {
     /// The generation is over.
@@ -153,6 +154,31 @@ pub enum GroupError {
     UnknownMember,
     /// The group is being rebalanced: join again.
     RebalanceInProgress,
+    /// Another process has taken the place of this static member. It must not go on.
+    FencedInstance,
+    /// The member knows no strategy of assignment that all others know.
+    InconsistentProtocol,
+    /// The member's epoch is not that of the coordinator: join anew (KIP-848).
+    FencedMemberEpoch,
+    /// The epoch is over, or has not begun: try again with the one of the next heartbeat (KIP-848).
+    StaleMemberEpoch,
+    /// The static member that this would be is still there (KIP-848).
+    UnreleasedInstance,
+}
+
+/// What a member of a group says of itself when it joins.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemberMetadata {
+    /// Its member id; assignors order members by its bytes.
+    pub name: Arc<str>,
+    /// The id that a static member keeps through restarts (`group.instance.id`).
+    pub instance: Option<Arc<str>>,
+    /// The strategies that it knows, the one that it prefers first; empty in the newer protocol.
+    pub assignors: Vec<Assignor>,
+    /// What it owns, for strategies that look at that.
+    pub owned: Vec<StoreId>,
+    /// The generation in which it got that.
+    pub generation: Option<u32>,
 }
 
 /// A member of a group: one membership of a client. A process that restarts, or that was removed from its group,
@@ -458,8 +484,8 @@ pub enum Message<P> {
         group: ApplicationId,
         /// Who joins.
         member: Member,
-        /// Its member id; assignors order members by its bytes.
-        name: Arc<str>,
+        /// What it says of itself.
+        metadata: Arc<MemberMetadata>,
     },
     /// Get (the leader: distribute) the assignment of a generation.
     SyncGroup {
@@ -480,6 +506,19 @@ pub enum Message<P> {
         member: Member,
         /// The generation that the member believes in.
         generation: u32,
+    },
+    /// All that a member of the newer protocol says (KIP-848): that it joins, is there, gives up partitions, leaves.
+    GroupHeartbeat {
+        /// The group.
+        group: ApplicationId,
+        /// The member.
+        member: Member,
+        /// Its epoch; 0 to join, -1 to leave, -2 where a static member leaves that will come back.
+        epoch: i32,
+        /// With a join: what it says of itself.
+        metadata: Option<Arc<MemberMetadata>>,
+        /// What it owns, where that has changed.
+        owned: Option<Vec<StoreId>>,
     },
     /// Leave the group.
     LeaveGroup {
@@ -591,10 +630,30 @@ pub enum Message<P> {
         member: Member,
         /// The new generation.
         generation: u32,
-        /// For the leader: every member with its id, to assign partitions to. For others: empty.
-        members: Vec<(Member, Arc<str>)>,
+        /// The strategy that all members know.
+        assignor: Assignor,
+        /// For the leader: every member, to assign partitions to. For others: empty.
+        members: Vec<(Member, Arc<MemberMetadata>)>,
         /// The partitions that the group reads, topic by topic: what members' metadata would tell them.
         topics: Arc<[Vec<StoreId>]>,
+    },
+    /// The member cannot be one, or not any more.
+    JoinRefused {
+        /// The group.
+        group: ApplicationId,
+        /// The member.
+        member: Member,
+        /// Why.
+        error: GroupError,
+    },
+    /// The answer to [`Message::GroupHeartbeat`].
+    GroupHeartbeatAnswer {
+        /// The group.
+        group: ApplicationId,
+        /// The member.
+        member: Member,
+        /// Its epoch, and what it should own where that is news; or why it is no member.
+        result: Result<(u32, Option<Vec<StoreId>>), GroupError>,
     },
     /// The answer to [`Message::SyncGroup`].
     Synced {
@@ -904,14 +963,21 @@ mod tests {
 
     #[test]
     fn a_spent_place_gives_back_what_it_held() {
-        let name: Arc<str> = "member".into();
+        let metadata = MemberMetadata {
+            name: "member".into(),
+            instance: None,
+            assignors: vec![Assignor::Range],
+            owned: Vec::new(),
+            generation: None,
+        };
+        let metadata = Arc::new(metadata);
         let (group, member) = (ApplicationId::new(0), Member { client: ClientId::new(0), incarnation: 1 });
         let (mut out, mut round): (Box<Outbox<()>>, Box<Outbox<()>>) = Default::default();
         for _ in 0..4 {
-            let message = Message::JoinGroup { group, member, name: Arc::clone(&name) };
+            let message = Message::JoinGroup { group, member, metadata: Arc::clone(&metadata) };
             out.send(Address::Demand, Address::Disk, message);
             assert_eq!(round.next_round(&mut out).map(|effects| effects.len()), Some(1));
         }
-        assert_eq!(Arc::strong_count(&name), 2, "besides this one, that of the last round");
+        assert_eq!(Arc::strong_count(&metadata), 2, "besides this one, that of the last round");
     }
 }

@@ -77,6 +77,8 @@ pub(crate) enum Kind {
     SizeOrNone,
     Moment,
     Choice(&'static [&'static str]),
+    /// One of the names, or a list of some of them.
+    Choices(&'static [&'static str]),
     /// One of the names, or a table.
     ChoiceOr(&'static [&'static str], &'static Spec),
     /// A law of durations: a duration, or a table.
@@ -371,6 +373,11 @@ pub(crate) static CONTENDERS: [Spec; 4] = [
     Spec { title: "a contender of the model log", options: LOG },
 ];
 
+/// The strategies of assignment that members of a classic group may know.
+pub(crate) const ASSIGNORS: &[&str] = &["range", "roundrobin", "sticky", "cooperative-sticky"];
+/// How often a consumer shows life where the broker assigns.
+pub(crate) const CONSUMER_HEARTBEAT: &str = "5s";
+
 const LOG: &[Opt] = &[
     CONTENDER_NAME,
     MODEL,
@@ -455,12 +462,44 @@ const LOG: &[Opt] = &[
          once.",
     ),
     default(
+        "group_protocol",
+        Kind::Choice(&["classic", "consumer"]),
+        "\"classic\"",
+        "How groups give out partitions: their members by turns (classic), or the broker (consumer) (group.protocol).",
+    ),
+    default(
+        "assignors",
+        Kind::Choices(ASSIGNORS),
+        "[\"range\", \"cooperative-sticky\"]",
+        "The strategies that members know, the one that they prefer first (partition.assignment.strategy). Rebalances \
+         are cooperative where they know cooperative-sticky only. Not with group_protocol = \"consumer\".",
+    ),
+    default(
+        "remote_assignor",
+        Kind::Choice(&["uniform", "range"]),
+        "\"uniform\"",
+        "How the broker gives out partitions with group_protocol = \"consumer\" (group.remote.assignor).",
+    ),
+    default(
+        "static_members",
+        Kind::Flag,
+        "false",
+        "Consumers are static members by their names (group.instance.id): one that restarts within session_timeout \
+         keeps its partitions, and the group is not rebalanced.",
+    ),
+    default(
         "session_timeout",
         POSITIVE,
         "\"45s\"",
         "A silent consumer is removed after this long (session.timeout.ms).",
     ),
-    default("heartbeat_interval", Kind::Interval, "\"3s\"", "How often a consumer shows life (heartbeat.interval.ms)."),
+    default(
+        "heartbeat_interval",
+        Kind::Interval,
+        "\"3s\"",
+        "How often a consumer shows life (heartbeat.interval.ms). With group_protocol = \"consumer\" 5s is the default \
+         (group.consumer.heartbeat.interval.ms).",
+    ),
     default(
         "max_poll_records",
         Kind::Whole { least: 1, most: 1_000_000 },

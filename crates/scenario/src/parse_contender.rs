@@ -2,19 +2,21 @@
 
 use core::ops::Range;
 
+use brokerlab_broker::assignor::{Assignor, ServerAssignor};
 use brokerlab_broker::config::{
-    CommitPolicy, ExchangeKind, FetchLimits, GroupMemberConfig, Isolation, OffsetReset, SeekTo,
+    CommitPolicy, ExchangeKind, FetchLimits, GroupMemberConfig, GroupProtocol, Isolation, OffsetReset, SeekTo,
 };
 use brokerlab_event::{ApplicationId, Duration, Offset, Time};
 use toml_edit::TableLike;
 
-use crate::options::{CONTENDERS, Kind, MODELS, SEEK};
+use crate::options::{CONSUMER_HEARTBEAT, CONTENDERS, Kind, MODELS, SEEK};
 use crate::parse_producer::producer;
 use crate::parse_queue_side::{Short, queue_side};
 use crate::parse_rest::Names;
 use crate::problem::Problems;
 use crate::reader::{Reader, Wrong, duration};
 use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions, SeekPlan};
+use crate::units;
 
 pub(crate) fn contender(
     table: &dyn TableLike,
@@ -75,7 +77,8 @@ fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogO
     let producer = producer(reader);
     let session_timeout = reader.duration("session_timeout");
     let initial_rebalance_delay = reader.duration("initial_rebalance_delay");
-    let member = member(reader);
+    let protocol = group_protocol(reader);
+    let member = member(reader, protocol);
     if let (Some(member), Some(session)) = (&member, session_timeout)
         && member.heartbeat_interval >= session
     {
@@ -100,6 +103,7 @@ fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogO
         producer: producer?,
         session_timeout: session_timeout?,
         initial_rebalance_delay: initial_rebalance_delay?,
+        protocol: protocol?,
         member: member?,
         fetch: fetch?,
         offsets_retention: offsets_retention?,
@@ -112,8 +116,53 @@ fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogO
     })
 }
 
-fn member(reader: &Reader<'_>) -> Option<GroupMemberConfig> {
-    let heartbeat_interval = reader.duration("heartbeat_interval");
+/// How groups give out partitions. An option of the other protocol is refused.
+fn group_protocol(reader: &Reader<'_>) -> Option<GroupProtocol> {
+    let by_broker = reader.choice("group_protocol")? == "consumer";
+    let (foreign, own, name) = if by_broker {
+        ("assignors", "remote_assignor", "consumer")
+    } else {
+        ("remote_assignor", "assignors", "classic")
+    };
+    if reader.has(foreign) {
+        let who = if by_broker { "the broker assigns" } else { "members assign" };
+        reader.complain(
+            foreign,
+            format!("{foreign} means nothing with group_protocol = \"{name}\", where {who}; it goes by {own}"),
+        );
+    }
+    if !by_broker {
+        return Some(GroupProtocol::Classic);
+    }
+    reader.choice("remote_assignor").map(|assignor| match assignor {
+        "range" => GroupProtocol::Consumer(ServerAssignor::Range),
+        _ => GroupProtocol::Consumer(ServerAssignor::Uniform),
+    })
+}
+
+/// The strategies that members know: none where the broker assigns.
+fn assignors(reader: &Reader<'_>, protocol: Option<GroupProtocol>) -> Option<Vec<Assignor>> {
+    if protocol? != GroupProtocol::Classic {
+        return Some(Vec::new());
+    }
+    let named = |name: &str| match name {
+        "range" => Assignor::Range,
+        "roundrobin" => Assignor::RoundRobin,
+        "sticky" => Assignor::Sticky,
+        _ => Assignor::CooperativeSticky,
+    };
+    Some(reader.choices("assignors")?.into_iter().map(named).collect())
+}
+
+fn member(reader: &Reader<'_>, protocol: Option<GroupProtocol>) -> Option<GroupMemberConfig> {
+    let by_broker = matches!(protocol, Some(GroupProtocol::Consumer(_)));
+    let heartbeat_interval = if by_broker && !reader.has("heartbeat_interval") {
+        Some(units::duration(CONSUMER_HEARTBEAT).expect("defaults are valid"))
+    } else {
+        reader.duration("heartbeat_interval")
+    };
+    let assignors = assignors(reader, protocol);
+    let is_static = reader.flag("static_members");
     let max_poll_records = reader.small("max_poll_records");
     let max_poll_interval = reader.duration("max_poll_interval");
     let max_attempts = reader.small("max_attempts");
@@ -124,6 +173,8 @@ fn member(reader: &Reader<'_>) -> Option<GroupMemberConfig> {
     });
     let commit = commit(reader);
     Some(GroupMemberConfig {
+        assignors: assignors?,
+        is_static: is_static?,
         heartbeat_interval: heartbeat_interval?,
         max_poll_records: max_poll_records?,
         max_poll_interval: max_poll_interval?,

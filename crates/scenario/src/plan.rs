@@ -299,6 +299,7 @@ impl<'a> Builder<'a> {
                 rebalance_timeout: options.member.max_poll_interval,
                 initial_rebalance_delay: options.initial_rebalance_delay,
                 offsets_retention: options.offsets_retention,
+                protocol: options.protocol,
             });
             self.consumers(application, |_| ConsumerKind::Group(options.member.clone()));
         }

@@ -124,7 +124,13 @@ impl Case<'_> {
         let waiting = 2.0 * self.scenario.network.latency.as_secs_f64() * f64::from(commits);
         let away = longest(&self.spec.work, records) + waiting;
         let joins_later = self.spec.joins.iter().any(|joins| *joins != self.spec.joins[0]);
-        Duration::from_secs_f64(away) >= options.member.max_poll_interval || joins_later || self.hit(|_| true)
+        // A cooperative rebalance commits automatically before it begins, and the work goes on until partitions are
+        // handed over, which may happen whenever consumers do not all join in one round.
+        let hands_over = self.spec.consumers > 1
+            && options.member.is_cooperative()
+            && matches!(options.member.commit, CommitPolicy::Automatic { .. });
+        let moves = joins_later || hands_over || self.hit(|_| true);
+        Duration::from_secs_f64(away) >= options.member.max_poll_interval || moves
     }
 
     /// Whether the application needs the messages of this kind.

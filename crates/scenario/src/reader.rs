@@ -267,6 +267,23 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// One name, or a list of different ones.
+    pub(crate) fn choices(&self, name: &str) -> Option<Vec<&'static str>> {
+        self.read(name, |value, kind| {
+            let Kind::Choices(names) = kind else { unreachable!("{name} is a list of choices") };
+            let Some(list) = value.as_array() else { return choice(value, names).map(|one| vec![one]) };
+            let mut chosen = Vec::new();
+            for entry in list {
+                let entry = choice(entry, names)?;
+                if chosen.contains(&entry) {
+                    return Err(Wrong::Because(format!("{entry} is there twice")));
+                }
+                chosen.push(entry);
+            }
+            if chosen.is_empty() { Err(Wrong::Kind) } else { Ok(chosen) }
+        })
+    }
+
     pub(crate) fn moment(&self, name: &str) -> Option<i128> {
         self.read(name, |value, _| {
             let text = match value {
@@ -453,6 +470,7 @@ impl Kind {
             Kind::Name => "a name of at most 40 letters, digits, \"-\" and \"_\" that begins with a letter".to_string(),
             Kind::Key => format!("a text of at most {LONGEST_KEY} bytes"),
             Kind::Label => "a name of at most 100 letters, digits, \"-\", \"_\" and \".\"".to_string(),
+            Kind::Choices(names) => format!("{}, or a list of some of these", one_of(names)),
             Kind::Labels => "a list of names such as [\"orders\"]".to_string(),
             Kind::Fields => {
                 "a table of texts, whole numbers, truth values and lists of texts such as { region = \"eu\" }"

@@ -3,7 +3,7 @@
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use crate::edit;
-use crate::options::{CONTENDERS, Kind, MODELS, ROOT, Spec};
+use crate::options::{CONSUMER_HEARTBEAT, CONTENDERS, Kind, MODELS, Opt, ROOT, Spec};
 use crate::options_queue::SHORT_FORM;
 use crate::problem::ScenarioError;
 use crate::scenario::Scenario;
@@ -71,10 +71,21 @@ fn fill(table: &mut dyn TableLike, spec: &'static Spec) {
         }
         if let Some(item) = table.get_mut(option.name) {
             fill_within(item, &option.kind);
-        } else if let Some(text) = option.default {
+        } else if let Some(text) = default_of(option, table) {
             let value: Value = text.parse().expect("defaults are valid TOML");
             table.insert(option.name, Item::Value(value));
         }
+    }
+}
+
+/// The default of an option, which may depend on others of its table; nothing where the option means nothing.
+fn default_of(option: &Opt, table: &dyn TableLike) -> Option<String> {
+    let by_broker = table.get("group_protocol").and_then(Item::as_str) == Some("consumer");
+    match option.name {
+        "assignors" if by_broker => None,
+        "remote_assignor" if !by_broker => None,
+        "heartbeat_interval" if by_broker => Some(format!("\"{CONSUMER_HEARTBEAT}\"")),
+        _ => option.default.map(str::to_string),
     }
 }
 

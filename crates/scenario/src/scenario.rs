@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brokerlab_broker::config::{BatcherConfig, FetchLimits, GroupMemberConfig, Profile, SeekTo};
+use brokerlab_broker::config::{BatcherConfig, FetchLimits, GroupMemberConfig, GroupProtocol, Profile, SeekTo};
 use brokerlab_broker::properties::Properties;
 use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, KindLaw, Millionths, Model, Stream, Time};
 
@@ -241,6 +241,8 @@ pub struct LogOptions {
     pub session_timeout: Duration,
     /// How long the first join of an empty group waits for others.
     pub initial_rebalance_delay: Duration,
+    /// How groups give out partitions.
+    pub protocol: GroupProtocol,
     /// What the members of groups do.
     pub member: GroupMemberConfig,
     /// How much a fetch waits for and returns.

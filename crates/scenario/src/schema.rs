@@ -70,6 +70,10 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Name => json!({ "type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,39}$" }),
         Kind::Key => json!({ "type": "string", "maxLength": 255 }),
         Kind::Label => label(),
+        Kind::Choices(names) => {
+            let list = json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": names } });
+            json!({ "anyOf": [{ "enum": names }, list] })
+        }
         Kind::Labels => json!({ "type": "array", "minItems": 1, "items": label() }),
         Kind::Fields => {
             let list = json!({ "type": "array", "items": { "type": "string" } });

@@ -18,6 +18,70 @@ pub use round_robin::round_robin;
 pub use sticky::sticky;
 pub use uniform::uniform;
 
+/// The strategies that members of a classic group can agree on (`partition.assignment.strategy`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Assignor {
+    /// [`range`].
+    Range,
+    /// [`round_robin`].
+    RoundRobin,
+    /// [`sticky`].
+    Sticky,
+    /// [`cooperative_sticky`]. A group in which all members know only this one rebalances cooperatively.
+    CooperativeSticky,
+}
+
+impl Assignor {
+    /// Deals out the partitions; one share for each member.
+    pub fn assign(self, topics: &[Vec<StoreId>], members: &[Subscriber<'_>]) -> Vec<Vec<StoreId>> {
+        match self {
+            Assignor::Range => range(topics, members),
+            Assignor::RoundRobin => round_robin(topics, members),
+            Assignor::Sticky => sticky(topics, members),
+            Assignor::CooperativeSticky => cooperative_sticky(topics, members),
+        }
+    }
+
+    /// Whether it looks at what members own.
+    pub fn is_sticky(self) -> bool {
+        matches!(self, Assignor::Sticky | Assignor::CooperativeSticky)
+    }
+
+    /// The strategy of a group: of those that everybody knows, the one that most prefer; where as many prefer
+    /// another, the one that comes first in the first list.
+    ///
+    /// # Panics
+    /// Panics where the lists have nothing in common: a coordinator lets nobody join then.
+    pub fn choose<'a>(lists: impl Iterator<Item = &'a [Assignor]> + Clone) -> Assignor {
+        let is_known = |assignor: &&Assignor| lists.clone().all(|list| list.contains(assignor));
+        let votes = |assignor: Assignor| {
+            lists.clone().filter(|list| list.iter().find(|own| is_known(own)) == Some(&assignor)).count()
+        };
+        let first = lists.clone().next().expect("a group has members");
+        let candidates = first.iter().filter(is_known).rev();
+        *candidates.max_by_key(|assignor| votes(**assignor)).expect("members know a strategy in common")
+    }
+}
+
+/// The strategies of a coordinator in the newer protocol (`group.consumer.assignors`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ServerAssignor {
+    /// [`uniform`].
+    Uniform,
+    /// [`range`].
+    Range,
+}
+
+impl ServerAssignor {
+    /// Deals out the partitions; one share for each member.
+    pub fn assign(self, topics: &[Vec<StoreId>], members: &[Subscriber<'_>]) -> Vec<Vec<StoreId>> {
+        match self {
+            ServerAssignor::Uniform => uniform(topics, members),
+            ServerAssignor::Range => range(topics, members),
+        }
+    }
+}
+
 /// A member as assignors see it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Subscriber<'a> {

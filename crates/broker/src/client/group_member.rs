@@ -1,7 +1,8 @@
-//! A consumer of a group, working as Kafka's classic client does: it learns of a rebalance by heartbeat, and acts
-//! on it at its next poll, after the work on what the last poll returned.
+//! A consumer of a group, working as Kafka's clients do: it learns of a rebalance by heartbeat, and acts on it at its
+//! next poll, after the work on what the last poll returned.
 
 mod session;
+mod share;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -70,6 +71,12 @@ pub struct GroupMember<P> {
     born: u32,
     generation: u32,
     owned: Vec<Owned<P>>,
+    /// Given to it, and not read before the broker has told from where.
+    awaited: Vec<StoreId>,
+    /// What the coordinator has given it, until a poll takes note of that.
+    assignment: Option<Vec<StoreId>>,
+    /// What it owned before it gave everything back.
+    had: Vec<StoreId>,
     /// Partitions with records that no poll has returned, in the order in which they came.
     buffered: VecDeque<StoreId>,
     /// What the last poll returned and the application has not done.
@@ -118,6 +125,9 @@ impl<P: Clone> GroupMember<P> {
             born: 0,
             generation: 0,
             owned: Vec::new(),
+            awaited: Vec::new(),
+            assignment: None,
+            had: Vec::new(),
             buffered: VecDeque::new(),
             batch: VecDeque::new(),
             attempts: 0,
@@ -150,7 +160,8 @@ impl<P: Clone> GroupMember<P> {
         self.incarnation += 1;
         self.born = self.incarnation;
         self.last_poll = now;
-        self.join(out);
+        self.generation = 0;
+        self.join(now, out);
     }
 
     /// The process dies with what it holds. Its group learns of that when its session ends.
@@ -177,7 +188,7 @@ impl<P: Clone> GroupMember<P> {
             self.commit_positions(out);
         }
         if !self.has_left {
-            self.send(Message::LeaveGroup { group: self.application, member: self.member() }, out);
+            self.say_goodbye(out);
         }
         self.send(Message::Disconnect, out);
         self.revoke(now, observer);
@@ -193,7 +204,9 @@ impl<P: Clone> GroupMember<P> {
         self.membership = Membership::Down;
         self.phase = Phase::Polling;
         (self.rejoin, self.stranded, self.fetching, self.has_left) = (None, None, None, false);
-        (self.next_heartbeat, self.automatic) = (None, None);
+        (self.next_heartbeat, self.automatic, self.assignment) = (None, None, None);
+        self.awaited.clear();
+        self.had.clear();
     }
 
     /// The process stands still, and its heartbeats with it.
@@ -272,7 +285,9 @@ impl<P: Clone> GroupMember<P> {
             Message::OffsetsCommitted { member, generation, offsets, result, .. }
                 if member.incarnation >= self.born =>
             {
-                let is_current = member == self.member() && generation == self.generation;
+                // An epoch may have changed since, and the commit is still about what is its own.
+                let is_current = generation == self.generation || self.is_assigned_by_coordinator();
+                let is_current = is_current && member == self.member();
                 self.committed(now, offsets, result, is_current, out, observer);
             }
             Message::HeartbeatAnswer { member, generation, result: Err(error), .. }
@@ -280,10 +295,14 @@ impl<P: Clone> GroupMember<P> {
             {
                 self.turned_away(now, error, out, observer);
             }
-            Message::Joined { member, generation, members, topics, .. }
+            Message::Joined { member, generation, assignor, members, topics, .. }
                 if member == self.member() && self.membership == Membership::Joining =>
             {
-                self.joined(now, generation, members, &topics, out);
+                self.joined(now, generation, assignor, &members, &topics, out);
+            }
+            Message::JoinRefused { member, .. } if member == self.member() => self.give_up(now, out, observer),
+            Message::GroupHeartbeatAnswer { member, result, .. } if member == self.member() && !self.has_left => {
+                self.beaten(now, result, out, observer);
             }
             Message::Synced { member, generation, result, .. }
                 if member == self.member()
@@ -309,9 +328,7 @@ impl<P: Clone> GroupMember<P> {
             self.leave_after_too_long(out);
         }
         if self.next_heartbeat.is_some_and(|at| at <= now) {
-            self.next_heartbeat = Some(now.saturating_add(self.config.heartbeat_interval));
-            let (group, member, generation) = (self.application, self.member(), self.generation);
-            self.send(Message::Heartbeat { group, member, generation }, out);
+            self.show_life(now, out);
         }
         // Work that takes no time is done at once, one record after the other.
         while self.worker.finish(now) {
@@ -348,6 +365,29 @@ impl<P: Clone> GroupMember<P> {
         away.then(|| self.last_poll.saturating_add(self.config.max_poll_interval))
     }
 
+    fn show_life(&mut self, now: Time, out: &mut Outbox<P>) {
+        if self.is_assigned_by_coordinator() {
+            return self.beat(now, None, out);
+        }
+        self.next_heartbeat = Some(now.saturating_add(self.config.heartbeat_interval));
+        let (group, member, generation) = (self.application, self.member(), self.generation);
+        self.send(Message::Heartbeat { group, member, generation }, out);
+    }
+
+    /// Whether it may read what it owns.
+    fn reads(&self) -> bool {
+        match self.membership {
+            Membership::Active => true,
+            Membership::Down => false,
+            Membership::Joining | Membership::Syncing | Membership::Positioning => self.keeps_reading(),
+        }
+    }
+
+    /// Between two generations nobody may commit.
+    fn may_commit(&self) -> bool {
+        matches!(self.membership, Membership::Active | Membership::Positioning)
+    }
+
     fn is_automatic(&self) -> bool {
         matches!(self.config.commit, CommitPolicy::Automatic { .. })
     }
@@ -360,18 +400,25 @@ impl<P: Clone> GroupMember<P> {
         if let Some(store) = self.stranded {
             return self.strand(now, store, out, observer);
         }
-        if self.rejoin.is_some() {
-            return self.join_again(now, out, observer);
+        if self.assignment.is_some() {
+            self.take_assignment(now, out, observer);
         }
-        if self.membership != Membership::Active {
+        if self.rejoin.is_some() {
+            self.join_again(now, out, observer);
+        }
+        if !self.reads() {
             return;
         }
+        let may_commit = self.may_commit();
         // While the broker is still asked where to go on, the answer is waited for first.
-        if self.seek.is_some() && self.owned.iter().all(|owned| owned.lost.is_none()) {
+        if may_commit && self.seek.is_some() && self.owned.iter().all(|owned| owned.lost.is_none()) {
             self.begin_seek(now, out);
         }
-        if self.automatic.as_mut().is_some_and(|automatic| automatic.take_due(now)) {
+        if may_commit && self.automatic.as_mut().is_some_and(|automatic| automatic.take_due(now)) {
             self.commit_positions(out);
+        }
+        if self.config.commit == CommitPolicy::BeforeBatch && !may_commit {
+            return self.fetch(out);
         }
         self.take_batch(now, observer);
         self.fetch(out);
@@ -439,7 +486,8 @@ impl<P: Clone> GroupMember<P> {
             observer.observe(now, Event::Processed { message, consumer: self.client, store, offset });
         }
         let waits = match self.config.commit {
-            CommitPolicy::AfterEach | CommitPolicy::AfterEachAsync => {
+            // What is not committed now, later commits cover.
+            CommitPolicy::AfterEach | CommitPolicy::AfterEachAsync if self.may_commit() => {
                 self.commit(vec![(store, offset.next())], out);
                 self.config.commit == CommitPolicy::AfterEach
             }
@@ -468,7 +516,8 @@ impl<P: Clone> GroupMember<P> {
     /// Asks for records of the partitions that have none left to return; one request at a time.
     #[inline]
     fn fetch(&mut self, out: &mut Outbox<P>) {
-        if self.fetching.is_some() || self.membership != Membership::Active || self.rejoin.is_some() {
+        let stops = if self.keeps_reading() { self.rejoin > Some(Rejoin::Rebalance) } else { self.rejoin.is_some() };
+        if self.fetching.is_some() || stops || !self.reads() {
             return;
         }
         let mut positions = std::mem::take(&mut self.positions);
@@ -530,13 +579,32 @@ impl<P: Clone> GroupMember<P> {
 
     /// Commits everything that polls have returned and that is not committed. True where there was such.
     fn commit_positions(&mut self, out: &mut Outbox<P>) -> bool {
-        let moved = self.owned.iter().filter(|owned| owned.lost.is_none() && owned.committed != Some(owned.position));
+        self.commit_positions_of(|_| true, out)
+    }
+
+    /// The same for some of the partitions.
+    fn commit_positions_of(&mut self, which: impl Fn(StoreId) -> bool, out: &mut Outbox<P>) -> bool {
+        if !self.may_commit() {
+            return false;
+        }
+        let is_due = |owned: &&Owned<P>| owned.lost.is_none() && owned.committed != Some(owned.position);
+        let moved = self.owned.iter().filter(|owned| which(owned.store)).filter(is_due);
         let offsets: Vec<_> = moved.map(|owned| (owned.store, owned.position)).collect();
         let any = !offsets.is_empty();
         if any {
             self.commit(offsets, out);
         }
         any
+    }
+
+    /// Goes back to the first records that polls have returned and the application has not done.
+    fn put_back(&mut self) {
+        while let Some(InHand { store, offset, .. }) = self.batch.pop_back() {
+            if let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store && owned.lost.is_none()) {
+                owned.seek(offset);
+                self.buffered.retain(|buffered| *buffered != store);
+            }
+        }
     }
 
     fn commit(&self, offsets: Vec<(StoreId, Offset)>, out: &mut Outbox<P>) {
@@ -566,14 +634,21 @@ impl<P: Clone> GroupMember<P> {
                     self.go_on(now, out, observer);
                 }
             }
+            // By now it knows the epoch that counts.
+            Err(GroupError::StaleMemberEpoch) if is_current && self.phase == Phase::Committing => {
+                self.commit(offsets, out);
+            }
             Err(error) if is_current => {
-                // The commit failed, so the partitions are somebody else's or about to be: what was not
-                // committed will be read again there.
+                // The commit failed, so the partitions are somebody else's or about to be, or the commit must be tried
+                // again: what was not committed will be read again, here or there.
                 if self.phase == Phase::Committing {
-                    self.batch.clear();
+                    self.put_back();
                     self.phase = Phase::Polling;
                 }
                 self.turned_away(now, error, out, observer);
+                if self.phase == Phase::Polling {
+                    self.poll(now, out, observer);
+                }
             }
             Err(_) => {}
         }

@@ -107,6 +107,7 @@ impl<P: Clone + Default> Node<P> {
             | Message::JoinGroup { .. }
             | Message::SyncGroup { .. }
             | Message::Heartbeat { .. }
+            | Message::GroupHeartbeat { .. }
             | Message::LeaveGroup { .. }
             | Message::CommitOffsets { .. }
             | Message::FindPositions { .. }

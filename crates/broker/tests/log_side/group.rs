@@ -1,7 +1,10 @@
 //! The coordinator of a group: what it answers in each state, and every short history of two members.
 
+use std::sync::Arc;
+
+use brokerlab_broker::assignor::Assignor;
 use brokerlab_broker::group::{Group, GroupAnswer, GroupState, GroupTimes};
-use brokerlab_broker::message::{GroupError, Member};
+use brokerlab_broker::message::{GroupError, Member, MemberMetadata};
 use brokerlab_event::{ClientId, Duration, Offset, StoreId, Time};
 
 use crate::rig::secs;
@@ -21,6 +24,12 @@ fn stores(numbers: &[u32]) -> Vec<StoreId> {
     numbers.iter().copied().map(StoreId::new).collect()
 }
 
+fn metadata(number: u32) -> Arc<MemberMetadata> {
+    let name = format!("m{number}-1").into();
+    let assignors = vec![Assignor::Range];
+    Arc::new(MemberMetadata { name, instance: None, assignors, owned: Vec::new(), generation: None })
+}
+
 /// A group with what it has said since it was last asked.
 #[derive(Clone)]
 struct Desk {
@@ -34,7 +43,7 @@ impl Desk {
     }
 
     fn join(&mut self, now: Time, number: u32) -> &mut Desk {
-        self.group.join(now, member(number), format!("m{number}-1").into(), &mut self.answers);
+        self.group.join(now, member(number), metadata(number), &mut self.answers);
         self
     }
 
@@ -57,7 +66,7 @@ impl Desk {
     /// What it has said, briefly.
     fn said(&mut self) -> String {
         let say = |answer: GroupAnswer| match answer {
-            GroupAnswer::Joined { member, generation, members } => {
+            GroupAnswer::Joined { member, generation, members, .. } => {
                 let members: Vec<u32> = members.iter().map(|(member, _)| member.client.get()).collect();
                 format!("joined {} g{generation} {members:?}", member.client.get())
             }
@@ -67,6 +76,8 @@ impl Desk {
             GroupAnswer::Synced { member, result: Err(error), .. } => {
                 format!("synced {} {error:?}", member.client.get())
             }
+            GroupAnswer::Refused { member, error } => format!("refused {} {error:?}", member.client.get()),
+            GroupAnswer::Beaten { .. } => panic!("that is the other protocol"),
             GroupAnswer::Started { generation } => format!("started g{generation}"),
             GroupAnswer::Completed { generation, members } => format!("completed g{generation} of {members}"),
             GroupAnswer::OffsetsForgotten => "offsets forgotten".to_string(),
@@ -207,7 +218,7 @@ fn heartbeats_and_commits_are_answered_by_state_and_generation() {
 fn a_coordinator_that_comes_back_knows_offsets_and_generation_but_no_members() {
     let mut desk = Desk::stable();
     desk.group.commit(at(8), member(1), 1, &[(StoreId::new(0), Offset::new(5))]).expect("it is a member");
-    let mut group = Group::recover(desk.group.crash(), TIMES);
+    let mut group = Group::new(TIMES).recover(desk.group.crash());
     assert_eq!((group.committed(StoreId::new(0)), group.generation()), (Some(Offset::new(5)), 1));
     assert_eq!(group.heartbeat(at(9), member(1), 1), Err(GroupError::UnknownMember));
 }
@@ -290,7 +301,7 @@ impl History {
     fn hear(&mut self) {
         for answer in std::mem::take(&mut self.desk.answers) {
             match answer {
-                GroupAnswer::Joined { member, generation, members } => {
+                GroupAnswer::Joined { member, generation, members, .. } => {
                     let belief = &mut self.beliefs[member.client.index() - 1];
                     assert_eq!(*belief, Belief::Joining, "{:?}", self.path);
                     *belief = Belief::Joined { generation, leads: !members.is_empty() };
@@ -311,6 +322,7 @@ impl History {
                     }
                 }
                 GroupAnswer::Started { .. } | GroupAnswer::Completed { .. } | GroupAnswer::OffsetsForgotten => {}
+                other => panic!("{other:?} after {:?}", self.path),
             }
         }
         if !self.desk.answers.is_empty() {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use brokerlab_broker::assignor::Assignor;
 use brokerlab_broker::client::{Batcher, GroupMember};
 use brokerlab_broker::config::{
     Acks, BatcherConfig, CommitPolicy, ConsumerConfig, ConsumerKind, Deployment, FetchLimits, GroupConfig,
-    GroupMemberConfig, Isolation, OffsetReset, ProducerConfig, ProducerKind, Profile, SeekTo, TopicConfig,
+    GroupMemberConfig, GroupProtocol, Isolation, OffsetReset, ProducerConfig, ProducerKind, Profile, SeekTo,
+    TopicConfig,
 };
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{
@@ -35,6 +37,7 @@ pub struct Plan {
     pub segment_bytes: u64,
     pub session_timeout: Duration,
     pub offsets_retention: Duration,
+    pub protocol: GroupProtocol,
 }
 
 impl Default for Plan {
@@ -47,7 +50,10 @@ impl Default for Plan {
             acks: Acks::All,
             linger: Duration::ZERO,
             fetch: FetchLimits::default(),
+            protocol: GroupProtocol::Classic,
             member: GroupMemberConfig {
+                assignors: vec![Assignor::Range, Assignor::CooperativeSticky],
+                is_static: false,
                 heartbeat_interval: secs(1),
                 max_poll_records: 500,
                 max_poll_interval: secs(300),
@@ -115,6 +121,7 @@ impl Plan {
             rebalance_timeout: secs(60),
             initial_rebalance_delay: secs(3),
             offsets_retention: self.offsets_retention,
+            protocol: self.protocol,
         };
         let (acks, linger) = (self.acks, self.linger);
         let batcher =

@@ -1,38 +1,67 @@
-//! The part of a group member that keeps its membership: joining, syncing, and losing what it owned.
+//! The part of a group member that keeps its membership in the classic protocol: joining, syncing, and losing what
+//! it owned. What it is given is taken up in [`super::share`].
 
 use std::sync::Arc;
 
-use brokerlab_event::{Count, Event, Observer, Offset, StoreId, Time};
+use brokerlab_event::{Count, Departure, Event, Observer, StoreId, Time};
 
 use super::{GroupMember, Membership, Phase, Rejoin};
-use crate::assignor::{self, Subscriber};
-use crate::client::reading::Lost;
-use crate::client::reading::{AutoCommit, Owned};
-use crate::config::{CommitPolicy, SeekTo};
-use crate::message::{GroupError, Member, Message, Outbox, Position};
+use crate::assignor::{Assignor, Subscriber};
+use crate::group::{LEAVE, LEAVE_STATIC};
+use crate::message::{GroupError, Member, MemberMetadata, Message, Outbox};
 
 impl<P: Clone> GroupMember<P> {
-    pub(super) fn join(&mut self, out: &mut Outbox<P>) {
+    /// Joins the group, as a new member or again.
+    pub(super) fn join(&mut self, now: Time, out: &mut Outbox<P>) {
         self.membership = Membership::Joining;
-        (self.rejoin, self.fetching, self.next_heartbeat, self.automatic) = (None, None, None, None);
-        self.has_left = false;
-        let name: Arc<str> = format!("{}-{}", self.name, self.incarnation).into();
-        self.send(Message::JoinGroup { group: self.application, member: self.member(), name }, out);
+        (self.rejoin, self.next_heartbeat, self.assignment, self.has_left) = (None, None, None, false);
+        if self.owned.is_empty() {
+            (self.fetching, self.automatic) = (None, None);
+        }
+        if self.is_assigned_by_coordinator() {
+            return self.beat(now, None, out);
+        }
+        let (group, member, metadata) = (self.application, self.member(), Arc::new(self.metadata()));
+        self.send(Message::JoinGroup { group, member, metadata }, out);
     }
 
-    /// Gives everything back and joins again. Before a rebalance takes partitions that are still its own, an
-    /// automatic commit covers what polls have returned, all of which is done by now.
+    /// What it says of itself. Only sticky strategies look at what it owns: one that gives everything back before it
+    /// joins tells of what it had.
+    pub(super) fn metadata(&self) -> MemberMetadata {
+        let (mut owned, mut generation) = (Vec::new(), None);
+        if self.config.assignors.iter().any(|assignor| assignor.is_sticky()) && self.generation > 0 {
+            owned = if self.config.is_cooperative() { self.all_owned() } else { self.had.clone() };
+            generation = Some(self.generation);
+        }
+        MemberMetadata {
+            name: format!("{}-{}", self.name, self.incarnation).into(),
+            instance: self.config.is_static.then(|| Arc::clone(&self.name)),
+            assignors: self.config.assignors.clone(),
+            owned,
+            generation,
+        }
+    }
+
+    /// Joins again. Before a rebalance takes partitions that are still its own, an automatic commit covers what polls
+    /// have returned, all of which is done by now. Everything is given back, except in a cooperative rebalance.
     pub(super) fn join_again<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
-        if self.rejoin == Some(Rejoin::Rebalance) && self.is_automatic() {
-            self.commit_positions(out);
+        if self.rejoin == Some(Rejoin::Rebalance) {
+            if self.is_automatic() {
+                self.commit_positions(out);
+            }
+            if self.config.is_cooperative() {
+                return self.join(now, out);
+            }
         }
         self.revoke(now, observer);
         self.incarnation += u32::from(self.rejoin == Some(Rejoin::Expelled));
-        self.join(out);
+        self.join(now, out);
     }
 
     pub(super) fn revoke<O: Observer>(&mut self, now: Time, observer: &mut O) {
         let generation = Count::saturating(self.generation.into());
+        self.had = self.all_owned();
+        self.awaited.clear();
         for owned in self.owned.drain(..) {
             observer.observe(now, Event::Revoked { consumer: self.client, store: owned.store, generation });
         }
@@ -54,8 +83,11 @@ impl<P: Clone> GroupMember<P> {
         }
         let reason = match error {
             GroupError::RebalanceInProgress => Rejoin::Rebalance,
-            GroupError::IllegalGeneration => Rejoin::Lost,
+            GroupError::IllegalGeneration | GroupError::FencedMemberEpoch => Rejoin::Lost,
             GroupError::UnknownMember => Rejoin::Expelled,
+            GroupError::FencedInstance | GroupError::InconsistentProtocol => return self.give_up(now, out, observer),
+            // The next heartbeat brings the epoch that counts, or the chance to join.
+            GroupError::StaleMemberEpoch | GroupError::UnreleasedInstance => return,
         };
         self.rejoin = self.rejoin.max(Some(reason));
         if self.rejoin >= Some(Rejoin::Lost) {
@@ -71,7 +103,8 @@ impl<P: Clone> GroupMember<P> {
         &mut self,
         now: Time,
         generation: u32,
-        members: Vec<(Member, Arc<str>)>,
+        assignor: Assignor,
+        members: &[(Member, Arc<MemberMetadata>)],
         topics: &[Vec<StoreId>],
         out: &mut Outbox<P>,
     ) {
@@ -79,9 +112,13 @@ impl<P: Clone> GroupMember<P> {
         self.membership = Membership::Syncing;
         self.next_heartbeat = Some(now.saturating_add(self.config.heartbeat_interval));
         let all: Vec<usize> = (0..topics.len()).collect();
-        let reader = |id| Subscriber { id, instance: None, topics: &all, owned: &[], generation: None };
-        let readers: Vec<_> = members.iter().map(|(_, name)| reader(&**name)).collect();
-        let shares = assignor::range(topics, &readers);
+        let mut readers = Vec::with_capacity(members.len());
+        for (_, metadata) in members {
+            let MemberMetadata { name, instance, owned, generation, .. } = &**metadata;
+            let (id, instance) = (&**name, instance.as_deref());
+            readers.push(Subscriber { id, instance, topics: &all, owned, generation: *generation });
+        }
+        let shares = assignor.assign(topics, &readers);
         let assignment = members.iter().map(|(member, _)| *member).zip(shares).collect();
         let (group, member) = (self.application, self.member());
         self.send(Message::SyncGroup { group, member, generation, assignment }, out);
@@ -96,118 +133,33 @@ impl<P: Clone> GroupMember<P> {
     ) {
         match result {
             Ok(stores) => {
-                self.membership = Membership::Positioning;
-                self.find_positions(stores, self.config.reset.time(now), out);
+                self.assignment = Some(stores);
+                if self.phase == Phase::Polling {
+                    self.poll(now, out, observer);
+                }
             }
             Err(error) => self.turned_away(now, error, out, observer),
         }
     }
 
-    /// The broker has told where partitions may be read: those that have just been assigned, or one whose
-    /// position was out of range.
-    pub(super) fn positioned<O: Observer>(
-        &mut self,
-        now: Time,
-        positions: &[Position],
-        out: &mut Outbox<P>,
-        observer: &mut O,
-    ) {
-        match self.membership {
-            Membership::Positioning => {
-                let (consumer, reset) = (self.client, self.config.reset);
-                let generation = Count::saturating(self.generation.into());
-                for position in positions {
-                    let store = position.store;
-                    let Ok(offset) = position.start(reset) else {
-                        self.stranded = Some(store);
-                        continue;
-                    };
-                    observer.observe(now, Event::Assigned { consumer, store, offset, generation });
-                    if position.committed.is_some_and(|committed| committed != offset) {
-                        observer.observe(now, Event::PositionReset { consumer, store, offset });
-                    }
-                    self.owned.push(Owned::new(store, offset, position.committed));
-                }
-                self.membership = Membership::Active;
-                if let CommitPolicy::Automatic { every } = self.config.commit {
-                    self.automatic = Some(AutoCommit::new(now, every));
-                }
-            }
-            Membership::Active => {
-                self.find_again(now, positions, out, observer);
-            }
-            // An answer to an earlier membership.
-            Membership::Down | Membership::Joining | Membership::Syncing => return,
-        }
-        if self.phase == Phase::Polling {
-            self.poll(now, out, observer);
-        }
+    /// It must not go on as a member: the process ends.
+    pub(super) fn give_up<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        self.send(Message::Disconnect, out);
+        self.revoke(now, observer);
+        self.stop();
+        observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Crashed });
     }
 
-    /// Asks where partitions may be read.
-    pub(super) fn find_positions(&self, stores: Vec<StoreId>, time: Option<Time>, out: &mut Outbox<P>) {
-        self.send(Message::FindPositions { group: self.application, stores, time }, out);
-    }
-
-    /// Leaves every position, and asks for those that somebody wants instead. What a fetch that is under way brings
-    /// is of no use any more.
-    pub(super) fn begin_seek(&mut self, now: Time, out: &mut Outbox<P>) {
-        let Some(to) = self.seek.take() else { return };
-        self.fetching = None;
-        self.buffered.clear();
-        for owned in &mut self.owned {
-            owned.lose(Lost::Seeking(to));
+    /// Tells the coordinator that it leaves. A static member of a classic group says nothing, so that its share waits
+    /// for it until its session ends.
+    pub(super) fn say_goodbye(&mut self, out: &mut Outbox<P>) {
+        let (group, member) = (self.application, self.member());
+        if self.is_assigned_by_coordinator() {
+            let epoch = if self.config.is_static { LEAVE_STATIC } else { LEAVE };
+            self.send(Message::GroupHeartbeat { group, member, epoch, metadata: None, owned: None }, out);
+        } else if !self.config.is_static {
+            self.send(Message::LeaveGroup { group, member }, out);
         }
-        self.find_lost(now, out);
-    }
-
-    /// Asks where to go on in the partitions that have no position.
-    fn find_lost(&self, now: Time, out: &mut Outbox<P>) {
-        let lost: Vec<_> = self.owned.iter().filter_map(|owned| Some((owned.store, owned.lost?))).collect();
-        let Some((_, why)) = lost.first() else { return };
-        let time = match why {
-            Lost::OutOfRange => self.config.reset.time(now),
-            Lost::Seeking(SeekTo::Time(time)) => Some(*time),
-            Lost::Seeking(_) => None,
-        };
-        self.find_positions(lost.iter().map(|(store, _)| *store).collect(), time, out);
-    }
-
-    /// Goes on where partitions that had no position may be read.
-    fn find_again<O: Observer>(&mut self, now: Time, positions: &[Position], out: &mut Outbox<P>, observer: &mut O) {
-        let (consumer, reset) = (self.client, self.config.reset);
-        let mut sought: Vec<(StoreId, Offset)> = Vec::new();
-        for position in positions {
-            let store = position.store;
-            let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store) else { continue };
-            match owned.lost {
-                Some(Lost::OutOfRange) => {
-                    let Ok(offset) = position.reset(reset) else {
-                        self.stranded = Some(store);
-                        continue;
-                    };
-                    owned.seek(offset);
-                    observer.observe(now, Event::PositionReset { consumer, store, offset });
-                }
-                Some(Lost::Seeking(to)) => {
-                    let offset = position.seek(to);
-                    owned.seek(offset);
-                    observer.observe(now, Event::Sought { consumer, store, offset });
-                    sought.push((store, offset));
-                }
-                None => {}
-            }
-        }
-        if !sought.is_empty() {
-            self.commit(sought, out);
-        }
-    }
-
-    /// There is no position to read a partition from. The consumer throws, and the application ends; on its way out
-    /// it closes the consumer.
-    pub(super) fn strand<O: Observer>(&mut self, now: Time, store: StoreId, out: &mut Outbox<P>, observer: &mut O) {
-        observer.observe(now, Event::Stranded { consumer: self.client, store });
-        self.leave(now, out, observer);
     }
 
     /// Leaves the group because the application has not polled for too long. It learns of that in its next poll.
@@ -215,7 +167,7 @@ impl<P: Clone> GroupMember<P> {
         self.has_left = true;
         self.rejoin = Some(Rejoin::Expelled);
         self.next_heartbeat = None;
-        self.send(Message::LeaveGroup { group: self.application, member: self.member() }, out);
+        self.say_goodbye(out);
     }
 
     /// The connection broke: nothing that was asked will be answered, so it is asked again on a new one. The
@@ -223,22 +175,27 @@ impl<P: Clone> GroupMember<P> {
     pub(super) fn reconnect<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         self.send(Message::Connect, out);
         self.fetching = None;
+        if self.membership == Membership::Down {
+            return;
+        }
+        if !self.awaited.is_empty() || self.membership == Membership::Positioning {
+            self.find_positions(self.awaited.clone(), self.config.reset.time(now), out);
+        }
+        self.find_lost(now, out);
         match self.membership {
-            Membership::Down => {}
-            Membership::Joining => self.join(out),
-            Membership::Syncing | Membership::Positioning => {
-                self.rejoin = self.rejoin.max(Some(Rejoin::Lost));
-                self.poll(now, out, observer);
+            Membership::Joining => self.join(now, out),
+            Membership::Syncing => self.rejoin = self.rejoin.max(Some(Rejoin::Lost)),
+            Membership::Active if self.is_assigned_by_coordinator() => {
+                let owned = Some(self.all_owned());
+                self.beat(now, owned, out);
             }
-            Membership::Active => {
-                if self.phase == Phase::Committing {
-                    // Whether it was stored is not known; the next commit covers it.
-                    self.go_on(now, out, observer);
-                } else {
-                    self.find_lost(now, out);
-                    self.fetch(out);
-                }
-            }
+            _ => {}
+        }
+        match self.phase {
+            // Whether it was stored is not known; the next commit covers it.
+            Phase::Committing => self.go_on(now, out, observer),
+            Phase::Polling => self.poll(now, out, observer),
+            Phase::Working => self.fetch(out),
         }
     }
 }

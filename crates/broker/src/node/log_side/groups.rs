@@ -6,18 +6,79 @@ use std::sync::Arc;
 use brokerlab_event::{ApplicationId, Count, Event, NodeId, Observer, Offset, StoreId, Time};
 
 use super::LogSide;
-use crate::config::{ConsumerKind, Deployment, GroupConfig, OffsetReset};
+use crate::config::{ConsumerKind, Deployment, GroupConfig, GroupProtocol, OffsetReset};
 use crate::deadlines::Deadlines;
-use crate::group::{DurableGroup, Group, GroupAnswer, GroupTimes};
+use crate::group::{ConsumerGroup, DurableGroup, Group, GroupAnswer, GroupTimes};
 use crate::message::{Address, Member, Message, Position};
 use crate::node::Context;
 use crate::partition::PartitionLog;
 
+/// A group in the protocol of its deployment.
+#[derive(Clone, Debug)]
+enum Coordinator {
+    Classic(Group),
+    Consumer(ConsumerGroup),
+}
+
+impl Coordinator {
+    fn new(config: &GroupConfig, topics: &Arc<[Vec<StoreId>]>) -> Coordinator {
+        let times = GroupTimes::from(config);
+        match config.protocol {
+            GroupProtocol::Classic => Coordinator::Classic(Group::new(times)),
+            GroupProtocol::Consumer(assignor) => {
+                Coordinator::Consumer(ConsumerGroup::new(times, assignor, Arc::clone(topics)))
+            }
+        }
+    }
+
+    fn committed(&self, store: StoreId) -> Option<Offset> {
+        match self {
+            Coordinator::Classic(group) => group.committed(store),
+            Coordinator::Consumer(group) => group.committed(store),
+        }
+    }
+
+    fn has_members(&self) -> bool {
+        match self {
+            Coordinator::Classic(group) => group.members().len() > 0,
+            Coordinator::Consumer(group) => group.members().len() > 0,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Time, answers: &mut Vec<GroupAnswer>) {
+        match self {
+            Coordinator::Classic(group) => group.handle_timeout(now, answers),
+            Coordinator::Consumer(group) => group.handle_timeout(now, answers),
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Time> {
+        match self {
+            Coordinator::Classic(group) => group.next_timeout(),
+            Coordinator::Consumer(group) => group.next_timeout(),
+        }
+    }
+
+    fn crash(self) -> DurableGroup {
+        match self {
+            Coordinator::Classic(group) => group.crash(),
+            Coordinator::Consumer(group) => group.crash(),
+        }
+    }
+
+    /// Of a coordinator that is new: what it was before.
+    fn recover(self, durable: DurableGroup) -> Coordinator {
+        match self {
+            Coordinator::Classic(group) => Coordinator::Classic(group.recover(durable)),
+            Coordinator::Consumer(group) => Coordinator::Consumer(group.recover(durable)),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct HostedGroup {
     application: ApplicationId,
-    times: GroupTimes,
-    group: Group,
+    group: Coordinator,
     /// The partitions that it reads, topic by topic.
     topics: Arc<[Vec<StoreId>]>,
     /// What its members do without a committed offset.
@@ -52,29 +113,15 @@ impl Groups {
             Message::JoinGroup { group, .. }
             | Message::SyncGroup { group, .. }
             | Message::Heartbeat { group, .. }
+            | Message::GroupHeartbeat { group, .. }
             | Message::LeaveGroup { group, .. }
             | Message::CommitOffsets { group, .. } => *group,
             _ => return,
         };
         let Some(index) = self.index(application) else { return };
-        let (group, answers, now) = (&mut self.groups[index].group, &mut self.answers, context.now);
-        match request {
-            Message::JoinGroup { member, name, .. } => group.join(now, member, name, answers),
-            Message::SyncGroup { member, generation, assignment, .. } => {
-                group.sync(now, member, generation, assignment, answers);
-            }
-            Message::Heartbeat { group: application, member, generation } => {
-                let result = group.heartbeat(now, member, generation);
-                let message = Message::HeartbeatAnswer { group: application, member, generation, result };
-                context.send(Address::Client(member.client), message);
-            }
-            Message::LeaveGroup { member, .. } => group.leave(now, member, answers),
-            Message::CommitOffsets { group: application, member, generation, offsets } => {
-                let result = group.commit(now, member, generation, &offsets);
-                let message = Message::OffsetsCommitted { group: application, member, generation, offsets, result };
-                context.send(Address::Client(member.client), message);
-            }
-            _ => unreachable!("no other request names a group above"),
+        match &mut self.groups[index].group {
+            Coordinator::Classic(group) => classic(group, &mut self.answers, request, context),
+            Coordinator::Consumer(group) => consumer(group, &mut self.answers, request, context),
         }
         self.finish(index, context);
     }
@@ -96,9 +143,13 @@ impl Groups {
         let (group, application) = (*group, *group);
         for answer in self.answers.drain(..) {
             let (member, message): (Member, Message<P>) = match answer {
-                GroupAnswer::Joined { member, generation, members } => {
+                GroupAnswer::Joined { member, generation, assignor, members } => {
                     let topics = topics.clone();
-                    (member, Message::Joined { group, member, generation, members, topics })
+                    (member, Message::Joined { group, member, generation, assignor, members, topics })
+                }
+                GroupAnswer::Refused { member, error } => (member, Message::JoinRefused { group, member, error }),
+                GroupAnswer::Beaten { member, result } => {
+                    (member, Message::GroupHeartbeatAnswer { group, member, result })
                 }
                 GroupAnswer::Synced { member, generation, result } => {
                     (member, Message::Synced { group, member, generation, result })
@@ -144,8 +195,56 @@ impl Groups {
 
     pub fn recover(&mut self, durable: Vec<DurableGroup>) {
         for (hosted, durable) in self.groups.iter_mut().zip(durable) {
-            hosted.group = Group::recover(durable, hosted.times);
+            hosted.group = hosted.group.clone().recover(durable);
         }
+    }
+}
+
+/// Handles what a member of a classic group asks; what belongs to the other protocol is passed over.
+fn classic<P: Clone, O: Observer>(
+    group: &mut Group,
+    answers: &mut Vec<GroupAnswer>,
+    request: Message<P>,
+    context: &mut Context<'_, P, O>,
+) {
+    let now = context.now;
+    match request {
+        Message::JoinGroup { member, metadata, .. } => group.join(now, member, metadata, answers),
+        Message::SyncGroup { member, generation, assignment, .. } => {
+            group.sync(now, member, generation, assignment, answers);
+        }
+        Message::Heartbeat { group: application, member, generation } => {
+            let result = group.heartbeat(now, member, generation);
+            let message = Message::HeartbeatAnswer { group: application, member, generation, result };
+            context.send(Address::Client(member.client), message);
+        }
+        Message::LeaveGroup { member, .. } => group.leave(now, member, answers),
+        Message::CommitOffsets { group: application, member, generation, offsets } => {
+            let result = group.commit(now, member, generation, &offsets);
+            let message = Message::OffsetsCommitted { group: application, member, generation, offsets, result };
+            context.send(Address::Client(member.client), message);
+        }
+        _ => {}
+    }
+}
+
+/// Handles what a member of a group in the newer protocol asks; what belongs to the classic one is passed over.
+fn consumer<P: Clone, O: Observer>(
+    group: &mut ConsumerGroup,
+    answers: &mut Vec<GroupAnswer>,
+    request: Message<P>,
+    context: &mut Context<'_, P, O>,
+) {
+    match request {
+        Message::GroupHeartbeat { member, epoch, metadata, owned, .. } => {
+            group.heartbeat(context.now, member, epoch, metadata, owned.as_deref(), answers);
+        }
+        Message::CommitOffsets { group: application, member, generation, offsets } => {
+            let result = group.commit(member, generation, &offsets);
+            let message = Message::OffsetsCommitted { group: application, member, generation, offsets, result };
+            context.send(Address::Client(member.client), message);
+        }
+        _ => {}
     }
 }
 
@@ -159,12 +258,11 @@ impl HostedGroup {
             ConsumerKind::Group(member) if consumer.application == config.application => Some(member),
             _ => None,
         });
-        let times = GroupTimes::from(config);
+        let topics: Arc<[Vec<StoreId>]> = topics.filter(|topic| !topic.is_empty()).collect();
         HostedGroup {
             application: config.application,
-            times,
-            group: Group::new(times),
-            topics: topics.filter(|topic| !topic.is_empty()).collect(),
+            group: Coordinator::new(config, &topics),
+            topics,
             reset: member.map_or(OffsetReset::Latest, |member| member.reset),
             begun: BTreeMap::new(),
         }
@@ -177,7 +275,7 @@ impl HostedGroup {
         match self.group.committed(store) {
             Some(committed) if start <= committed && committed <= end => committed,
             _ if matches!(self.reset, OffsetReset::Earliest | OffsetReset::None) => start,
-            _ if self.group.members().len() == 0 => end,
+            _ if !self.group.has_members() => end,
             _ => self.begun.get(&store).map_or(end, |begun| (*begun).max(start)),
         }
     }

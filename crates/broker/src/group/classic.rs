@@ -1,38 +1,18 @@
-//! The coordinator of a consumer group: Kafka's classic protocol with eager rebalancing. Members are dynamic: a
-//! process that restarts is a new member, and the old one stays until its session ends.
+//! The coordinator of a consumer group: Kafka's classic protocol. What members do with their partitions while they
+//! join, all to be given back (eager) or kept (cooperative, KIP-429), is theirs to decide.
+//!
+//! A dynamic member that restarts is a new one, and the old one stays until its session ends. A static member that
+//! restarts takes the place of what it was before, with the same share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use brokerlab_event::{Duration, Offset, StoreId, Time};
 
-use crate::config::GroupConfig;
-use crate::deadlines::Deadlines;
-use crate::message::{GroupError, Member};
-
-/// The times that a coordinator waits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct GroupTimes {
-    /// A member that is silent for this long is removed.
-    pub session: Duration,
-    /// How long a rebalance waits for members to join again.
-    pub rebalance: Duration,
-    /// How long the first join of an empty group waits for others.
-    pub initial_delay: Duration,
-    /// How long the group keeps its offsets once it is empty.
-    pub offsets_retention: Duration,
-}
-
-impl From<&GroupConfig> for GroupTimes {
-    fn from(config: &GroupConfig) -> GroupTimes {
-        GroupTimes {
-            session: config.session_timeout,
-            rebalance: config.rebalance_timeout,
-            initial_delay: config.initial_rebalance_delay,
-            offsets_retention: config.offsets_retention,
-        }
-    }
-}
+use super::members::{Instances, Sessions};
+use super::{DurableGroup, GroupAnswer, GroupTimes};
+use crate::assignor::Assignor;
+use crate::message::{GroupError, Member, MemberMetadata};
 
 /// Where a group stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,46 +27,9 @@ pub enum GroupState {
     Stable,
 }
 
-/// What a coordinator says to members, and what it tells of itself.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum GroupAnswer {
-    /// The join of a member is complete.
-    Joined {
-        /// The member.
-        member: Member,
-        /// The new generation.
-        generation: u32,
-        /// For the leader: everybody. For others: empty.
-        members: Vec<(Member, Arc<str>)>,
-    },
-    /// The assignment of a member, or why there is none.
-    Synced {
-        /// The member.
-        member: Member,
-        /// The generation that it asked about.
-        generation: u32,
-        /// What it gets.
-        result: Result<Vec<StoreId>, GroupError>,
-    },
-    /// A rebalance began; this generation ends.
-    Started {
-        /// The generation that ends.
-        generation: u32,
-    },
-    /// The group is stable again, or empty.
-    Completed {
-        /// The generation that begins.
-        generation: u32,
-        /// How many members it has.
-        members: usize,
-    },
-    /// It has been empty for so long that its offsets are forgotten.
-    OffsetsForgotten,
-}
-
 #[derive(Clone, Debug)]
 struct MemberState {
-    name: Arc<str>,
+    metadata: Arc<MemberMetadata>,
     /// Its number among the session deadlines.
     slot: u32,
     /// It has joined and waits for the others. Its session cannot end meanwhile.
@@ -117,21 +60,12 @@ pub struct Group {
     /// How many members have joined in this preparation.
     joined: usize,
     leader: Option<Member>,
-    sessions: Deadlines,
-    slots: Vec<Option<Member>>,
-    free: Vec<u32>,
+    /// The strategy of this generation.
+    assignor: Assignor,
+    sessions: Sessions,
+    instances: Instances,
     offsets: BTreeMap<StoreId, Offset>,
     /// While it is empty: when its offsets are forgotten.
-    forgets_at: Option<Time>,
-}
-
-/// What is left of a group when its coordinator has gone down. Real coordinators write it to an internal topic;
-/// here it always survives, which is what a replicated internal topic comes to. Memberships do not: everybody
-/// joins again.
-#[derive(Clone, PartialEq, Debug)]
-pub struct DurableGroup {
-    generation: u32,
-    offsets: BTreeMap<StoreId, Offset>,
     forgets_at: Option<Time>,
 }
 
@@ -146,9 +80,9 @@ impl Group {
             members: BTreeMap::new(),
             joined: 0,
             leader: None,
-            sessions: Deadlines::default(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            assignor: Assignor::Range,
+            sessions: Sessions::default(),
+            instances: Instances::default(),
             offsets: BTreeMap::new(),
             forgets_at: None,
         }
@@ -175,22 +109,85 @@ impl Group {
     }
 
     /// A member joins, or joins again. The answer comes when all members have.
-    pub fn join(&mut self, now: Time, member: Member, name: Arc<str>, answers: &mut Vec<GroupAnswer>) {
-        if !self.members.contains_key(&member) {
-            self.add(member, name);
-            if self.state == GroupState::PreparingRebalance
-                && let Some(Preparation { initial: Some((_, extended)), .. }) = &mut self.preparation
-            {
-                *extended = true;
-            }
-        } else if self.state == GroupState::CompletingRebalance
-            || (self.state == GroupState::Stable && self.leader != Some(member))
-        {
-            // Its last join was answered, and nothing has changed since: the answer is the same.
-            answers.push(self.joined_answer(member));
-            self.prolong(now, member);
-            return;
+    pub fn join(&mut self, now: Time, member: Member, metadata: Arc<MemberMetadata>, answers: &mut Vec<GroupAnswer>) {
+        if let Err(error) = self.admit(member, &metadata) {
+            return answers.push(GroupAnswer::Refused { member, error });
         }
+        if let Some(before) = self.instances.other(metadata.instance.as_ref(), member) {
+            return self.replace(now, before, member, metadata, answers);
+        }
+        match self.members.get_mut(&member) {
+            None => {
+                self.add(member, metadata);
+                if let Some(Preparation { initial: Some((_, extended)), .. }) = &mut self.preparation {
+                    *extended = true;
+                }
+            }
+            Some(state) => {
+                let is_news = std::mem::replace(&mut state.metadata, Arc::clone(&metadata)) != metadata;
+                let answered = match self.state {
+                    GroupState::CompletingRebalance => true,
+                    GroupState::Stable => self.leader != Some(member),
+                    GroupState::Empty | GroupState::PreparingRebalance => false,
+                };
+                if answered && !is_news {
+                    // Its last join was answered, and nothing has changed since: the answer is the same.
+                    answers.push(self.joined_answer(member));
+                    self.prolong(now, member);
+                    return;
+                }
+            }
+        }
+        self.await_join(now, member, answers);
+    }
+
+    /// Whether a member may join with this.
+    fn admit(&self, member: Member, metadata: &MemberMetadata) -> Result<(), GroupError> {
+        if self.instances.is_fenced(member) {
+            return Err(GroupError::FencedInstance);
+        }
+        let replaced = self.instances.other(metadata.instance.as_ref(), member);
+        let others = self.members.iter().filter(|(other, _)| **other != member && Some(**other) != replaced);
+        let others: Vec<&MemberMetadata> = others.map(|(_, state)| &*state.metadata).collect();
+        let is_known = |assignor: &Assignor| others.iter().all(|other| other.assignors.contains(assignor));
+        if metadata.assignors.iter().any(is_known) { Ok(()) } else { Err(GroupError::InconsistentProtocol) }
+    }
+
+    /// A static member has restarted. Where the group is stable it gets what it had, and nobody else notices.
+    fn replace(
+        &mut self,
+        now: Time,
+        before: Member,
+        member: Member,
+        metadata: Arc<MemberMetadata>,
+        answers: &mut Vec<GroupAnswer>,
+    ) {
+        let mut state = self.members.remove(&before).expect("whoever stands for an instance is a member");
+        if state.awaits_join || state.awaits_sync {
+            answers.push(GroupAnswer::Refused { member: before, error: GroupError::FencedInstance });
+        }
+        self.joined -= usize::from(state.awaits_join);
+        (state.awaits_join, state.awaits_sync) = (false, false);
+        let keeps = state.metadata.assignors == metadata.assignors;
+        self.sessions.hand_over(state.slot, member);
+        self.instances.enter(metadata.instance.as_ref(), member);
+        state.metadata = metadata;
+        self.members.insert(member, state);
+        if self.leader == Some(before) {
+            self.leader = Some(member);
+        }
+        if self.state == GroupState::Stable && keeps {
+            // Also a leader is not to deal out anything.
+            let (generation, assignor) = (self.generation, self.assignor);
+            answers.push(GroupAnswer::Joined { member, generation, assignor, members: Vec::new() });
+            self.prolong(now, member);
+        } else {
+            self.await_join(now, member, answers);
+        }
+    }
+
+    /// The member waits until all have joined.
+    fn await_join(&mut self, now: Time, member: Member, answers: &mut Vec<GroupAnswer>) {
         if self.state != GroupState::PreparingRebalance {
             self.prepare(now, answers);
         }
@@ -213,9 +210,8 @@ impl Group {
         answers: &mut Vec<GroupAnswer>,
     ) {
         let refuse = |error| GroupAnswer::Synced { member, generation, result: Err(error) };
-        let Some(state) = self.members.get_mut(&member) else {
-            return answers.push(refuse(GroupError::UnknownMember));
-        };
+        let unknown = self.unknown(member);
+        let Some(state) = self.members.get_mut(&member) else { return answers.push(refuse(unknown)) };
         if generation != self.generation {
             return answers.push(refuse(GroupError::IllegalGeneration));
         }
@@ -274,10 +270,8 @@ impl Group {
 
     /// Ends sessions and waiting times that are over.
     pub fn handle_timeout(&mut self, now: Time, answers: &mut Vec<GroupAnswer>) {
-        while let Some(slot) = self.sessions.pop_due(now) {
-            if let Some(member) = self.slots[slot as usize] {
-                self.remove(now, member, answers);
-            }
+        while let Some(member) = self.sessions.pop_due(now) {
+            self.remove(now, member, answers);
         }
         if let Some(preparation) = self.preparation
             && preparation.deadline <= now
@@ -311,16 +305,21 @@ impl Group {
     }
 
     /// The group of a coordinator that comes back. Generations go on, so that nobody's old one is taken for new.
-    pub fn recover(durable: DurableGroup, times: GroupTimes) -> Group {
+    pub fn recover(self, durable: DurableGroup) -> Group {
         let DurableGroup { generation, offsets, forgets_at } = durable;
-        Group { generation, offsets, forgets_at, ..Group::new(times) }
+        Group { generation, offsets, forgets_at, ..self }
     }
 
     fn check(&self, member: Member, generation: u32) -> Result<(), GroupError> {
         if !self.members.contains_key(&member) {
-            return Err(GroupError::UnknownMember);
+            return Err(self.unknown(member));
         }
         if generation != self.generation { Err(GroupError::IllegalGeneration) } else { Ok(()) }
+    }
+
+    /// Why somebody is not a member.
+    fn unknown(&self, member: Member) -> GroupError {
+        if self.instances.is_fenced(member) { GroupError::FencedInstance } else { GroupError::UnknownMember }
     }
 
     /// The session of a member begins anew, unless it waits for the coordinator and has no session to lose.
@@ -331,13 +330,10 @@ impl Group {
         }
     }
 
-    fn add(&mut self, member: Member, name: Arc<str>) {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            (self.slots.len() - 1) as u32
-        });
-        self.slots[slot as usize] = Some(member);
-        let state = MemberState { name, slot, awaits_join: false, awaits_sync: false, assignment: Vec::new() };
+    fn add(&mut self, member: Member, metadata: Arc<MemberMetadata>) {
+        let slot = self.sessions.add(member);
+        self.instances.enter(metadata.instance.as_ref(), member);
+        let state = MemberState { metadata, slot, awaits_join: false, awaits_sync: false, assignment: Vec::new() };
         self.members.insert(member, state);
         self.leader = self.leader.or(Some(member));
         self.forgets_at = None;
@@ -345,9 +341,8 @@ impl Group {
 
     fn forget(&mut self, member: Member) {
         let state = self.members.remove(&member).expect("only members are forgotten");
-        self.sessions.clear(state.slot);
-        self.slots[state.slot as usize] = None;
-        self.free.push(state.slot);
+        self.sessions.remove(state.slot);
+        self.instances.leave(state.metadata.instance.as_ref());
         self.joined -= usize::from(state.awaits_join);
         if self.leader == Some(member) {
             self.leader = self.members.keys().next().copied();
@@ -393,12 +388,20 @@ impl Group {
         }
     }
 
-    /// Goes on with whoever has joined; the others are members no more.
+    /// Goes on with whoever has joined; the others are members no more, unless they are static: these stay, without a
+    /// share, until their sessions end.
     fn complete(&mut self, now: Time, answers: &mut Vec<GroupAnswer>) {
+        let is_missing = |state: &MemberState| !state.awaits_join && state.metadata.instance.is_none();
         let missing: Vec<Member> =
-            self.members.iter().filter(|(_, state)| !state.awaits_join).map(|(member, _)| *member).collect();
+            self.members.iter().filter(|(_, state)| is_missing(state)).map(|(member, _)| *member).collect();
         for member in missing {
             self.forget(member);
+        }
+        if self.joined == 0 && !self.members.is_empty() {
+            // Nobody is there who could lead.
+            let deadline = now.saturating_add(self.times.rebalance);
+            self.preparation = Some(Preparation { deadline, initial: None });
+            return;
         }
         self.preparation = None;
         self.joined = 0;
@@ -411,24 +414,31 @@ impl Group {
             return;
         }
         self.state = GroupState::CompletingRebalance;
+        self.assignor = Assignor::choose(self.members.values().map(|state| state.metadata.assignors.as_slice()));
         let session_end = now.saturating_add(self.times.session);
-        for state in self.members.values_mut() {
-            state.awaits_join = false;
+        let mut joined = Vec::new();
+        for (member, state) in &mut self.members {
             state.assignment.clear();
-            self.sessions.set(state.slot, session_end);
+            if std::mem::take(&mut state.awaits_join) {
+                self.sessions.set(state.slot, session_end);
+                joined.push(*member);
+            }
         }
-        for member in self.members.keys() {
-            answers.push(self.joined_answer(*member));
+        if !self.leader.is_some_and(|leader| joined.contains(&leader)) {
+            self.leader = joined.first().copied();
+        }
+        for member in joined {
+            answers.push(self.joined_answer(member));
         }
     }
 
     fn joined_answer(&self, member: Member) -> GroupAnswer {
         let members = if self.leader == Some(member) {
-            self.members.iter().map(|(member, state)| (*member, state.name.clone())).collect()
+            self.members.iter().map(|(member, state)| (*member, Arc::clone(&state.metadata))).collect()
         } else {
             Vec::new()
         };
-        GroupAnswer::Joined { member, generation: self.generation, members }
+        GroupAnswer::Joined { member, generation: self.generation, assignor: self.assignor, members }
     }
 
     /// The leader has said who gets what: whoever waits for it is told, the others will ask.

@@ -1,0 +1,216 @@
+//! The part of a group member that takes up what it was given: positions to start from, partitions to give up, and
+//! all of the protocol in which the coordinator assigns (KIP-848).
+
+use std::sync::Arc;
+
+use brokerlab_event::{Count, Event, Observer, Offset, StoreId, Time};
+
+use super::{GroupMember, Membership, Phase, Rejoin};
+use crate::client::reading::{AutoCommit, Lost, Owned};
+use crate::config::{CommitPolicy, SeekTo};
+use crate::group::JOIN;
+use crate::message::{GroupError, Message, Outbox, Position};
+
+impl<P: Clone> GroupMember<P> {
+    /// Whether the coordinator assigns: the newer protocol.
+    pub(super) fn is_assigned_by_coordinator(&self) -> bool {
+        self.config.assignors.is_empty()
+    }
+
+    /// Whether it keeps what it owns while the group is rebalanced.
+    pub(super) fn keeps_reading(&self) -> bool {
+        self.is_assigned_by_coordinator() || self.config.is_cooperative()
+    }
+
+    /// What it owns, with what it waits to be told the position of.
+    pub(super) fn all_owned(&self) -> Vec<StoreId> {
+        self.owned.iter().map(|owned| owned.store).chain(self.awaited.iter().copied()).collect()
+    }
+
+    /// Takes up what the coordinator has given, if that is news. It happens in a poll, so nothing of what is given up
+    /// is still being worked on.
+    pub(super) fn take_assignment<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        let Some(stores) = self.assignment.take() else { return };
+        let before = self.all_owned();
+        let gone: Vec<StoreId> = before.iter().copied().filter(|store| !stores.contains(store)).collect();
+        let added: Vec<StoreId> = stores.into_iter().filter(|store| !before.contains(store)).collect();
+        if !self.is_assigned_by_coordinator() {
+            let waits = !self.keeps_reading() || !added.is_empty();
+            self.membership = if waits { Membership::Positioning } else { Membership::Active };
+        }
+        if !gone.is_empty() {
+            self.give_up_partitions(now, &gone, out, observer);
+            if !self.is_assigned_by_coordinator() {
+                // What it has given up goes to others in a second rebalance.
+                self.rejoin = self.rejoin.max(Some(Rejoin::Rebalance));
+            }
+        }
+        if !added.is_empty() || self.membership == Membership::Positioning {
+            self.awaited.extend(&added);
+            self.find_positions(added.clone(), self.config.reset.time(now), out);
+        }
+        if self.is_assigned_by_coordinator() && (!gone.is_empty() || !added.is_empty()) {
+            let owned = Some(self.all_owned());
+            self.beat(now, owned, out);
+        }
+    }
+
+    /// Gives some partitions up. Their positions are committed first, by the application that is told of this or, with
+    /// automatic commits, by the client of the newer protocol; the classic one committed before it joined, and what
+    /// polls have returned since is read again by the next owner.
+    fn give_up_partitions<O: Observer>(&mut self, now: Time, gone: &[StoreId], out: &mut Outbox<P>, observer: &mut O) {
+        if !self.is_automatic() || self.is_assigned_by_coordinator() {
+            self.commit_positions_of(|store| gone.contains(&store), out);
+        }
+        let generation = Count::saturating(self.generation.into());
+        for owned in self.owned.extract_if(.., |owned| gone.contains(&owned.store)) {
+            observer.observe(now, Event::Revoked { consumer: self.client, store: owned.store, generation });
+        }
+        self.awaited.retain(|store| !gone.contains(store));
+        self.buffered.retain(|store| !gone.contains(store));
+    }
+
+    /// The broker has told where partitions may be read: those that have just been assigned, or one whose
+    /// position was out of range.
+    pub(super) fn positioned<O: Observer>(
+        &mut self,
+        now: Time,
+        positions: &[Position],
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        let (consumer, reset) = (self.client, self.config.reset);
+        let generation = Count::saturating(self.generation.into());
+        for position in positions {
+            let store = position.store;
+            let Some(at) = self.awaited.iter().position(|awaited| *awaited == store) else { continue };
+            self.awaited.remove(at);
+            let Ok(offset) = position.start(reset) else {
+                self.stranded = Some(store);
+                continue;
+            };
+            observer.observe(now, Event::Assigned { consumer, store, offset, generation });
+            if position.committed.is_some_and(|committed| committed != offset) {
+                observer.observe(now, Event::PositionReset { consumer, store, offset });
+            }
+            self.owned.push(Owned::new(store, offset, position.committed));
+        }
+        self.find_again(now, positions, out, observer);
+        if self.membership == Membership::Positioning {
+            self.membership = Membership::Active;
+        }
+        if let CommitPolicy::Automatic { every } = self.config.commit
+            && self.automatic.is_none()
+            && self.membership == Membership::Active
+        {
+            self.automatic = Some(AutoCommit::new(now, every));
+        }
+        if self.phase == Phase::Polling {
+            self.poll(now, out, observer);
+        }
+    }
+
+    /// Asks where partitions may be read.
+    pub(super) fn find_positions(&self, stores: Vec<StoreId>, time: Option<Time>, out: &mut Outbox<P>) {
+        self.send(Message::FindPositions { group: self.application, stores, time }, out);
+    }
+
+    /// Leaves every position, and asks for those that somebody wants instead. What a fetch that is under way brings
+    /// is of no use any more.
+    pub(super) fn begin_seek(&mut self, now: Time, out: &mut Outbox<P>) {
+        let Some(to) = self.seek.take() else { return };
+        self.fetching = None;
+        self.buffered.clear();
+        for owned in &mut self.owned {
+            owned.lose(Lost::Seeking(to));
+        }
+        self.find_lost(now, out);
+    }
+
+    /// Asks where to go on in the partitions that have no position.
+    pub(super) fn find_lost(&self, now: Time, out: &mut Outbox<P>) {
+        let lost: Vec<_> = self.owned.iter().filter_map(|owned| Some((owned.store, owned.lost?))).collect();
+        let Some((_, why)) = lost.first() else { return };
+        let time = match why {
+            Lost::OutOfRange => self.config.reset.time(now),
+            Lost::Seeking(SeekTo::Time(time)) => Some(*time),
+            Lost::Seeking(_) => None,
+        };
+        self.find_positions(lost.iter().map(|(store, _)| *store).collect(), time, out);
+    }
+
+    /// Goes on where partitions that had no position may be read.
+    fn find_again<O: Observer>(&mut self, now: Time, positions: &[Position], out: &mut Outbox<P>, observer: &mut O) {
+        let (consumer, reset) = (self.client, self.config.reset);
+        let mut sought: Vec<(StoreId, Offset)> = Vec::new();
+        for position in positions {
+            let store = position.store;
+            let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store) else { continue };
+            match owned.lost {
+                Some(Lost::OutOfRange) => {
+                    let Ok(offset) = position.reset(reset) else {
+                        self.stranded = Some(store);
+                        continue;
+                    };
+                    owned.seek(offset);
+                    observer.observe(now, Event::PositionReset { consumer, store, offset });
+                }
+                Some(Lost::Seeking(to)) => {
+                    let offset = position.seek(to);
+                    owned.seek(offset);
+                    observer.observe(now, Event::Sought { consumer, store, offset });
+                    sought.push((store, offset));
+                }
+                None => {}
+            }
+        }
+        if !sought.is_empty() {
+            self.commit(sought, out);
+        }
+    }
+
+    /// There is no position to read a partition from. The consumer throws, and the application ends; on its way out
+    /// it closes the consumer.
+    pub(super) fn strand<O: Observer>(&mut self, now: Time, store: StoreId, out: &mut Outbox<P>, observer: &mut O) {
+        observer.observe(now, Event::Stranded { consumer: self.client, store });
+        self.leave(now, out, observer);
+    }
+
+    /// Says that it is there, or that it joins, and what it owns where that has changed.
+    pub(super) fn beat(&mut self, now: Time, owned: Option<Vec<StoreId>>, out: &mut Outbox<P>) {
+        self.next_heartbeat = Some(now.saturating_add(self.config.heartbeat_interval));
+        let (group, member) = (self.application, self.member());
+        let (epoch, metadata) = match self.membership {
+            Membership::Joining => (JOIN, Some(Arc::new(self.metadata()))),
+            _ => (self.generation as i32, None),
+        };
+        self.send(Message::GroupHeartbeat { group, member, epoch, metadata, owned }, out);
+    }
+
+    /// The coordinator has answered a heartbeat.
+    pub(super) fn beaten<O: Observer>(
+        &mut self,
+        now: Time,
+        result: Result<(u32, Option<Vec<StoreId>>), GroupError>,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        match result {
+            Ok((epoch, assignment)) => {
+                (self.membership, self.generation) = (Membership::Active, epoch);
+                if assignment.is_some() {
+                    self.assignment = assignment;
+                    if self.phase == Phase::Polling {
+                        self.poll(now, out, observer);
+                    }
+                }
+            }
+            // It is still joining: the next heartbeat tries again.
+            Err(GroupError::UnreleasedInstance) => {}
+            Err(error) => {
+                self.membership = Membership::Active;
+                self.turned_away(now, error, out, observer);
+            }
+        }
+    }
+}
