@@ -317,12 +317,13 @@ impl Analysis {
 
     #[inline(never)]
     fn stored(&mut self, time: Time, message: MessageId, (store, offset): (StoreId, Offset), size: Bytes) {
+        self.pass_markers(time, store, offset.get());
         let store = &mut self.stores[store.index()];
         let first = match &mut store.partition {
             None => self.ledger.queued(message, &store.applications),
             Some(partition) => {
                 let first = self.ledger.logged(message);
-                partition.append(offset, LogRecord { message, size, extra: !first });
+                partition.append(offset, LogRecord { message, size, extra: !first, aborted: false });
                 first
             }
         };
@@ -336,6 +337,22 @@ impl Analysis {
             let tally = &mut self.tallies[usize::from(application)];
             tally.storage.add(bytes);
             tally.backlog.arrive(time);
+        }
+    }
+
+    /// The ends of transactions take offsets, which groups have to read past like any other.
+    #[inline]
+    fn pass_markers(&mut self, time: Time, store: StoreId, offset: u64) {
+        let Store { applications, partition: Some(partition) } = &self.stores[store.index()] else { return };
+        let end = partition.end();
+        if end >= offset || partition.is_empty() {
+            return;
+        }
+        for &application in applications {
+            let application = usize::from(application);
+            let count = offset.saturating_sub(partition.groups[application].position.max(end));
+            self.tallies[application].backlog.grow(time, count);
+            self.totals.iter_mut().for_each(|totals| totals.backlog.add(count));
         }
     }
 

@@ -325,6 +325,11 @@ impl Ledger {
         }
     }
 
+    /// Whether the application got the message at some time.
+    pub fn was_delivered(&mut self, message: MessageId, application: usize) -> bool {
+        self.find(message).is_none_or(|mut row| *row.own(application) & state::DELIVERED != 0)
+    }
+
     /// The census found it: the application can still have it.
     pub fn remains(&mut self, message: MessageId, application: usize) {
         if let Some(mut row) = self.find(message) {

@@ -247,6 +247,24 @@ impl Run<'_> {
         places
     }
 
+    /// Those that the application could pass over: a record that was aborted counts as one only if the message was
+    /// delivered before the record was trimmed, because readers of committed data are never given it.
+    fn places_to_be_had(&self, wanted: MessageId) -> Vec<Place> {
+        let is_to_be_had = |place: &Place| {
+            let before = place.trim.map_or(self.events.len(), |(at, _)| at);
+            let delivered = self.events().take(before).any(|event| match *event {
+                Event::Delivered { message, consumer, .. } => message == wanted && self.is_own(consumer),
+                _ => false,
+            });
+            let aborted = self.events().take(before).any(|event| match *event {
+                Event::Aborted { store, offset, .. } => (store, offset.get()) == (place.store, place.offset),
+                _ => false,
+            });
+            delivered || !aborted
+        };
+        self.places(wanted).into_iter().filter(is_to_be_had).collect()
+    }
+
     /// The group of the application committed beyond the place, or was set beyond it, in this part of the run, or
     /// would go on beyond it.
     fn passed(&self, store: StoreId, offset: u64, before: usize) -> bool {
@@ -276,7 +294,7 @@ impl Run<'_> {
             _ => false,
         });
         let by_policy = |cause| matches!(cause, Removal::RetentionTime | Removal::RetentionSize | Removal::Purged);
-        let from_log = self.places(wanted).into_iter().any(|Place { store, offset, trim }| {
+        let from_log = self.places_to_be_had(wanted).into_iter().any(|Place { store, offset, trim }| {
             trim.is_some_and(|(at, cause)| by_policy(cause) && !self.passed(store, offset, at))
         });
         from_queue || from_log
@@ -294,7 +312,7 @@ impl Run<'_> {
             }
             _ => false,
         });
-        let passed = self.places(wanted).into_iter().any(|Place { store, offset, trim }| {
+        let passed = self.places_to_be_had(wanted).into_iter().any(|Place { store, offset, trim }| {
             self.passed(store, offset, trim.map_or(self.events.len(), |(at, _)| at))
         });
         settled || passed

@@ -180,6 +180,10 @@ pub struct Incidents {
     pub stranded: u64,
     /// Times that a group was without members for so long that its committed offsets were forgotten.
     pub offsets_forgotten: u64,
+    /// Records that a partition had already when they came again.
+    pub deduplicated: u64,
+    /// Records whose transaction was aborted.
+    pub aborted: u64,
 }
 
 /// Channels that the broker closed with one reply code.

@@ -13,6 +13,8 @@ pub(crate) struct LogRecord {
     pub size: Bytes,
     /// The message was stored before, so this is another copy of it.
     pub extra: bool,
+    /// Its transaction was aborted.
+    pub aborted: bool,
 }
 
 /// A record as it is kept: there is one for each record of a log, so it stays small.
@@ -21,23 +23,24 @@ struct Packed([u8; 10]);
 
 impl LogRecord {
     fn none() -> LogRecord {
-        LogRecord { message: MessageId::MAX, size: Bytes::new(0), extra: true }
+        LogRecord { message: MessageId::MAX, size: Bytes::new(0), extra: true, aborted: false }
     }
 
     #[inline]
     fn pack(self) -> Packed {
         let [a, b, c, d, e, ..] = self.message.get().to_le_bytes();
         let [f, g, h, i] = self.size.get().to_le_bytes();
-        Packed([a, b, c, d, e, f, g, h, i, u8::from(self.extra)])
+        Packed([a, b, c, d, e, f, g, h, i, u8::from(self.extra) | u8::from(self.aborted) << 1])
     }
 }
 
 impl Packed {
     #[inline]
     fn unpack(self) -> LogRecord {
-        let Packed([a, b, c, d, e, f, g, h, i, extra]) = self;
+        let Packed([a, b, c, d, e, f, g, h, i, flags]) = self;
         let message = MessageId::new(u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]));
-        LogRecord { message, size: Bytes::new(u32::from_le_bytes([f, g, h, i])), extra: extra != 0 }
+        let size = Bytes::new(u32::from_le_bytes([f, g, h, i]));
+        LogRecord { message, size, extra: flags & 1 != 0, aborted: flags & 2 != 0 }
     }
 }
 
@@ -87,6 +90,12 @@ impl Partition {
         self.start + self.records.len() as u64
     }
 
+    /// True where it holds nothing.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// Appends at this offset. Offsets that were passed over hold no message.
     #[inline]
     pub fn append(&mut self, offset: Offset, record: LogRecord) {
@@ -99,6 +108,14 @@ impl Partition {
         }
         assert_eq!(self.end(), offset, "a partition grows at its end");
         self.records.push_back(record.pack());
+    }
+
+    /// The transaction of the record at this offset was aborted.
+    pub fn abort(&mut self, offset: Offset) {
+        let index = offset.get().checked_sub(self.start);
+        if let Some(packed) = index.and_then(|index| self.records.get_mut(index as usize)) {
+            *packed = LogRecord { aborted: true, ..packed.unpack() }.pack();
+        }
     }
 
     pub fn pop(&mut self) -> Option<(u64, LogRecord)> {

@@ -107,6 +107,11 @@ pub enum ContentView {
         start: u64,
         /// First offset and bytes of each segment.
         segments: VecDeque<(u64, u64)>,
+        /// The first offset of each open transaction, in order: readers of committed data get no further than the
+        /// first of them.
+        open: Vec<u64>,
+        /// The offsets of markers that are kept, in order: each ends a transaction, and holds no message.
+        markers: VecDeque<u64>,
         /// The groups, one for each application of the run.
         groups: Vec<GroupView>,
     },
@@ -157,6 +162,10 @@ pub struct CountersView {
     pub refused: u64,
     /// Messages whose producer waited in vain for a confirm.
     pub sends_expired: u64,
+    /// Records that a partition had already when they came again.
+    pub deduplicated: u64,
+    /// Records whose transaction was aborted.
+    pub aborted: u64,
     /// Messages returned.
     pub returned: u64,
     /// Messages dropped for want of a queue.
@@ -217,6 +226,8 @@ impl View {
             StoreKind::Partition { .. } => ContentView::Partition {
                 start: 0,
                 segments: VecDeque::from([(0, 0)]),
+                open: Vec::new(),
+                markers: VecDeque::new(),
                 groups: vec![GroupView::default(); header.applications.len()],
             },
         };
@@ -295,8 +306,9 @@ impl StoreView {
                     + returned.weight_beyond(their_returned)
                     + unacked.weight_beyond(their_unacked)
             }
-            (Partition { segments, groups, .. }, _) => {
-                segments.len() * size_of::<(u64, u64)>() + size_of_val(&**groups)
+            (Partition { segments, open, markers, groups, .. }, _) => {
+                let offsets = open.len() + markers.len();
+                segments.len() * size_of::<(u64, u64)>() + offsets * size_of::<u64>() + size_of_val(&**groups)
             }
             (Queue { .. }, Partition { .. }) => 0,
         };
@@ -308,6 +320,15 @@ impl StoreView {
         match &self.content {
             ContentView::Queue { fresh, returned, .. } => fresh.len() + returned.len(),
             ContentView::Partition { .. } => self.messages,
+        }
+    }
+
+    /// The marker takes a place of its own.
+    fn transaction_ended(&mut self, first: u64, marker: u64) {
+        self.end = self.end.max(marker + 1);
+        if let ContentView::Partition { open, markers, .. } = &mut self.content {
+            open.retain(|other| *other != first);
+            markers.push_back(marker);
         }
     }
 
@@ -370,7 +391,7 @@ impl StoreView {
     }
 
     fn trimmed(&mut self, until: u64) {
-        let ContentView::Partition { start, segments, groups } = &mut self.content else { return };
+        let ContentView::Partition { start, segments, groups, markers, .. } = &mut self.content else { return };
         let end = self.end;
         while let Some(&(first, bytes)) = segments.front() {
             let segment_end = segments.get(1).map_or(end, |next| next.0);
@@ -388,7 +409,10 @@ impl StoreView {
             }
             break;
         }
-        let gone = until.min(end).saturating_sub(*start);
+        let mut gone = until.min(end).saturating_sub(*start);
+        while markers.pop_front_if(|marker| *marker < until).is_some() {
+            gone -= 1;
+        }
         self.messages = self.messages.saturating_sub(gone);
         *start = until.max(*start);
         self.end = end.max(until);
@@ -513,6 +537,18 @@ impl View {
                     segments.push_back((offset.get(), 0));
                 }
             }
+            Event::TransactionOpened { store, offset, .. } => {
+                if let Some(StoreView { content: ContentView::Partition { open, .. }, .. }) = self.store(store) {
+                    open.push(offset.get());
+                }
+            }
+            Event::TransactionEnded { store, first, offset, .. } => {
+                if let Some(own) = self.store(store) {
+                    own.transaction_ended(first.get(), offset.get());
+                }
+            }
+            Event::Deduplicated { .. } => self.counters.deduplicated += 1,
+            Event::Aborted { .. } => self.counters.aborted += 1,
             Event::Missed { application, .. } => self.applications[application.index()].missed += 1,
             Event::RebalanceStarted { application, .. } => self.applications[application.index()].rebalancing = true,
             Event::RebalanceCompleted { application, generation, .. } => {

@@ -117,6 +117,7 @@ fn the_view_agrees_with_the_analysis() {
         assert_eq!(count(NotableKind::QueueDeleted), incidents.queue_deletions);
         assert_eq!(view.counters.dead_letters, incidents.dead_letters);
         assert_eq!(view.counters.declined, incidents.declined);
+        assert_eq!(view.counters.aborted, incidents.aborted);
         assert_eq!(view.counters.channel_errors, incidents.channel_errors);
         assert_eq!(view.applications.iter().map(|own| own.failed).sum::<u64>(), incidents.failed);
         if shape != Shape::Log {

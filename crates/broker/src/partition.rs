@@ -277,6 +277,12 @@ impl<P: Clone> PartitionLog<P> {
         self.log.start() <= offset && offset <= self.log.end()
     }
 
+    /// Whether a record of this log belongs to a transaction that was aborted.
+    pub fn is_aborted(&self, offset: Offset, record: &Record<P>) -> bool {
+        let in_transaction = record.flags.is_transactional() && record.kind.is_message();
+        in_transaction && self.producers.is_aborted(record.producer, offset)
+    }
+
     /// How far such a reader may read.
     #[inline]
     pub fn readable_until(&self, isolation: Isolation) -> Offset {
@@ -305,8 +311,7 @@ impl<P: Clone> PartitionLog<P> {
                 break;
             }
             size += bytes;
-            let is_hidden =
-                committed_only && record.flags.is_transactional() && self.producers.is_aborted(record.producer, offset);
+            let is_hidden = committed_only && self.is_aborted(offset, record);
             if record.kind.is_message() && !is_hidden {
                 records.push((offset, record.envelope()));
             }

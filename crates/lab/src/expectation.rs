@@ -135,6 +135,8 @@ pub fn value(summary: &Summary, metric: &Metric) -> Option<f64> {
         "position_resets" => count(summary.incidents.position_resets),
         "stranded" => count(summary.incidents.stranded),
         "offsets_forgotten" => count(summary.incidents.offsets_forgotten),
+        "deduplicated" => count(summary.incidents.deduplicated),
+        "aborted" => count(summary.incidents.aborted),
         "blocked_time" => time(summary.blocked.sum()),
         "deliveries" => count(summary.deliveries),
         "redeliveries" => count(summary.redeliveries),

@@ -62,6 +62,8 @@ table! { SummaryRow, "summary.csv",
     connections_lost: u64, "connections", "Connections of consumers (in a row of all applications: of any client) that broke while the process went on.";
     sent_again: u64, "messages", "Messages that were handed to the network again, each time counted; only in a row of all applications.";
     sends_expired: u64, "messages", "Messages whose producer was told that no confirm had come in time; only in a row of all applications.";
+    deduplicated: u64, "records", "Records that a partition had already when they came again, and did not store twice.";
+    aborted: u64, "records", "Records whose transaction was aborted.";
     blocked_memory_s: Seconds, "s", "How long the broker did not read from producers because of its memory alarm, each producer's time added to the others'; the same in every row of a contender.";
     blocked_credit_s: Seconds, "s", "The same for want of credit.";
     blocked_buffer_s: Seconds, "s", "The same because their own buffers were full.";

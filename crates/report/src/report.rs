@@ -288,6 +288,8 @@ impl Source<'_> {
             connections_lost: summary.incidents.connections_lost,
             sent_again: summary.incidents.sent_again,
             sends_expired: summary.incidents.sends_expired,
+            deduplicated: summary.incidents.deduplicated,
+            aborted: summary.incidents.aborted,
             blocked_memory_s: seconds(summary.blocked.memory),
             blocked_credit_s: seconds(summary.blocked.credit),
             blocked_buffer_s: seconds(summary.blocked.buffer),

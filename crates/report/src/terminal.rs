@@ -47,12 +47,14 @@ impl Report {
         if !self.channel_errors.is_empty() {
             whole.push(line("channels closed", stored(|row| grouped(row.channel_errors))));
         }
-        let of_clients: [(&str, Count); 3] = [
+        let seldom: [(&str, Count); 5] = [
             ("connections lost", |row| row.connections_lost),
             ("sent again", |row| row.sent_again),
             ("sends expired", |row| row.sends_expired),
+            ("repeats recognised", |row| row.deduplicated),
+            ("aborted", |row| row.aborted),
         ];
-        for (name, count) in of_clients {
+        for (name, count) in seldom {
             if self.summary.iter().any(|row| count(row) > 0) {
                 whole.push(line(name, self.values(ALL, |row| grouped(count(row)))));
             }

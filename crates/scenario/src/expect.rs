@@ -66,6 +66,8 @@ pub const METRICS: &[Metric] = &[
     metric("position_resets", Quantity::Count, "readers of a log that their reset policy sent to another place"),
     metric("stranded", Quantity::Count, "consumers that ended because they had no position to read from"),
     metric("offsets_forgotten", Quantity::Count, "groups whose committed offsets were forgotten"),
+    metric("deduplicated", Quantity::Count, "records that a partition had already when they came again"),
+    metric("aborted", Quantity::Count, "records whose transaction was aborted"),
     metric("blocked_time", Quantity::Duration, "how long producers were blocked, all of them added up"),
     metric("redeliveries", Quantity::Count, "deliveries marked as made before"),
     metric("duplicates", Quantity::Count, "processings after the first of the same message"),

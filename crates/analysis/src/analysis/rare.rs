@@ -55,6 +55,11 @@ impl Analysis {
                 self.give_back(client);
             }
             Event::Reconnected { client } => self.client_changed(client, |client| client.connected = true),
+            Event::Deduplicated { store, .. } => self.note_of_store(store, |incidents| incidents.deduplicated += 1),
+            Event::Aborted { store, offset, .. } => {
+                self.note_of_store(store, |incidents| incidents.aborted += 1);
+                self.stores[store.index()].partition.iter_mut().for_each(|partition| partition.abort(offset));
+            }
             Event::SendExpired { .. } => self.incidents.sends_expired += 1,
             Event::ChannelClosed { client, code } => self.channel_closed(client, code.get()),
             Event::Failed { consumer, .. } => self.note_of_client(consumer, |incidents| incidents.failed += 1),
@@ -236,6 +241,9 @@ impl Analysis {
             self.distinct -= u64::from(!record.extra && self.distinct > 0);
             for &application in &store.applications {
                 let application = usize::from(application);
+                if record.aborted && !self.ledger.was_delivered(record.message, application) {
+                    continue;
+                }
                 let passed = partition.groups[application].passed > offset;
                 self.ledger.mark(record.message, application, if passed { state::SETTLED } else { dropped });
             }
@@ -260,6 +268,10 @@ impl Analysis {
             for &application in &store.applications {
                 let application = usize::from(application);
                 for record in partition.range(partition.start, partition.groups[application].passed) {
+                    // An aborted record is passed over because nobody who reads committed data is given it.
+                    if record.aborted && !self.ledger.was_delivered(record.message, application) {
+                        continue;
+                    }
                     self.ledger.mark(record.message, application, state::SETTLED);
                 }
             }

@@ -173,6 +173,7 @@ impl World {
             19 => self.go_elsewhere(consumer, who, how),
             20 => self.fail(consumer, how),
             21 => self.close_channel(consumer, how),
+            22 if self.shape == Shape::Log => self.abort(who, how),
             22 => self.delete_queue(who, how),
             23 => self.block_or_unblock(how),
             24 | 25 => self.give_up(who, how),
@@ -493,6 +494,18 @@ impl World {
         } else {
             self.take_out(index, 0, cause);
         }
+    }
+
+    /// The transaction of a record is aborted; the marker takes an offset.
+    fn abort(&mut self, who: u8, how: u8) {
+        let index = usize::from(who) % self.stores.len();
+        let Store { content, next, .. } = &mut self.stores[index];
+        let Some(record) = content.get(usize::from(how) % content.len().max(1)) else { return };
+        let (store, first, marker) = (StoreId::new(index as u32), Offset::new(record.offset), Offset::new(*next));
+        let message = record.message;
+        *next += 1;
+        self.write(Event::Aborted { message, store, offset: first });
+        self.write(Event::TransactionEnded { store, first, offset: marker, committed: false });
     }
 
     /// Commits the position: what is delivered, whether or not it is processed.

@@ -225,8 +225,8 @@ impl<P: Clone + Default> LogSide<P> {
         let led = self.partitions.iter().filter(|hosted| hosted.is_led());
         let unread = |hosted: &Hosted<P>| -> u64 {
             let mut readers = self.groups.remaining(hosted.store, &hosted.log);
-            let from = readers.find(|(application, _)| *application == group);
-            from.map_or(0, |(_, from)| hosted.log.log().end().get() - from.get())
+            let from = readers.find(|(application, ..)| *application == group);
+            from.map_or(0, |(_, _, from)| hosted.log.log().end().get() - from.get())
         };
         led.map(unread).sum()
     }
@@ -235,11 +235,22 @@ impl<P: Clone + Default> LogSide<P> {
     pub fn census<O: Observer>(&self, context: &mut Context<'_, P, O>) {
         for place in &self.partitions {
             let log = place.log.log();
-            for (application, from) in self.groups.remaining(place.store, &place.log) {
-                if place.is_led() {
-                    let (store, until) = (place.store, log.end());
-                    context.observe(Event::RemainingRange { store, application, from, until });
+            for (application, isolation, mut from) in self.groups.remaining(place.store, &place.log) {
+                if !place.is_led() {
+                    continue;
                 }
+                let store = place.store;
+                // What readers of committed data are never given does not remain for them.
+                if isolation == Isolation::ReadCommitted && !place.log.producers().aborted().is_empty() {
+                    for (until, _) in log.entries_from(from).filter(|(at, record)| place.log.is_aborted(*at, record)) {
+                        if from < until {
+                            context.observe(Event::RemainingRange { store, application, from, until });
+                        }
+                        from = until.next();
+                    }
+                }
+                let until = log.end();
+                context.observe(Event::RemainingRange { store, application, from, until });
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use brokerlab_event::{ApplicationId, Count, Event, NodeId, Observer, Offset, StoreId, Time};
 
 use super::LogSide;
-use crate::config::{ConsumerKind, Deployment, GroupConfig, GroupProtocol, OffsetReset};
+use crate::config::{ConsumerKind, Deployment, GroupConfig, GroupProtocol, Isolation, OffsetReset};
 use crate::deadlines::Deadlines;
 use crate::group::{ConsumerGroup, DurableGroup, Group, GroupAnswer, GroupTimes};
 use crate::message::{Address, Member, Message, Position};
@@ -83,6 +83,7 @@ struct HostedGroup {
     topics: Arc<[Vec<StoreId>]>,
     /// What its members do without a committed offset.
     reset: OffsetReset,
+    isolation: Isolation,
     /// Where members were last told to begin that have no committed offset, by partition.
     begun: BTreeMap<StoreId, Offset>,
 }
@@ -183,10 +184,10 @@ impl Groups {
         &self,
         store: StoreId,
         log: &PartitionLog<P>,
-    ) -> impl Iterator<Item = (ApplicationId, Offset)> + use<'_, P> {
+    ) -> impl Iterator<Item = (ApplicationId, Isolation, Offset)> + use<'_, P> {
         let (start, end) = (log.log().start(), log.log().end());
         let readers = self.groups.iter().filter(move |hosted| hosted.topics.iter().flatten().any(|s| *s == store));
-        readers.map(move |hosted| (hosted.application, hosted.first_unread(store, start, end)))
+        readers.map(move |hosted| (hosted.application, hosted.isolation, hosted.first_unread(store, start, end)))
     }
 
     pub fn crash(self) -> Vec<DurableGroup> {
@@ -264,6 +265,7 @@ impl HostedGroup {
             group: Coordinator::new(config, &topics),
             topics,
             reset: member.map_or(OffsetReset::Latest, |member| member.reset),
+            isolation: member.map_or(Isolation::default(), |member| member.isolation),
             begun: BTreeMap::new(),
         }
     }
