@@ -81,11 +81,21 @@ impl Writer {
         let reset = self.one_of(&["earliest", "earliest", "latest"]);
         let retention = self.one_of(&["none", "none", "4s"]);
         let delay = self.one_of(&["0s", "500ms"]);
+        let protocol = self.one_of(&[
+            "",
+            "assignors = \"roundrobin\"",
+            "assignors = \"sticky\"",
+            "assignors = \"cooperative-sticky\"",
+            "group_protocol = \"consumer\"",
+            "group_protocol = \"consumer\"\nremote_assignor = \"range\"",
+        ]);
+        let is_static = self.one_of(&["false", "false", "true"]);
         self.line(format_args!(
             "[[contender]]\nname = \"log\"\nmodel = \"log\"\npartitions = {partitions}\nacks = \"{acks}\"\nlinger = \"{linger}\"\n\
              commit = {commit}\nmax_poll_records = {poll}\nreset = \"{reset}\"\nretention_time = \"{retention}\"\n\
              segment_bytes = \"8KiB\"\nretention_check_interval = \"1s\"\nsession_timeout = \"3s\"\n\
-             heartbeat_interval = \"1s\"\ninitial_rebalance_delay = \"{delay}\"\nmax_poll_interval = \"5s\""
+             heartbeat_interval = \"1s\"\ninitial_rebalance_delay = \"{delay}\"\nmax_poll_interval = \"5s\"\n\
+             {protocol}\nstatic_members = {is_static}"
         ));
     }
 
