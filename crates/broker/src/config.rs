@@ -407,6 +407,8 @@ pub enum ProducerKind {
         mandatory: bool,
         /// With confirms: how many may be outstanding before the producer holds back (at least 1).
         max_unconfirmed: u32,
+        /// With confirms: what was not confirmed when the connection broke is published again on the next one.
+        republish: bool,
     },
     /// Appends batches to the partitions of a topic.
     Batcher(BatcherConfig),
@@ -425,6 +427,9 @@ pub struct BatcherConfig {
     pub batch_bytes: u32,
     /// How many requests may be on their way to a node (`max.in.flight.requests.per.connection`, default 5).
     pub max_in_flight: u32,
+    /// Number records so that none is stored twice (`enable.idempotence`, default true). Needs answers from all replicas
+    /// and no more than five requests under way.
+    pub idempotence: bool,
     /// How often a batch is sent again (`retries`, default 2³¹ - 1).
     pub retries: u32,
     /// A batch that is older than this is given up (`delivery.timeout.ms`, default 2 min).
@@ -457,6 +462,7 @@ impl BatcherConfig {
             linger: Duration::from_millis(5),
             batch_bytes: 16 << 10,
             max_in_flight: 5,
+            idempotence: true,
             retries: i32::MAX as u32,
             delivery_timeout: Duration::from_secs(120),
             request_timeout: Duration::from_secs(30),

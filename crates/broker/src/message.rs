@@ -237,8 +237,10 @@ pub enum Message<P> {
     Connect,
     /// Client → node: a clean end of the connection. Unsettled deliveries are returned.
     Disconnect,
-    /// Driver → node or client: the connection to this peer broke (process crash, reset).
+    /// Driver → node or client: the connection to this peer broke (process crash, reset), or could not be made.
     ConnectionLost,
+    /// Driver → client: the connection that it asked for after the last one had broken is there.
+    ConnectionRestored,
 
     // Queue side, client → node.
     /// Publish to an exchange.

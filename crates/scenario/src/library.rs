@@ -28,6 +28,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("commit-interval"),
     bundled!("long-pause"),
     bundled!("hot-key"),
+    bundled!("idempotence"),
     bundled!("retention-overtakes"),
     bundled!("topic-routing"),
     bundled!("automatic-ack"),

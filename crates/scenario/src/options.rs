@@ -396,6 +396,12 @@ const LOG: &[Opt] = &[
         "5",
         "Requests of a producer on their way (max.in.flight.requests.per.connection).",
     ),
+    optional(
+        "enable_idempotence",
+        Kind::Flag,
+        "Producers number their records, so that none is stored twice (enable.idempotence). Needs acks = \"all\", \
+         max_in_flight of at most 5 and retries; where these allow it, it is on by default.",
+    ),
     default(
         "retries",
         Kind::Whole { least: 0, most: i32::MAX as u64 },
@@ -617,7 +623,7 @@ pub(crate) static COMMIT: Spec = Spec {
 };
 
 /// What a fault may do.
-pub(crate) const ACTIONS: &[&str] = &["crash", "pause", "slow", "leave"];
+pub(crate) const ACTIONS: &[&str] = &["crash", "pause", "slow", "leave", "reset"];
 
 pub(crate) static FAULT: Spec = Spec {
     title: "[[fault]]",
@@ -627,6 +633,12 @@ pub(crate) static FAULT: Spec = Spec {
         optional("crash", Kind::Target, "Whose process dies. It is started again when the fault ends."),
         optional("pause", Kind::Target, "Who stands still, without even a heartbeat, and goes on when the fault ends."),
         optional("slow", Kind::Target, "Whose work takes longer, by the factor."),
+        optional(
+            "reset",
+            Kind::Target,
+            "Whose connection breaks: what is under way on it, to and fro, is lost. No other can be made until the fault ends; \
+             without \"for\", one can be made at once.",
+        ),
         optional("leave", Kind::Target, "Who disconnects in an orderly way, and connects again when the fault ends."),
         optional(
             "factor",

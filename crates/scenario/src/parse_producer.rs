@@ -29,6 +29,7 @@ pub(crate) fn producer(reader: &Reader<'_>) -> Option<BatcherConfig> {
             ),
         );
     }
+    let idempotence = idempotence(reader, acks, max_in_flight, retries);
     let retry_backoff = reader.duration("retry_backoff");
     let retry_backoff_max = reader.duration("retry_backoff_max");
     let buffer_bytes = reader.size("buffer_memory");
@@ -48,6 +49,7 @@ pub(crate) fn producer(reader: &Reader<'_>) -> Option<BatcherConfig> {
         linger: linger?,
         batch_bytes: batch_bytes? as u32,
         max_in_flight: max_in_flight?,
+        idempotence: idempotence?,
         retries: retries?,
         delivery_timeout: delivery_timeout?,
         request_timeout: request_timeout?,
@@ -59,6 +61,39 @@ pub(crate) fn producer(reader: &Reader<'_>) -> Option<BatcherConfig> {
         partitioner: partitioner?,
         adaptive: adaptive?,
     })
+}
+
+/// Most requests under way among which the broker can still tell what comes in order.
+const MOST_IN_FLIGHT: u32 = 5;
+
+/// Idempotence is on unless something rules it out; who asks for it must not rule it out.
+fn idempotence(
+    reader: &Reader<'_>,
+    acks: Option<Acks>,
+    max_in_flight: Option<u32>,
+    retries: Option<u32>,
+) -> Option<bool> {
+    let (acks, max_in_flight, retries) = (acks?, max_in_flight?, retries?);
+    let against = if acks != Acks::All {
+        Some(("acks", "acks = \"all\"".to_string()))
+    } else if max_in_flight > MOST_IN_FLIGHT {
+        Some(("max_in_flight", format!("max_in_flight of at most {MOST_IN_FLIGHT}")))
+    } else if retries == 0 {
+        Some(("retries", "retries above 0".to_string()))
+    } else {
+        None
+    };
+    if !reader.has("enable_idempotence") {
+        return Some(against.is_none());
+    }
+    let wanted = reader.flag("enable_idempotence")?;
+    match against {
+        Some((option, need)) if wanted => {
+            reader.complain(option, format!("enable_idempotence = true needs {need}"));
+            None
+        }
+        _ => Some(wanted),
+    }
 }
 
 fn partitioner(reader: &Reader<'_>) -> Option<Partitioner> {

@@ -119,11 +119,14 @@ pub(crate) fn fault(
         "crash" => FaultAction::Crash,
         "pause" => FaultAction::Pause,
         "leave" => FaultAction::Leave,
+        "reset" => FaultAction::Reset,
         _ => FaultAction::Slow(Millionths::new((libm::round(factor? * 1e6) as u32).max(1))),
     };
     let at = Time::ZERO + at?;
     let until = match reader.has("for") {
         true => Some(at.saturating_add(length?)),
+        // A connection that breaks can be made again at once.
+        false if action == FaultAction::Reset => Some(at),
         false => None,
     };
     // A fault that outlasts the run never ends within it.
@@ -152,8 +155,11 @@ fn target(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {
     }
     let text = reader.text(action)?;
     match names.target(&text) {
-        Ok(Target::Producers | Target::Client(_)) if action != "crash" && text.starts_with("producer") => {
-            reader.complain(action, format!("a producer can only crash; {action} is for consumers"));
+        Ok(Target::Producers | Target::Client(_))
+            if !["crash", "reset"].contains(&action) && text.starts_with("producer") =>
+        {
+            let message = format!("a producer can only crash or have its connection reset; {action} is for consumers");
+            reader.complain(action, message);
             None
         }
         Ok(target) => Some(target),

@@ -307,7 +307,16 @@ impl<'a> Builder<'a> {
 
     fn publishers(&mut self, exchange: ExchangeId, addresses: Arc<[PublishAddress]>, publish: PublishOptions) {
         let PublishOptions { confirms, mandatory, max_unconfirmed } = publish;
-        self.producers(ProducerKind::Publisher { exchange, addresses, confirms, mandatory, max_unconfirmed });
+        // Copies are kept only where a connection can break: otherwise nobody could ask for them.
+        let republish = confirms && self.scenario.resets_producers();
+        self.producers(ProducerKind::Publisher {
+            exchange,
+            addresses,
+            confirms,
+            mandatory,
+            max_unconfirmed,
+            republish,
+        });
     }
 
     fn producers(&mut self, kind: ProducerKind) {

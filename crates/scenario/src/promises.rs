@@ -1,7 +1,7 @@
 //! What a configuration promises. A guarantee that a configuration cannot give is not broken when it fails:
 //! the reasons stand here, derived from the options and the faults.
 
-use brokerlab_broker::config::{CommitPolicy, Deployment, OffsetReset, SeekTo};
+use brokerlab_broker::config::{Acks, BatcherConfig, CommitPolicy, Deployment, OffsetReset, SeekTo};
 use brokerlab_event::{ApplicationId, Distribution, Duration, Guarantee, Promise, StoreInfo};
 
 use crate::promises_queue::Way;
@@ -81,6 +81,9 @@ impl Case<'_> {
                 }
             }
             Guarantee::NoDuplicates => {
+                if self.sends_again(options) {
+                    reasons.push("a batch whose answer was lost is sent again and stored twice");
+                }
                 if !before_work && self.moves(options) {
                     reasons.push("work after the last commit is done again by the next owner of the partition");
                 }
@@ -92,6 +95,9 @@ impl Case<'_> {
             // thought dead repeats only what the next owner does as well, unless its records counted as done or
             // are no longer there for the next owner.
             Guarantee::KeyOrder => {
+                if self.sends_again(options) && options.producer.max_in_flight > 1 {
+                    reasons.push("a batch that is sent again lands behind later ones");
+                }
                 if (before_work || self.forgets(options)) && self.moves(options) {
                     reasons.push("a former owner may finish old work after the next owner of the partition went on");
                 }
@@ -104,6 +110,13 @@ impl Case<'_> {
     fn seeks<'o>(&self, options: &'o LogOptions) -> impl Iterator<Item = SeekTo> + use<'o> {
         let application = self.application;
         options.seeks.iter().filter(move |seek| seek.application == application).map(|seek| seek.to)
+    }
+
+    /// Whether batches may be sent again by producers that do not number them.
+    fn sends_again(&self, options: &LogOptions) -> bool {
+        let BatcherConfig { acks, idempotence, retries, .. } = options.producer;
+        let repeats = acks != Acks::None && retries > 0 && !idempotence;
+        repeats && self.scenario.resets_producers()
     }
 
     /// Whether retention may remove records within the run.

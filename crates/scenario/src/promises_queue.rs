@@ -1,7 +1,8 @@
 //! What a configuration of exchanges and queues cannot promise an application, and why.
 
 use brokerlab_broker::config::{
-    ConsumerKind, Deployment, Lifetime, OnFailure, Overflow, QueueConfig, QueueConsumerConfig, QueueKind,
+    ConsumerKind, Deployment, Lifetime, OnFailure, Overflow, ProducerConfig, ProducerKind, QueueConfig,
+    QueueConsumerConfig, QueueKind,
 };
 use brokerlab_broker::quorum::{UNLIMITED_PREFETCH, Version};
 use brokerlab_event::{Duration, Guarantee, StoreInfo};
@@ -97,10 +98,14 @@ impl<'a> Way<'a> {
     /// Why a message may be processed more than once.
     fn repeats(&self, case: &Case<'_>) -> Vec<(bool, &'static str)> {
         let manual = self.consumers.iter().any(|told| !told.auto_ack);
-        let gone = case.hit(|action| matches!(action, FaultAction::Crash | FaultAction::Leave));
+        let gone = case.hit(|action| matches!(action, FaultAction::Crash | FaultAction::Leave | FaultAction::Reset));
         vec![
             (manual && gone, "work that was not acknowledged is done again"),
             (manual && self.times_out(case), "a delivery that is unsettled for too long is taken back"),
+            (
+                case.scenario.resets_producers() && self.republishes(),
+                "what was not confirmed when its connection broke is published again",
+            ),
             (self.doubled, "several queues of the application get the same message"),
             (self.inherits, "dead letters of others come to its queues as well"),
         ]
@@ -133,6 +138,14 @@ impl<'a> Way<'a> {
         ]
     }
 
+    fn republishes(&self) -> bool {
+        let republishes = |producer: &ProducerConfig| match producer.kind {
+            ProducerKind::Publisher { republish, .. } => republish,
+            ProducerKind::Batcher(_) => false,
+        };
+        self.deployment.producers.iter().any(republishes)
+    }
+
     fn queues(&self) -> impl Iterator<Item = &QueueConfig> {
         self.read.iter().chain(&self.waiting).copied()
     }
@@ -145,7 +158,7 @@ impl<'a> Way<'a> {
         };
         let counts = self.deployment.profile.quorum != Version::V4_3
             || self.consumers.iter().any(|told| told.on_failure == OnFailure::Return);
-        let gone = case.hit(|action| matches!(action, FaultAction::Crash | FaultAction::Leave));
+        let gone = case.hit(|action| matches!(action, FaultAction::Crash | FaultAction::Leave | FaultAction::Reset));
         self.read.iter().any(limited) && (fails(case) && counts || gone)
     }
 

@@ -6,7 +6,7 @@ use crate::edit;
 use crate::options::{CONSUMER_HEARTBEAT, CONTENDERS, Kind, MODELS, Opt, ROOT, Spec};
 use crate::options_queue::SHORT_FORM;
 use crate::problem::ScenarioError;
-use crate::scenario::Scenario;
+use crate::scenario::{ModelOptions, Scenario};
 use crate::source::Source;
 
 impl Scenario {
@@ -29,7 +29,32 @@ impl Scenario {
         {
             keys.insert("exponent", Item::Value(1.0.into()));
         }
+        self.tell_idempotence(document.as_table_mut());
         document.to_string()
+    }
+
+    /// Whether producers of a log are idempotent hangs on other options where it is not said.
+    fn tell_idempotence(&self, root: &mut Table) {
+        let mut told = self.contenders.iter().map(|contender| match &contender.options {
+            ModelOptions::Log(options) => Some(options.producer.idempotence),
+            _ => None,
+        });
+        let mut tell = |table: &mut dyn TableLike| {
+            if let Some(Some(idempotence)) = told.next()
+                && !table.contains_key("enable_idempotence")
+            {
+                table.insert("enable_idempotence", Item::Value(idempotence.into()));
+            }
+        };
+        let Some(contenders) = root.get_mut("contender") else { return };
+        if let Some(tables) = contenders.as_array_of_tables_mut() {
+            tables.iter_mut().for_each(|table| tell(table));
+        } else if let Some(list) = contenders.as_array_mut() {
+            for table in list.iter_mut().filter_map(Value::as_inline_table_mut) {
+                tell(table);
+                table.fmt();
+            }
+        }
     }
 
     /// The scenario without the change that flips it: for variants of a scenario, of which nobody claims that the

@@ -311,6 +311,8 @@ pub enum FaultAction {
     Slow(Millionths),
     /// The client disconnects in an orderly way.
     Leave,
+    /// The client's connection breaks, and what is under way on it is lost. Until the fault ends no other can be made.
+    Reset,
 }
 
 /// Whom a fault hits.
@@ -356,6 +358,15 @@ impl Scenario {
         ClientId::new(self.demand.producers + before)
     }
 
+    /// Whether the connection of a producer is reset.
+    pub(crate) fn resets_producers(&self) -> bool {
+        self.faults.iter().filter(|fault| fault.action == FaultAction::Reset).any(|fault| match fault.target {
+            Target::Client(client) => client.get() < self.demand.producers,
+            Target::Producers => true,
+            Target::Application(_) | Target::Role { .. } => false,
+        })
+    }
+
     /// The name of a client: `producer/1`, `billing/2`.
     pub fn client_name(&self, client: ClientId) -> String {
         let mut number = client.get();
@@ -392,6 +403,7 @@ impl Scenario {
             FaultAction::Pause => format!("pause {target}"),
             FaultAction::Slow(factor) => format!("slow {target} by {}", f64::from(factor.get()) / 1e6),
             FaultAction::Leave => format!("disconnect {target}"),
+            FaultAction::Reset => format!("reset the connection of {target}"),
         }
     }
 }

@@ -21,9 +21,9 @@ impl Client {
     /// generator of its own.
     pub fn producer(config: &ProducerConfig, hashes: &Arc<[u32]>, seed: u64) -> Client {
         match config.kind {
-            ProducerKind::Publisher { exchange, ref addresses, confirms, mandatory, max_unconfirmed } => {
+            ProducerKind::Publisher { exchange, ref addresses, confirms, mandatory, max_unconfirmed, republish } => {
                 let addresses = Arc::clone(addresses);
-                let own = PublisherConfig { exchange, addresses, confirms, mandatory, max_unconfirmed };
+                let own = PublisherConfig { exchange, addresses, confirms, mandatory, max_unconfirmed, republish };
                 Client::Publisher(Publisher::new(config.client, config.node, own))
             }
             ProducerKind::Batcher(_) => {
@@ -115,7 +115,7 @@ impl Client {
         match self {
             Client::Publisher(client) => {
                 client.handle(now, message, out, observer);
-                None
+                client.next_timeout()
             }
             Client::Subscriber(client) => {
                 client.handle(now, message, observer);
@@ -147,7 +147,10 @@ impl Client {
     pub fn handle_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<()>, observer: &mut O) -> Option<Time> {
         let due = |at: Option<Time>| at.is_some_and(|at| at <= now);
         match self {
-            Client::Publisher(_) => return None,
+            Client::Publisher(client) => {
+                client.handle_timeout(now, out);
+                return client.next_timeout();
+            }
             Client::Subscriber(client) => {
                 client.handle_timeout(now, out, observer);
                 return client.next_timeout();
@@ -162,7 +165,7 @@ impl Client {
     #[inline]
     pub fn next_timeout(&self) -> Option<Time> {
         match self {
-            Client::Publisher(_) => None,
+            Client::Publisher(client) => client.next_timeout(),
             Client::Batcher(client) => client.next_timeout(),
             Client::Subscriber(client) => client.next_timeout(),
             Client::Member(client) => client.next_timeout(),

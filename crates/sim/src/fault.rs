@@ -6,6 +6,7 @@ use brokerlab_broker::{Address, Message};
 use brokerlab_event::{ApplicationId, ClientId, ClientRole, Event, FaultId, Millionths, NodeId, Observer};
 use brokerlab_scenario::{FaultAction, FaultPlan, Role, SeekPlan, Target};
 
+use crate::network::Flight;
 use crate::simulation::Simulation;
 
 impl Simulation {
@@ -41,6 +42,7 @@ impl Simulation {
                 FaultAction::Crash => self.crash(client, observer),
                 FaultAction::Leave => self.leave(client, observer),
                 FaultAction::Pause => self.pause(client, observer),
+                FaultAction::Reset => self.reset(client, observer),
                 FaultAction::Slow(factor) => {
                     self.clients[client.index()].machine.set_speed(self.now, factor, observer);
                 }
@@ -54,6 +56,8 @@ impl Simulation {
                 FaultAction::Crash | FaultAction::Leave => self.start(client, observer),
                 FaultAction::Pause if self.holds(client, |action| action == FaultAction::Pause) => {}
                 FaultAction::Pause => self.resume(client, observer),
+                // The client has been trying to connect all the time.
+                FaultAction::Reset => {}
                 FaultAction::Slow(_) => {
                     let speed = self.speed(client);
                     self.clients[client.index()].machine.set_speed(self.now, speed, observer);
@@ -133,6 +137,30 @@ impl Simulation {
         let (from, to) = (Address::Client(client), Address::Node(NodeId::new(0)));
         self.out.send(from, to, Message::ConnectionLost);
         self.gone(client, observer);
+    }
+
+    /// The connection breaks, and the process goes on. It learns at once, the broker a little later; what either has
+    /// sent meanwhile is lost.
+    fn reset(&mut self, client: ClientId, observer: &mut impl Observer) {
+        let connection = &mut self.clients[client.index()].connection;
+        if !connection.is_up() {
+            return;
+        }
+        connection.break_off();
+        let incarnation = connection.incarnation;
+        self.network.lose_from(Address::Client(client));
+        let (own, node) = (Address::Client(client), Address::Node(NodeId::new(0)));
+        self.out.send(own, node, Message::ConnectionLost);
+        self.deliver(Flight { from: node, to: own, message: Message::ConnectionLost, incarnation }, observer);
+    }
+
+    /// Whether a client that connects is let in. One whose earlier connection broke is told.
+    #[cold]
+    pub(crate) fn connects_again(&mut self, client: ClientId) -> bool {
+        let refused = self.holds(client, |action| action == FaultAction::Reset);
+        let answer = if refused { Message::ConnectionLost } else { Message::ConnectionRestored };
+        self.out.send(Address::Node(NodeId::new(0)), Address::Client(client), answer);
+        !refused
     }
 
     fn leave(&mut self, client: ClientId, observer: &mut impl Observer) {

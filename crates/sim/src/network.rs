@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     up: bool,
     /// It is up and does not stand still.
     listens: bool,
+    /// The process has connected before.
+    connected: bool,
 }
 
 impl Connection {
@@ -33,8 +35,19 @@ impl Connection {
 
     /// A new process starts.
     pub fn open(&mut self) {
-        (self.up, self.listens) = (true, true);
+        (self.up, self.listens, self.connected) = (true, true, false);
         self.incarnation += 1;
+    }
+
+    /// The connection breaks: nothing that was sent on it arrives any more.
+    pub fn break_off(&mut self) {
+        self.incarnation += 1;
+    }
+
+    /// The broker hears from the process for the first time on a connection. True where it had another before.
+    pub fn connect(&mut self, incarnation: u32) -> bool {
+        self.seen_by_broker = incarnation;
+        std::mem::replace(&mut self.connected, true)
     }
 
     /// The process stands still.
@@ -116,10 +129,17 @@ impl Network {
         self.flights.iter().flatten()
     }
 
-    /// The message at this place has arrived.
+    /// The message at this place has arrived, unless it was lost on its way.
     #[inline]
-    pub fn arrive(&mut self, place: u32) -> Flight {
+    pub fn arrive(&mut self, place: u32) -> Option<Flight> {
         self.free.push(place);
-        self.flights[place as usize].take().expect("a flight arrives once")
+        self.flights[place as usize].take()
+    }
+
+    /// Whatever is on its way from there is lost.
+    pub fn lose_from(&mut self, address: Address) {
+        for flight in self.flights.iter_mut().filter(|flight| flight.as_ref().is_some_and(|own| own.from == address)) {
+            *flight = None;
+        }
     }
 }

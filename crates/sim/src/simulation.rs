@@ -172,8 +172,9 @@ impl Simulation {
                     0 => self.arrive(observer),
                     1 => self.turn(observer),
                     flight => {
-                        let flight = self.network.arrive(flight - 2);
-                        self.deliver(flight, observer);
+                        if let Some(flight) = self.network.arrive(flight - 2) {
+                            self.deliver(flight, observer);
+                        }
                     }
                 },
             }
@@ -260,7 +261,10 @@ impl Simulation {
             Address::Node(node) => {
                 if let (Address::Client(client), Message::Connect) = (from, &*message) {
                     let connection = &mut self.clients[client.index()].connection;
-                    connection.seen_by_broker = sent.unwrap_or(connection.incarnation);
+                    let incarnation = sent.unwrap_or(connection.incarnation);
+                    if connection.connect(incarnation) && !self.connects_again(client) {
+                        return;
+                    }
                 }
                 let slot = self.clients.len() as Slot + Slot::from(node.get());
                 let host = &mut self.nodes[node.index()];
@@ -450,10 +454,16 @@ fn key_hashes(plan: &Plan) -> Arc<[u32]> {
     by_key.map_or_else(|| Arc::from([]), |hash| hash.table(&plan.header.keys))
 }
 
-/// Starts, faults and seeks in order of time; at one moment: ends of faults, starts, beginnings, then seeks, each in
-/// the order of the scenario.
+/// Starts, faults and seeks in order of time; at one moment: ends of faults, starts, beginnings, ends of what took no
+/// time, then seeks, each in the order of the scenario.
 fn timetable(plan: &Plan) -> Vec<Turn> {
-    let ends = plan.faults.iter().enumerate().filter_map(|(n, f)| Some(Turn { at: f.until?, deed: Deed::EndFault(n) }));
+    let ends = plan
+        .faults
+        .iter()
+        .enumerate()
+        .filter_map(|(n, f)| Some((f.at, Turn { at: f.until?, deed: Deed::EndFault(n) })));
+    let (instants, ends): (Vec<_>, Vec<_>) = ends.partition(|(began, end)| end.at == *began);
+    let turns_of = |ends: Vec<(Time, Turn)>| ends.into_iter().map(|(_, turn)| turn);
     let late = |client| plan.starts.binary_search_by_key(&client, |(late, _)| *late).ok();
     let start_of = |client| late(client).map_or(Time::ZERO, |found| plan.starts[found].1);
     let clients = (0..plan.header.clients.len() as u32).map(ClientId::new);
@@ -461,7 +471,8 @@ fn timetable(plan: &Plan) -> Vec<Turn> {
     let starts = starts.filter(|turn| turn.at < Time::MAX);
     let begins = plan.faults.iter().enumerate().map(|(n, f)| Turn { at: f.at, deed: Deed::BeginFault(n) });
     let seeks = plan.seeks.iter().map(|seek| Turn { at: seek.at, deed: Deed::Seek(*seek) });
-    let mut turns: Vec<Turn> = ends.chain(starts).chain(begins).chain(seeks).collect();
+    let mut turns: Vec<Turn> =
+        turns_of(ends).chain(starts).chain(begins).chain(turns_of(instants)).chain(seeks).collect();
     turns.sort_by_key(|turn| turn.at);
     turns
 }

@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use brokerlab_event::{
-    ApplicationId, ClientId, Count, Departure, Event, FailureLaw, Millionths, NodeId, Observer, Offset, StoreId, Time,
+    ApplicationId, ClientId, Count, Departure, Duration, Event, FailureLaw, Millionths, NodeId, Observer, Offset,
+    StoreId, Time,
 };
 
 use super::Worker;
@@ -100,7 +101,14 @@ pub struct GroupMember<P> {
     last_poll: Time,
     /// It has been too long between polls and has left its group.
     has_left: bool,
+    /// The connection broke, and there is no other yet.
+    is_cut_off: bool,
+    /// When another is tried.
+    reconnect_at: Option<Time>,
 }
+
+/// How long it waits before it connects again (`reconnect.backoff.ms`).
+const RECONNECT_BACKOFF: Duration = Duration::from_millis(50);
 
 impl<P: Clone> GroupMember<P> {
     /// A consumer that is down.
@@ -141,6 +149,8 @@ impl<P: Clone> GroupMember<P> {
             automatic: None,
             last_poll: Time::ZERO,
             has_left: false,
+            is_cut_off: false,
+            reconnect_at: None,
         }
     }
 
@@ -148,8 +158,12 @@ impl<P: Clone> GroupMember<P> {
         Member { client: self.client, incarnation: self.incarnation }
     }
 
+    /// Without a connection nothing is sent; what was asked is asked again on the next one.
     #[inline]
     fn send(&self, message: Message<P>, out: &mut Outbox<P>) {
+        if self.is_cut_off {
+            return;
+        }
         out.send(Address::Client(self.client), Address::Node(self.node), message);
     }
 
@@ -207,6 +221,7 @@ impl<P: Clone> GroupMember<P> {
         (self.next_heartbeat, self.automatic, self.assignment) = (None, None, None);
         self.awaited.clear();
         self.had.clear();
+        (self.is_cut_off, self.reconnect_at) = (false, None);
     }
 
     /// The process stands still, and its heartbeats with it.
@@ -312,7 +327,18 @@ impl<P: Clone> GroupMember<P> {
                 self.synced(now, result, out, observer);
             }
             Message::Positions { positions, .. } => self.positioned(now, &positions, out, observer),
-            Message::ConnectionLost => self.reconnect(now, out, observer),
+            Message::ConnectionLost => {
+                if !self.is_cut_off {
+                    observer.observe(now, Event::ConnectionLost { client: self.client });
+                }
+                self.is_cut_off = true;
+                self.reconnect_at = Some(now.saturating_add(RECONNECT_BACKOFF));
+            }
+            Message::ConnectionRestored => {
+                observer.observe(now, Event::Reconnected { client: self.client });
+                self.is_cut_off = false;
+                self.reconnected(now, out, observer);
+            }
             // Answers to what is no longer asked.
             _ => {}
         }
@@ -323,6 +349,9 @@ impl<P: Clone> GroupMember<P> {
     pub fn handle_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         if self.worker.is_paused() {
             return;
+        }
+        if self.reconnect_at.take_if(|at| *at <= now).is_some() {
+            out.send(Address::Client(self.client), Address::Node(self.node), Message::Connect);
         }
         if self.poll_deadline().is_some_and(|at| at <= now) {
             self.leave_after_too_long(out);
@@ -349,6 +378,7 @@ impl<P: Clone> GroupMember<P> {
         let next = or_never(self.worker.done_at())
             .min(or_never(self.next_heartbeat))
             .min(or_never(self.idle_commit()))
+            .min(or_never(self.reconnect_at))
             .min(or_never(self.poll_deadline()));
         (next < Time::MAX).then_some(next)
     }
@@ -517,7 +547,7 @@ impl<P: Clone> GroupMember<P> {
     #[inline]
     fn fetch(&mut self, out: &mut Outbox<P>) {
         let stops = if self.keeps_reading() { self.rejoin > Some(Rejoin::Rebalance) } else { self.rejoin.is_some() };
-        if self.fetching.is_some() || stops || !self.reads() {
+        if self.fetching.is_some() || stops || self.is_cut_off || !self.reads() {
             return;
         }
         let mut positions = std::mem::take(&mut self.positions);

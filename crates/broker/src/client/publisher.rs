@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use brokerlab_event::{ClientId, Count, Departure, Event, MessageId, NodeId, Observer, Time};
+use brokerlab_event::{ClientId, Count, Departure, Duration, Event, MessageId, NodeId, Observer, Time};
 
 use crate::config::{ExchangeId, PublishAddress};
 use crate::message::{Address, Channel, Effect, Envelope, Message, Outbox, Publication};
@@ -24,7 +24,15 @@ pub struct PublisherConfig {
     pub mandatory: bool,
     /// With confirms: how many may be outstanding before the producer holds back.
     pub max_unconfirmed: u32,
+    /// With confirms: what was not confirmed when the connection broke is published again on the next one.
+    pub republish: bool,
 }
+
+/// How long a client waits before it connects again: the interval of the Java client's network recovery.
+pub(super) const RECONNECT_DELAY: Duration = Duration::from_secs(5);
+
+/// A message to be published: its kind, how often it was published before, and itself.
+type Waiting<P> = (u16, u16, Envelope<P>);
 
 /// A producer on the queue side.
 #[derive(Clone, Debug)]
@@ -38,11 +46,17 @@ pub struct Publisher<P> {
     oldest: u64,
     /// Publishes in the order of their numbers; confirmed ones in the middle are empty.
     unconfirmed: Ring<Option<MessageId>>,
+    /// The same publishes, where they may have to be published again.
+    copies: VecDeque<Waiting<P>>,
     outstanding: u32,
     /// The broker does not read from this connection.
     blocked: bool,
-    /// Messages that wait until the producer may send again, each with its kind.
-    held_back: VecDeque<(u16, Envelope<P>)>,
+    /// Messages that wait until the producer may send again.
+    held_back: VecDeque<Waiting<P>>,
+    /// The connection broke, and there is no other yet.
+    is_cut_off: bool,
+    /// When another is tried.
+    reconnect_at: Option<Time>,
 }
 
 impl<P: Clone> Publisher<P> {
@@ -55,9 +69,12 @@ impl<P: Clone> Publisher<P> {
             channel: FIRST_CHANNEL,
             oldest: 1,
             unconfirmed: Ring::default(),
+            copies: VecDeque::new(),
             outstanding: 0,
             blocked: false,
             held_back: VecDeque::new(),
+            is_cut_off: false,
+            reconnect_at: None,
         }
     }
 
@@ -86,7 +103,9 @@ impl<P: Clone> Publisher<P> {
 
     /// The process ends in good order.
     pub fn leave<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
-        self.send(Message::Disconnect, out);
+        if !self.is_cut_off {
+            self.send(Message::Disconnect, out);
+        }
         self.forget();
         observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Left });
     }
@@ -122,9 +141,9 @@ impl<P: Clone> Publisher<P> {
         match *message {
             Message::Offer { kind, ref envelope } => {
                 if self.may_send() {
-                    self.publish(now, kind, envelope, out, observer);
+                    self.publish(now, kind, 0, envelope, out, observer);
                 } else {
-                    self.held_back.push_back((kind, envelope.clone()));
+                    self.held_back.push_back((kind, 0, envelope.clone()));
                 }
             }
             Message::Confirm { channel, sequence, result } if channel == self.channel => {
@@ -151,6 +170,13 @@ impl<P: Clone> Publisher<P> {
                 observer.observe(now, Event::Returned { message: publication.envelope.message, producer });
             }
             Message::Reply { message, .. } => observer.observe(now, Event::Replied { message, producer }),
+            Message::ConnectionLost => self.cut_off(now, observer),
+            Message::ConnectionRestored => {
+                self.is_cut_off = false;
+                observer.observe(now, Event::Reconnected { client: producer });
+                self.open_channel(out);
+                self.publish_held_back(now, out, observer);
+            }
             Message::ConnectionBlocked => self.blocked = true,
             Message::ConnectionUnblocked => {
                 self.blocked = false;
@@ -162,9 +188,7 @@ impl<P: Clone> Publisher<P> {
             Message::ChannelError { code, .. } => {
                 observer.observe(now, Event::ChannelClosed { client: producer, code: Count::new(code as u16) });
                 // A new channel numbers its publishes anew; what the old one had not confirmed it never will.
-                self.channel = self.channel.checked_add(1).unwrap_or(FIRST_CHANNEL);
-                (self.oldest, self.outstanding) = (1, 0);
-                self.unconfirmed.clear();
+                self.begin_channel();
                 self.open_channel(out);
                 self.publish_held_back(now, out, observer);
             }
@@ -172,18 +196,53 @@ impl<P: Clone> Publisher<P> {
         }
     }
 
+    fn begin_channel(&mut self) {
+        self.channel = self.channel.checked_add(1).unwrap_or(FIRST_CHANNEL);
+        (self.oldest, self.outstanding) = (1, 0);
+        self.unconfirmed.clear();
+        self.copies.clear();
+    }
+
+    /// The connection broke, or could not be made. What was not confirmed goes first on the next one, or stays so.
+    fn cut_off<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        if !self.is_cut_off {
+            observer.observe(now, Event::ConnectionLost { client: self.client });
+        }
+        (self.is_cut_off, self.blocked) = (true, false);
+        self.reconnect_at = Some(now.saturating_add(RECONNECT_DELAY));
+        let lost = std::mem::take(&mut self.copies).into_iter().zip(self.unconfirmed.iter());
+        let again: Vec<Waiting<P>> = lost.filter(|(_, open)| open.is_some()).map(|(copy, _)| copy).collect();
+        for (kind, attempts, envelope) in again.into_iter().rev() {
+            self.held_back.push_front((kind, attempts.saturating_add(1), envelope));
+        }
+        self.begin_channel();
+    }
+
+    /// Connects again, where that is due.
+    pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox<P>) {
+        if self.reconnect_at.take_if(|at| *at <= now).is_some() {
+            self.send(Message::Connect, out);
+        }
+    }
+
+    /// When it connects again.
+    #[inline]
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.reconnect_at
+    }
+
     #[inline]
     fn may_send(&self) -> bool {
         let full = self.config.confirms && self.outstanding >= self.config.max_unconfirmed;
-        !self.blocked && !full
+        !self.blocked && !full && !self.is_cut_off
     }
 
     #[inline(never)]
     fn publish_held_back<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         while self.may_send()
-            && let Some((kind, envelope)) = self.held_back.pop_front()
+            && let Some((kind, attempts, envelope)) = self.held_back.pop_front()
         {
-            self.publish(now, kind, &envelope, out, observer);
+            self.publish(now, kind, attempts, &envelope, out, observer);
         }
     }
 
@@ -192,6 +251,7 @@ impl<P: Clone> Publisher<P> {
         &mut self,
         now: Time,
         kind: u16,
+        attempts: u16,
         envelope: &Envelope<P>,
         out: &mut Outbox<P>,
         observer: &mut O,
@@ -200,8 +260,12 @@ impl<P: Clone> Publisher<P> {
         if self.config.confirms {
             self.unconfirmed.push_back(Some(message));
             self.outstanding += 1;
+            if self.config.republish {
+                self.copies.push_back((kind, attempts, envelope.clone()));
+            }
         }
-        observer.observe(now, Event::Sent { message, producer: self.client, attempt: Count::new(1) });
+        let attempt = Count::new(attempts.saturating_add(1));
+        observer.observe(now, Event::Sent { message, producer: self.client, attempt });
         let PublishAddress { routing_key, ref properties } = self.config.addresses[usize::from(kind)];
         let (exchange, mandatory) = (self.config.exchange, self.config.mandatory);
         let (from, to) = (Address::Client(self.client), Address::Node(self.node));
@@ -223,6 +287,7 @@ impl<P: Clone> Publisher<P> {
             && let Some(Some(_)) = self.unconfirmed.front()
         {
             let message = self.unconfirmed.pop_front().flatten();
+            self.copies.pop_front();
             self.oldest += 1;
             self.outstanding -= 1;
             self.forget_confirmed();
@@ -244,6 +309,7 @@ impl<P: Clone> Publisher<P> {
     fn forget_confirmed(&mut self) {
         while let Some(None) = self.unconfirmed.front() {
             self.unconfirmed.drop_front(1);
+            self.copies.pop_front();
             self.oldest += 1;
         }
     }

@@ -8,6 +8,7 @@ use brokerlab_event::{
 };
 
 use super::Worker;
+use super::publisher::RECONNECT_DELAY;
 use crate::config::{ConsumerConfig, ConsumerKind, ExchangeId, OnFailure, QueueConsumerConfig};
 use crate::message::{Address, Channel, DeliveryTag, Effect, Message, Outbox};
 use crate::properties::{DeathReason, Properties};
@@ -55,6 +56,10 @@ pub struct Subscriber {
     failed: BTreeMap<MessageId, u32>,
     /// When to subscribe again.
     retry_at: Option<Time>,
+    /// The connection broke, and there is no other yet.
+    is_cut_off: bool,
+    /// When another is tried.
+    reconnect_at: Option<Time>,
 }
 
 impl Subscriber {
@@ -79,6 +84,8 @@ impl Subscriber {
             in_hand: Ring::default(),
             failed: BTreeMap::new(),
             retry_at: None,
+            is_cut_off: false,
+            reconnect_at: None,
         }
     }
 
@@ -116,7 +123,9 @@ impl Subscriber {
 
     /// The process ends in good order: what it has not done is returned by closing the connection.
     pub fn leave<P, O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
-        self.send(Message::Disconnect, out);
+        if !self.is_cut_off {
+            self.send(Message::Disconnect, out);
+        }
         self.abandon();
         observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Left });
     }
@@ -124,7 +133,7 @@ impl Subscriber {
     fn abandon(&mut self) {
         self.in_hand.clear();
         self.failed.clear();
-        self.retry_at = None;
+        (self.retry_at, self.is_cut_off, self.reconnect_at) = (None, false, None);
         self.worker.abandon();
     }
 
@@ -192,6 +201,21 @@ impl Subscriber {
                 observer.observe(now, Event::ChannelClosed { client: self.client, code: Count::new(code as u16) });
                 self.lose_channel(now);
             }
+            Message::ConnectionLost => {
+                if !self.is_cut_off {
+                    observer.observe(now, Event::ConnectionLost { client: self.client });
+                }
+                // What a delivery settles is its own for good.
+                if !self.is_settled_by_delivery() {
+                    self.lose_channel(now);
+                }
+                (self.is_cut_off, self.retry_at) = (true, None);
+                self.reconnect_at = Some(now.saturating_add(RECONNECT_DELAY));
+            }
+            Message::ConnectionRestored => {
+                observer.observe(now, Event::Reconnected { client: self.client });
+                (self.is_cut_off, self.retry_at) = (false, Some(now));
+            }
             // Its queue is gone, or has taken back what was not settled in time. It settles what it holds all the same:
             // the rest of it may still be its own.
             Message::ConsumerCancelled { .. } => self.retry_at = Some(now.saturating_add(RETRY_INTERVAL)),
@@ -220,6 +244,9 @@ impl Subscriber {
             self.retry_at = None;
             self.subscribe(out);
         }
+        if self.reconnect_at.take_if(|at| *at <= now).is_some() {
+            self.send(Message::Connect, out);
+        }
         if !self.worker.finish(now) {
             return;
         }
@@ -238,7 +265,7 @@ impl Subscriber {
     fn succeed<P, O: Observer>(&mut self, now: Time, done: InHand, out: &mut Outbox<P>, observer: &mut O) {
         let InHand { message, sender, store, offset, tag, .. } = done;
         observer.observe(now, Event::Processed { message, consumer: self.client, store, offset });
-        if self.answers {
+        if self.answers && !self.is_cut_off {
             self.send(Message::Reply { to: sender, message }, out);
         }
         if self.failures.is_some() {
@@ -274,7 +301,7 @@ impl Subscriber {
     /// When its work is done, or it subscribes again.
     #[inline]
     pub fn next_timeout(&self) -> Option<Time> {
-        match self.retry_at {
+        match self.retry_at.or(self.reconnect_at) {
             Some(retry) if !self.worker.is_paused() => {
                 Some(self.worker.done_at().map_or(retry, |done| done.min(retry)))
             }

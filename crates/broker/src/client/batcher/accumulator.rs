@@ -23,6 +23,10 @@ pub(super) struct Batch<P> {
     pub attempts: u32,
     /// Not to be sent before this: it failed, and the producer backs off.
     pub retry_at: Time,
+    /// Number of its first record, once an idempotent producer has sent it.
+    pub sequence: Option<u32>,
+    /// It was given another number than the one it was sent with first.
+    pub is_renumbered: bool,
     /// Nothing more is added to it.
     is_closed: bool,
 }
@@ -233,7 +237,17 @@ impl<P: Clone> Accumulator<P> {
         }
         self.known += usize::from(!std::mem::replace(&mut lane.is_known, true));
         let (created, retry_at) = (now, Time::ZERO);
-        lane.batches.push_back(Batch { records, bytes, memory, created, attempts: 0, retry_at, is_closed: false });
+        lane.batches.push_back(Batch {
+            records,
+            bytes,
+            memory,
+            created,
+            attempts: 0,
+            retry_at,
+            sequence: None,
+            is_renumbered: false,
+            is_closed: false,
+        });
     }
 
     /// Turns to another partition for records without a key. The batch that was just filled does not count among those
@@ -292,9 +306,19 @@ impl<P: Clone> Accumulator<P> {
         }
     }
 
-    /// Works out anew when a batch is worth sending.
-    pub fn settle_ready_at(&mut self) {
-        self.ready_at = self.occupied.iter().map(|lane| self.lane_ready_at(*lane)).min().unwrap_or(Time::MAX);
+    /// Works out anew when a batch is worth sending, among lanes whose first batch the producer may send as it is
+    /// numbered. True where there are others.
+    pub fn settle_ready_at(&mut self, may_send: impl Fn(u32, Option<u32>) -> bool) -> bool {
+        let (mut ready_at, mut holds_back) = (Time::MAX, false);
+        for &lane in &self.occupied {
+            let sequence = self.lanes[lane as usize].batches.front().and_then(|batch| batch.sequence);
+            match may_send(lane, sequence) {
+                true => ready_at = ready_at.min(self.lane_ready_at(lane)),
+                false => holds_back = true,
+            }
+        }
+        self.ready_at = ready_at;
+        holds_back
     }
 
     /// Takes the batches that are older than this, in order of their lanes. Also tells when the oldest of the others was

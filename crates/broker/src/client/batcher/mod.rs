@@ -6,16 +6,19 @@
 
 mod accumulator;
 mod sender;
+mod sequences;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use brokerlab_event::{Blockage, ClientId, Departure, Event, Generator, MessageId, NodeId, Observer, Refusal, Time};
+use brokerlab_event::{Blockage, ClientId, Departure, Duration, Event, Generator, NodeId, Observer, Refusal, Time};
 
 use self::accumulator::{Accumulator, Gathered};
 use self::sender::{InFlight, Request};
+use self::sequences::Sequences;
 use crate::config::{BatcherConfig, ProducerConfig, ProducerKind};
 use crate::message::{Address, Envelope, Message, Outbox};
+use crate::transaction::Instance;
 
 /// A producer on the log side.
 ///
@@ -24,6 +27,8 @@ use crate::message::{Address, Envelope, Message, Outbox};
 /// - Without memory for another batch, `send()` blocks, and everything that the demand asks for meanwhile waits with it.
 /// - A batch that fails, or whose connection is lost, is sent again after a while, *before* those behind it. Batches
 ///   that are under way already may land before it does.
+/// - An idempotent producer numbers its records, so that the broker stores none twice and refuses a batch that comes too
+///   early; batches of a partition that are sent again go one at a time, in order.
 /// - When a batch is older than the delivery timeout the application is told so: nobody knows then whether it was stored.
 #[derive(Clone, Debug)]
 pub struct Batcher<P> {
@@ -43,11 +48,28 @@ pub struct Batcher<P> {
     blocked_until: Option<Time>,
     /// No batch is older than the delivery timeout before this moment.
     expiry: Option<Time>,
-    /// While there is no connection: when another is tried.
-    reconnect_at: Option<Time>,
+    link: Link,
     /// How many connections were lost since the last answer.
     lost_connections: u32,
     jitter: Generator,
+    /// The numbers of an idempotent producer.
+    sequences: Option<Sequences>,
+    /// The request for a producer id that is awaited.
+    asked: Option<u32>,
+    /// Partitions to be numbered anew as soon as there is another producer id.
+    anew: Vec<u32>,
+    /// Some partition has a batch that may not be sent, as it is numbered, before another is answered.
+    holds_back: bool,
+}
+
+/// Where a producer's connection stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Link {
+    Up,
+    /// It broke; another is tried then.
+    Broken(Time),
+    /// Another is being tried.
+    Connecting,
 }
 
 impl<P: Clone> Batcher<P> {
@@ -71,9 +93,13 @@ impl<P: Clone> Batcher<P> {
             correlation: 0,
             blocked_until: None,
             expiry: None,
-            reconnect_at: None,
+            link: Link::Up,
             lost_connections: 0,
             jitter,
+            sequences: own.idempotence.then(|| Sequences::new(own.partitions.len())),
+            asked: None,
+            anew: Vec::new(),
+            holds_back: false,
         }
     }
 
@@ -85,6 +111,31 @@ impl<P: Clone> Batcher<P> {
     pub fn start<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         observer.observe(now, Event::Connected { client: self.client });
         self.send(Message::Connect, out);
+        self.ask_for_id(out);
+    }
+
+    /// Asks for a producer id where one is needed and none is there.
+    fn ask_for_id(&mut self, out: &mut Outbox<P>) {
+        let needs_one = self.sequences.as_ref().is_some_and(|sequences| !sequences.is_assigned());
+        if needs_one && self.asked.is_none() && self.link == Link::Up {
+            let correlation = self.correlation;
+            self.correlation = correlation.wrapping_add(1);
+            self.asked = Some(correlation);
+            // Without transactions the time that they may take means nothing.
+            let timeout = Duration::ZERO;
+            self.send(Message::InitProducerId { correlation, transactional: None, timeout, known: None }, out);
+        }
+    }
+
+    fn id_assigned<O: Observer>(&mut self, now: Time, (id, epoch): Instance, out: &mut Outbox<P>, observer: &mut O) {
+        self.asked = None;
+        if let Some(sequences) = &mut self.sequences {
+            sequences.assigned(id, epoch);
+        }
+        for lane in std::mem::take(&mut self.anew) {
+            self.number_anew(lane);
+        }
+        self.send_ready(now, out, observer);
     }
 
     /// The process dies. What it had gathered is never sent; what was not confirmed stays so.
@@ -95,8 +146,10 @@ impl<P: Clone> Batcher<P> {
 
     /// The process ends in good order: it sends everything that it has gathered before it closes the connection.
     pub fn leave<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
-        if self.reconnect_at.is_none() {
-            self.flush(now, out, observer);
+        if self.link == Link::Up {
+            if self.sequences.as_ref().is_none_or(Sequences::is_assigned) {
+                self.flush(now, out, observer);
+            }
             self.send(Message::Disconnect, out);
         }
         self.abandon(now, observer);
@@ -110,7 +163,12 @@ impl<P: Clone> Batcher<P> {
         self.gathered.clear(self.config.buffer_bytes);
         self.requests.clear();
         self.in_flight.clear();
-        (self.expiry, self.reconnect_at, self.lost_connections) = (None, None, 0);
+        (self.expiry, self.link, self.lost_connections) = (None, Link::Up, 0);
+        if let Some(sequences) = &mut self.sequences {
+            sequences.clear();
+        }
+        (self.asked, self.holds_back) = (None, false);
+        self.anew.clear();
     }
 
     /// The process stands still.
@@ -139,15 +197,25 @@ impl<P: Clone> Batcher<P> {
             }
             Message::Produced { correlation, result, .. } => {
                 self.answered(now, correlation, result.err(), observer);
+                self.ask_for_id(out);
                 self.unblock(now, observer);
                 self.send_ready(now, out, observer);
             }
             Message::Reply { message, .. } => {
                 observer.observe(now, Event::Replied { message, producer: self.client });
             }
+            Message::ProducerIdAssigned { correlation, result: Ok(identity) } if self.asked == Some(correlation) => {
+                self.id_assigned(now, identity, out, observer);
+            }
             Message::ConnectionLost => {
                 self.disconnected(now, observer);
                 self.unblock(now, observer);
+            }
+            Message::ConnectionRestored => {
+                self.link = Link::Up;
+                observer.observe(now, Event::Reconnected { client: self.client });
+                self.ask_for_id(out);
+                self.send_ready(now, out, observer);
             }
             _ => {}
         }
@@ -173,7 +241,8 @@ impl<P: Clone> Batcher<P> {
     fn rare_timeout(&self) -> Option<Time> {
         let timeout = self.config.request_timeout;
         let request = self.requests.front().map(|request| request.sent.saturating_add(timeout));
-        [request, self.expiry, self.blocked_until, self.reconnect_at].into_iter().flatten().min()
+        let reconnect = if let Link::Broken(at) = self.link { Some(at) } else { None };
+        [request, self.expiry, self.blocked_until, reconnect].into_iter().flatten().min()
     }
 
     #[cold]
@@ -184,12 +253,13 @@ impl<P: Clone> Batcher<P> {
             self.send(Message::Disconnect, out);
             self.disconnected(now, observer);
         }
-        if self.reconnect_at.is_some_and(|at| at <= now) {
-            self.reconnect_at = None;
+        if matches!(self.link, Link::Broken(at) if at <= now) {
+            self.link = Link::Connecting;
             self.send(Message::Connect, out);
         }
         if self.expiry.is_some_and(|at| at <= now) {
             self.expire(now, observer);
+            self.ask_for_id(out);
         }
         self.unblock(now, observer);
         while self.blocked_until.is_some_and(|at| at <= now) {
@@ -251,12 +321,5 @@ impl<P: Clone> Batcher<P> {
         }
         self.blocked_until = Some(now.saturating_add(self.config.max_block));
         self.unblock_some(now, observer);
-    }
-
-    /// Tells the application that its records' time is over.
-    fn give_up<O: Observer>(&self, now: Time, messages: impl Iterator<Item = MessageId>, observer: &mut O) {
-        for message in messages {
-            observer.observe(now, Event::SendExpired { message, producer: self.client });
-        }
     }
 }

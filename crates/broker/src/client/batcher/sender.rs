@@ -2,10 +2,12 @@
 
 use brokerlab_event::{Count, Duration, Event, Generator, Observer, Refusal, Time};
 
-use super::Batcher;
 use super::accumulator::Batch;
+use super::sequences::{OutOfOrder, Sequences};
+use super::{Batcher, Link};
 use crate::config::Acks;
 use crate::message::{LogError, Message, Outbox};
+use crate::record;
 
 /// A request: one batch each of some partitions.
 #[derive(Clone, Copy, Debug)]
@@ -41,38 +43,49 @@ impl<P: Clone> Batcher<P> {
     /// True where another request may leave, if there is anything to send.
     #[inline]
     pub(super) fn may_send(&self) -> bool {
-        self.requests.len() < self.config.max_in_flight as usize && self.reconnect_at.is_none()
+        self.requests.len() < self.config.max_in_flight as usize
+            && self.link == Link::Up
+            && self.sequences.as_ref().is_none_or(Sequences::is_assigned)
     }
 
     /// Sends requests for as long as something is worth sending and may be sent.
     #[inline]
     pub(super) fn send_ready<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         while self.gathered.ready_at <= now && self.may_send() {
-            self.gathered.settle_ready_at();
+            self.settle_ready_at();
             if self.gathered.ready_at > now {
                 return;
             }
-            self.send_request(now, out, observer);
-            self.gathered.settle_ready_at();
+            self.send_request(now, now, out, observer);
+            self.settle_ready_at();
         }
+    }
+
+    fn settle_ready_at(&mut self) {
+        let sequences = self.sequences.as_ref();
+        let may_send = |lane, sequence| sequences.is_none_or(|own| own.may_send(lane, sequence));
+        self.holds_back = self.gathered.settle_ready_at(may_send);
     }
 
     /// Sends everything that is not under way, whatever the limits.
     pub(super) fn flush<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         self.gathered.gather_waiting(now);
-        while !self.gathered.occupied.is_empty() {
-            self.send_request(now, out, observer);
+        self.settle_ready_at();
+        while self.gathered.ready_at < Time::MAX {
+            self.send_request(now, Time::MAX, out, observer);
+            self.settle_ready_at();
         }
     }
 
-    /// Sends the first batch of every partition that does not back off, as far as they fit into a request. Those that
+    /// Sends the first batch of every partition that backs off no longer than until `due`, as far as they fit into a request. Those that
     /// do not fit are first in the next.
-    fn send_request<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+    fn send_request<O: Observer>(&mut self, now: Time, due: Time, out: &mut Outbox<P>, observer: &mut O) {
         let (mut bytes, mut count) = (0_u64, 0);
         for _ in 0..self.gathered.occupied.len() {
             let lane = self.gathered.occupied[0];
             let first = self.gathered.lanes[lane as usize].batches.front().expect("an occupied lane has a batch");
-            if first.retry_at > now {
+            let sequences = self.sequences.as_ref();
+            if first.retry_at > due || !sequences.is_none_or(|own| own.may_send(lane, first.sequence)) {
                 self.gathered.occupied.rotate_left(1);
                 continue;
             }
@@ -112,13 +125,17 @@ impl<P: Clone> Batcher<P> {
         let store = self.gathered.lanes[lane as usize].store;
         // The producer keeps the records until it knows what became of them.
         let records = batch.records.clone();
+        let producer = self.sequences.as_mut().map(|own| {
+            let sequence = *batch.sequence.get_or_insert_with(|| own.number(lane, records.len()));
+            own.producer(lane, sequence)
+        });
         if acks == Acks::None {
             self.gathered.release(batch);
         } else {
             let request = self.next_request;
             self.in_flight.push_back(InFlight { correlation, request, lane, batch: Some(batch) });
         }
-        self.send(Message::Produce { store, correlation, acks, batch: records.into() }, out);
+        self.send(Message::Produce { store, correlation, acks, batch: record::Batch { producer, records } }, out);
     }
 
     /// Takes an answer; one to a request that was given up means nothing.
@@ -133,18 +150,76 @@ impl<P: Clone> Batcher<P> {
         let InFlight { request, lane, batch, .. } = self.in_flight.remove(place).expect("found just now");
         self.lost_connections = 0;
         self.request_answered(request);
+        if self.holds_back {
+            // Which batches may be sent is looked at again.
+            self.gathered.ready_at = now;
+        }
         let Some(batch) = batch else { return };
         match error {
             None => {
                 for message in batch.messages() {
                     observer.observe(now, Event::Confirmed { message, producer: self.client });
                 }
+                if let (Some(own), Some(sequence)) = (&mut self.sequences, batch.sequence) {
+                    own.confirmed(lane, sequence, batch.records.len());
+                }
                 self.gathered.release(batch);
+                self.close_gap(lane);
+            }
+            Some(LogError::OutOfOrderSequence) if batch.attempts <= self.config.retries => {
+                self.came_out_of_order(now, lane, batch);
             }
             Some(error) if error.is_retriable() && batch.attempts <= self.config.retries => {
                 self.try_again(now, lane, batch);
             }
-            Some(error) => self.refused(now, batch, error, observer),
+            Some(error) => self.refused(now, lane, batch, error, observer),
+        }
+    }
+
+    /// The broker expected another number than that of this batch, which is sent again under the same or another.
+    #[cold]
+    fn came_out_of_order(&mut self, now: Time, lane: u32, batch: Batch<P>) {
+        let verdict = match (&self.sequences, batch.sequence) {
+            (Some(own), Some(sequence)) => own.out_of_order(lane, sequence, batch.is_renumbered),
+            _ => unreachable!("the numbers of a batch without any are in order"),
+        };
+        self.try_again(now, lane, batch);
+        if verdict == OutOfOrder::NumberAnew {
+            self.begin_epoch(lane);
+        }
+    }
+
+    /// Numbers a partition anew where a batch that was given up has left a gap that nothing closes.
+    #[inline]
+    fn close_gap(&mut self, lane: u32) {
+        if self.sequences.as_mut().is_some_and(|own| own.is_gap_left(lane)) {
+            self.begin_epoch(lane);
+        }
+    }
+
+    #[cold]
+    fn begin_epoch(&mut self, lane: u32) {
+        let Some(own) = &mut self.sequences else { return };
+        if own.begin_epoch() {
+            self.number_anew(lane);
+        } else {
+            self.anew.push(lane);
+        }
+    }
+
+    /// Gives every batch of a partition that was sent and is not done with another number, in the old order.
+    pub(super) fn number_anew(&mut self, lane: u32) {
+        let Some(own) = &mut self.sequences else { return };
+        let under_way = self.in_flight.iter_mut().filter(|flight| flight.lane == lane);
+        let waiting = self.gathered.lanes[lane as usize].batches.iter_mut();
+        let all = under_way.filter_map(|flight| flight.batch.as_mut()).chain(waiting);
+        let mut open: Vec<(usize, &mut Batch<P>)> =
+            all.filter_map(|batch| Some((own.place(lane, batch.sequence?), batch))).collect();
+        open.sort_unstable_by_key(|(place, _)| *place);
+        own.begin_anew(lane);
+        for (_, batch) in open {
+            batch.sequence = Some(own.number(lane, batch.records.len()));
+            batch.is_renumbered = true;
         }
     }
 
@@ -157,7 +232,7 @@ impl<P: Clone> Batcher<P> {
         }
     }
 
-    fn refused<O: Observer>(&mut self, now: Time, batch: Batch<P>, error: LogError, observer: &mut O) {
+    fn refused<O: Observer>(&mut self, now: Time, lane: u32, batch: Batch<P>, error: LogError, observer: &mut O) {
         let reason = match error {
             LogError::TooLarge => Refusal::TooLarge,
             _ => Refusal::NotFound,
@@ -165,32 +240,60 @@ impl<P: Clone> Batcher<P> {
         for message in batch.messages() {
             observer.observe(now, Event::Refused { message, producer: self.client, reason });
         }
+        if let (Some(own), Some(sequence)) = (&mut self.sequences, batch.sequence) {
+            own.refused(lane, sequence);
+            self.begin_epoch(lane);
+        }
         self.gathered.release(batch);
     }
 
-    /// Puts a batch before those of its partition that were not sent, after a while.
+    /// Tells the application that a batch's time is over, or that it was tried often enough.
+    fn give_up_batch<O: Observer>(&mut self, now: Time, lane: u32, batch: Batch<P>, observer: &mut O) {
+        for message in batch.messages() {
+            observer.observe(now, Event::SendExpired { message, producer: self.client });
+        }
+        if let (Some(own), Some(sequence)) = (&mut self.sequences, batch.sequence) {
+            own.given_up(lane, sequence, batch.records.len());
+        }
+        self.gathered.release(batch);
+        self.close_gap(lane);
+    }
+
+    /// Puts a batch before those of its partition that were not sent, to be sent after a while. Those of an idempotent
+    /// producer keep their order.
     fn try_again(&mut self, now: Time, lane: u32, mut batch: Batch<P>) {
         let (first, longest) = (self.config.retry_backoff, self.config.retry_backoff_max);
         batch.retry_at = now.saturating_add(backoff(first, longest, batch.attempts - 1, &mut self.jitter));
-        self.gathered.put_back(lane, 0, batch);
+        let place = match (&self.sequences, batch.sequence) {
+            (Some(own), Some(sequence)) => {
+                let (place, waiting) = (own.place(lane, sequence), &self.gathered.lanes[lane as usize].batches);
+                let is_before = |other: &&Batch<P>| other.sequence.is_some_and(|other| own.place(lane, other) < place);
+                waiting.iter().take_while(is_before).count()
+            }
+            _ => 0,
+        };
+        self.gathered.put_back(lane, place, batch);
     }
 
     /// The connection is gone. Of what was under way nobody knows whether it arrived: it is sent again, each batch to
     /// the front of its partition in turn, so that several of one partition change places.
     #[cold]
     pub(super) fn disconnected<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        if self.link == Link::Up {
+            observer.observe(now, Event::ConnectionLost { client: self.client });
+        }
+        self.asked = None;
         let failures = self.lost_connections;
         self.lost_connections += 1;
         let wait = backoff(RECONNECT_FIRST, RECONNECT_LONGEST, failures, &mut self.jitter);
-        self.reconnect_at = Some(now.saturating_add(wait));
+        self.link = Link::Broken(now.saturating_add(wait));
         self.requests.clear();
         for InFlight { lane, batch, .. } in std::mem::take(&mut self.in_flight) {
             let Some(batch) = batch else { continue };
             if batch.attempts <= self.config.retries {
                 self.try_again(now, lane, batch);
             } else {
-                self.give_up(now, batch.messages(), observer);
-                self.gathered.release(batch);
+                self.give_up_batch(now, lane, batch, observer);
             }
         }
     }
@@ -208,9 +311,8 @@ impl<P: Clone> Batcher<P> {
             }
         }
         let (queued, oldest_queued) = self.gathered.take_old(now, timeout);
-        for (_, batch) in expired.into_iter().chain(queued) {
-            self.give_up(now, batch.messages(), observer);
-            self.gathered.release(batch);
+        for (lane, batch) in expired.into_iter().chain(queued) {
+            self.give_up_batch(now, lane, batch, observer);
         }
         let oldest = [oldest, oldest_queued].into_iter().flatten().min();
         self.expiry = oldest.map(|created| created.saturating_add(timeout));

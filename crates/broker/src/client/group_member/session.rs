@@ -170,10 +170,9 @@ impl<P: Clone> GroupMember<P> {
         self.say_goodbye(out);
     }
 
-    /// The connection broke: nothing that was asked will be answered, so it is asked again on a new one. The
-    /// membership goes on as far as the coordinator remembers it.
-    pub(super) fn reconnect<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
-        self.send(Message::Connect, out);
+    /// The last connection broke: nothing that was asked on it will be answered, so it is asked again. The membership
+    /// goes on as far as the coordinator remembers it.
+    pub(super) fn reconnected<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         self.fetching = None;
         if self.membership == Membership::Down {
             return;
