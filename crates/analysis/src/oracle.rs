@@ -219,6 +219,11 @@ impl Run<'_> {
                 message == wanted && self.is_served_by(store) && !self.is_served_by(target)
             }
             _ => false,
+        }) || self.events().any(|event| match *event {
+            Event::SetAside { message, consumer, target, .. } => {
+                message == wanted && self.is_own(consumer) && !self.is_served_by(target)
+            }
+            _ => false,
         })
     }
 

@@ -173,6 +173,8 @@ pub struct Incidents {
     pub sent_again: u64,
     /// Messages whose producer was told that no confirm had come in time. Of producers, too.
     pub sends_expired: u64,
+    /// Records that consumers of a log wrote to a retry topic, to try them again later.
+    pub set_aside: u64,
     /// Times that a consumer of a log was to read where the partition holds nothing (any more), and was sent elsewhere
     /// by its reset policy.
     pub position_resets: u64,

@@ -513,6 +513,14 @@ impl View {
             Event::Committed { consumer, store, offset } => {
                 self.group(consumer, store).into_iter().for_each(|group| group.committed = Some(offset.get()));
             }
+            Event::SetAside { message, consumer, store, offset, .. } => {
+                let client = self.client(consumer);
+                client.failed = None;
+                client.release(message, store, offset);
+                if let Some(group) = self.group(consumer, store) {
+                    group.position = group.position.max(offset.get() + 1);
+                }
+            }
             Event::PositionReset { consumer, store, offset } | Event::Sought { consumer, store, offset } => {
                 self.client(consumer).holds.remove(&store);
                 if let Some(group) = self.group(consumer, store) {

@@ -572,8 +572,10 @@ pub struct GroupMemberConfig {
     /// When offsets are committed.
     pub commit: CommitPolicy,
     /// A record on which the work fails is tried again in place, and everything behind it waits, until it has been
-    /// tried this often; then it is passed over. 0 for never.
+    /// tried this often; then it is set aside, or passed over. 0 for never.
     pub max_attempts: u32,
+    /// Where it sets records aside on which the work has failed. `None`: nowhere.
+    pub retry: Option<RetryConfig>,
     /// Which records it reads (`isolation.level`).
     pub isolation: Isolation,
 }
@@ -586,6 +588,44 @@ pub enum Isolation {
     ReadUncommitted,
     /// Only up to the first transaction that is still open, and no aborted ones.
     ReadCommitted,
+}
+
+/// Where the members of a group put records on which the work has failed, so that those behind need not wait: a copy
+/// goes to a topic that the group reads as well, and the original counts as done. Kafka has no such thing of its own;
+/// it is how applications retry without blocking (Spring Kafka's non-blocking retries).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RetryConfig {
+    /// One after the other, from the first retry on.
+    pub topics: Vec<RetryTopic>,
+    /// The partitions that take what has failed in the last of them too. Empty: it is passed over.
+    pub dead_letters: Vec<StoreId>,
+}
+
+/// A topic of records that are to be tried again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RetryTopic {
+    /// How long after it was written a record is tried.
+    pub delay: Duration,
+    /// Its partitions.
+    pub partitions: Vec<StoreId>,
+}
+
+impl RetryConfig {
+    /// Which retry a partition is for: 0 is the first attempt, on a partition of the topic itself.
+    pub fn level(&self, store: StoreId) -> usize {
+        self.topics.iter().position(|topic| topic.partitions.contains(&store)).map_or(0, |index| index + 1)
+    }
+
+    /// How long a record of this partition waits after it was written.
+    pub fn delay(&self, store: StoreId) -> Duration {
+        self.level(store).checked_sub(1).map_or(Duration::ZERO, |index| self.topics[index].delay)
+    }
+
+    /// Where a record of this partition goes on which the work has failed.
+    pub fn target(&self, store: StoreId) -> Option<StoreId> {
+        let next = self.topics.get(self.level(store)).map_or(&self.dead_letters, |topic| &topic.partitions);
+        next.get(store.index() % next.len().max(1)).copied()
+    }
 }
 
 /// Where a reader starts that has no committed offset, or one outside [log start, log end] (`auto.offset.reset`).

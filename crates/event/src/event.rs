@@ -772,6 +772,20 @@ events! {
         /// The next record that it reads.
         offset: Offset,
     }
+    /// The consumer gave up its work on the message for now, and had a copy of it written to another partition: for a
+    /// later attempt, or, where its application does not read that one, as a dead letter.
+    51 Client SetAside {
+        /// The message.
+        message: MessageId,
+        /// The consumer.
+        consumer: ClientId,
+        /// Where it came from.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+        /// The partition that took the copy.
+        target: StoreId,
+    }
 }
 
 /// An event and when it happened: the unit of an [`EventLog`](crate::EventLog). The event is kept in its packed form,
@@ -825,7 +839,8 @@ mod tests {
     #[test]
     fn numbers_follow_the_order_of_declaration() {
         let (consumer, store) = (ClientId::new(0), StoreId::new(0));
-        let event = Event::Sought { consumer, store, offset: Offset::ZERO };
+        let (message, offset) = (MessageId::new(0), Offset::ZERO);
+        let event = Event::SetAside { message, consumer, store, offset, target: store };
         assert_eq!(Event::NAMES[event.number() as usize], event.name());
         assert_eq!(Event::NAMES.len() as u8, event.number() + 1);
     }

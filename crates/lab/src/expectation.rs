@@ -132,6 +132,7 @@ pub fn value(summary: &Summary, metric: &Metric) -> Option<f64> {
         "connections_lost" => count(summary.incidents.connections_lost),
         "sent_again" => count(summary.incidents.sent_again),
         "sends_expired" => count(summary.incidents.sends_expired),
+        "set_aside" => count(summary.incidents.set_aside),
         "position_resets" => count(summary.incidents.position_resets),
         "stranded" => count(summary.incidents.stranded),
         "offsets_forgotten" => count(summary.incidents.offsets_forgotten),

@@ -71,6 +71,7 @@ table! { SummaryRow, "summary.csv",
     replayed: u64, "processings", "Those of the duplicates that followed because somebody sent the group back in its partitions.";
     position_resets: u64, "resets", "Times that a consumer of a log was to read where the partition holds nothing (any more), and was sent elsewhere by its reset policy.";
     stranded: u64, "consumers", "Consumers that ended because they had no position to read from, and no reset policy to choose one.";
+    set_aside: u64, "records", "Records that consumers of a log wrote to a retry topic, to try them again later.";
     offsets_forgotten: u64, "groups", "Times that a group was without members for so long that its committed offsets were forgotten.";
 }
 

@@ -297,6 +297,7 @@ impl Source<'_> {
             replayed: summary.replayed,
             position_resets: summary.incidents.position_resets,
             stranded: summary.incidents.stranded,
+            set_aside: summary.incidents.set_aside,
             offsets_forgotten: summary.incidents.offsets_forgotten,
         }
     }

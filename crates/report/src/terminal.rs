@@ -92,7 +92,7 @@ impl Report {
         let latency = |value: Option<crate::table::Millis>| value.map_or("–".into(), |ms| human_millis(ms.0));
         let tenths = |thousandths: u64| (thousandths + 50) / 100;
         let rate = |thousandths| format!("{}.{}/s", grouped(tenths(thousandths) / 10), tenths(thousandths) % 10);
-        let incidents: [(&str, Count); 10] = [
+        let incidents: [(&str, Count); 11] = [
             ("expired", |row| row.expired),
             ("overflowed", |row| row.overflowed),
             ("over delivery limit", |row| row.delivery_limit),
@@ -100,6 +100,7 @@ impl Report {
             ("attempts failed", |row| row.failed),
             ("dead letters", |row| row.dead_letters),
             ("queues deleted", |row| row.queue_deletions),
+            ("set aside", |row| row.set_aside),
             ("positions reset", |row| row.position_resets),
             ("consumers stranded", |row| row.stranded),
             ("offsets forgotten", |row| row.offsets_forgotten),

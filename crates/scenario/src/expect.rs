@@ -63,6 +63,7 @@ pub const METRICS: &[Metric] = &[
     metric("connections_lost", Quantity::Count, "connections that broke while the process went on"),
     metric("sent_again", Quantity::Count, "messages handed to the network again, each time counted"),
     metric("sends_expired", Quantity::Count, "messages whose producer was told that no confirm had come in time"),
+    metric("set_aside", Quantity::Count, "records of a log written to a retry topic"),
     metric("position_resets", Quantity::Count, "readers of a log that their reset policy sent to another place"),
     metric("stranded", Quantity::Count, "consumers that ended because they had no position to read from"),
     metric("offsets_forgotten", Quantity::Count, "groups whose committed offsets were forgotten"),

@@ -79,8 +79,8 @@ pub use problem::{Excerpt, Place, Problem, ScenarioError};
 pub use reference::{OptionInfo, Section, UnknownSection, sections, sections_of};
 pub use scenario::{
     Application, ArrivalLaw, Arrivals, Autoscale, Contender, DemandSpec, Failures, FaultAction, FaultPlan, Keys,
-    LogOptions, MessageKind, ModelOptions, Network, PLOTS, PublishOptions, QueueOptions, Role, Scenario, SeekPlan,
-    Target,
+    LogOptions, MessageKind, ModelOptions, Network, PLOTS, PublishOptions, QueueOptions, RetryOptions, Role, Scenario,
+    SeekPlan, Target,
 };
 pub use schema::schema;
 pub use source::Source;

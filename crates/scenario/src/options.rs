@@ -522,7 +522,15 @@ const LOG: &[Opt] = &[
         "max_attempts",
         Kind::Whole { least: 0, most: 1_000_000 },
         "10",
-        "How often a record is tried on which work fails, while all behind it wait, before it is passed over. 0: for ever.",
+        "How often a record is tried on which work fails, while all behind it wait, before it is set aside (retry) or \
+         passed over. 0: for ever.",
+    ),
+    optional(
+        "retry",
+        Kind::Table(&RETRY),
+        "Records on which work has failed go to retry topics, one after the other, which the group reads as well, and in \
+         the end to a dead-letter topic: those behind need not wait. Each application has its own, of one partition \
+         each. Without it they are passed over.",
     ),
     default(
         "initial_rebalance_delay",
@@ -589,6 +597,26 @@ const LOG: &[Opt] = &[
 
 /// When positions may be committed, besides from time to time.
 const COMMITS: &[&str] = &["after-batch", "after-batch-async", "after-each", "after-each-async", "before-work"];
+
+pub(crate) static RETRY: Spec = Spec {
+    title: "retry",
+    options: &[
+        default(
+            "attempts",
+            Kind::Whole { least: 1, most: 20 },
+            "3",
+            "How many topics a record is tried in, the first included; max_attempts times in each.",
+        ),
+        default("delay", POSITIVE, "\"10s\"", "How long a record waits in the first retry topic."),
+        default(
+            "multiplier",
+            Kind::Number { least: 1.0, from: true, most: 100.0 },
+            "1.0",
+            "How much longer it waits in each further one.",
+        ),
+        default("dead_letter", Kind::Flag, "true", "What fails in the last goes to a dead-letter topic."),
+    ],
+};
 
 pub(crate) static RESET: Spec = Spec {
     title: "reset",

@@ -6,7 +6,7 @@ use brokerlab_broker::assignor::{Assignor, ServerAssignor};
 use brokerlab_broker::config::{
     CommitPolicy, ExchangeKind, FetchLimits, GroupMemberConfig, GroupProtocol, Isolation, OffsetReset, SeekTo,
 };
-use brokerlab_event::{ApplicationId, Duration, Offset, Time};
+use brokerlab_event::{ApplicationId, Duration, Millionths, Offset, Time};
 use toml_edit::TableLike;
 
 use crate::options::{CONSUMER_HEARTBEAT, CONTENDERS, Kind, MODELS, SEEK};
@@ -15,7 +15,7 @@ use crate::parse_queue_side::{Short, queue_side};
 use crate::parse_rest::Names;
 use crate::problem::Problems;
 use crate::reader::{Reader, Wrong, duration};
-use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions, SeekPlan};
+use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions, RetryOptions, SeekPlan};
 use crate::units;
 
 pub(crate) fn contender(
@@ -90,6 +90,7 @@ fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogO
         );
     }
     let fetch = fetch(reader);
+    let retry = if reader.has("retry") { retry(reader).map(Some) } else { Some(None) };
     let offsets_retention = reader.duration("offsets_retention");
     let seeks: Vec<_> =
         reader.tables("seek").into_iter().map(|(table, span)| seek(table, span, reader, names, run)).collect();
@@ -106,6 +107,7 @@ fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogO
         protocol: protocol?,
         member: member?,
         fetch: fetch?,
+        retry: retry?,
         offsets_retention: offsets_retention?,
         seeks: seeks.into_iter().collect::<Option<_>>()?,
         segment_bytes: segment_bytes?,
@@ -181,6 +183,7 @@ fn member(reader: &Reader<'_>, protocol: Option<GroupProtocol>) -> Option<GroupM
         reset: reset?,
         commit: commit?,
         max_attempts: max_attempts?,
+        retry: None,
         isolation: isolation?,
     })
 }
@@ -216,6 +219,18 @@ fn fetch(reader: &Reader<'_>) -> Option<FetchLimits> {
         max_partition_bytes: max_partition_bytes? as u32,
         max_bytes: max_bytes? as u32,
     })
+}
+
+fn retry(reader: &Reader<'_>) -> Option<RetryOptions> {
+    let own = reader.table("retry")?;
+    if reader.table.get("max_attempts").and_then(|item| item.as_integer()) == Some(0) {
+        reader.complain("retry", "retry needs a max_attempts above 0: what is tried for ever is never set aside");
+        return None;
+    }
+    let (attempts, delay, multiplier) = (own.small("attempts"), own.duration("delay"), own.number("multiplier"));
+    let dead_letter = own.flag("dead_letter");
+    let multiplier = Millionths::new(libm::round(multiplier? * 1e6) as u32);
+    Some(RetryOptions { attempts: attempts?, delay: delay?, multiplier, dead_letter: dead_letter? })
 }
 
 fn reset(reader: &Reader<'_>) -> Option<OffsetReset> {

@@ -14,7 +14,7 @@ use crate::promises::promises;
 use crate::routes::Routes;
 use crate::scenario::{
     Autoscale, Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, Network, PublishOptions,
-    QueueOptions, Scenario, SeekPlan,
+    QueueOptions, RetryOptions, Scenario, SeekPlan,
 };
 use crate::topology::{BoundTo, ConsumerSpec, QueueLifetime, QueueSpec, Topology};
 
@@ -274,8 +274,35 @@ impl<'a> Builder<'a> {
             kind: StoreKind::Partition { index },
             applications: all.clone(),
         }));
-        self.deployment.topics.push(TopicConfig {
+        self.topic(partitions.clone(), options);
+        self.deployment.fetch = options.fetch;
+        self.producers(ProducerKind::Batcher(BatcherConfig {
             partitions: partitions.clone(),
+            ..options.producer.clone()
+        }));
+        for application in all {
+            let retry = options.retry.map(|retry| self.retry_topics(application, retry, options));
+            let retried = retry.iter().flat_map(|retry| &retry.topics).flat_map(|topic| &topic.partitions);
+            let partitions = partitions.iter().chain(retried).copied().collect();
+            self.deployment.groups.push(GroupConfig {
+                application,
+                node: NODE(),
+                partitions,
+                session_timeout: options.session_timeout,
+                // A member that joins may take as long as it may take between polls.
+                rebalance_timeout: options.member.max_poll_interval,
+                initial_rebalance_delay: options.initial_rebalance_delay,
+                offsets_retention: options.offsets_retention,
+                protocol: options.protocol,
+            });
+            let member = GroupMemberConfig { retry, ..options.member.clone() };
+            self.consumers(application, |_| ConsumerKind::Group(member.clone()));
+        }
+    }
+
+    fn topic(&mut self, partitions: Vec<StoreId>, options: &LogOptions) {
+        self.deployment.topics.push(TopicConfig {
+            partitions,
             node: NODE(),
             followers: Vec::new(),
             segment_bytes: options.segment_bytes,
@@ -284,25 +311,27 @@ impl<'a> Builder<'a> {
             retention_bytes: options.retention_bytes,
             retention_check_interval: options.retention_check_interval,
         });
-        self.deployment.fetch = options.fetch;
-        self.producers(ProducerKind::Batcher(BatcherConfig {
-            partitions: partitions.clone(),
-            ..options.producer.clone()
-        }));
-        for application in all {
-            self.deployment.groups.push(GroupConfig {
-                application,
-                node: NODE(),
-                partitions: partitions.clone(),
-                session_timeout: options.session_timeout,
-                // A member that joins may take as long as it may take between polls.
-                rebalance_timeout: options.member.max_poll_interval,
-                initial_rebalance_delay: options.initial_rebalance_delay,
-                offsets_retention: options.offsets_retention,
-                protocol: options.protocol,
-            });
-            self.consumers(application, |_| ConsumerKind::Group(options.member.clone()));
+    }
+
+    /// The topics in which records of an application wait for another attempt, and where they end.
+    fn retry_topics(&mut self, application: ApplicationId, retry: RetryOptions, options: &LogOptions) -> RetryConfig {
+        let name = self.scenario.demand.applications[application.index()].name.clone();
+        let mut delay = retry.delay;
+        let mut topics = Vec::new();
+        for number in 1..retry.attempts {
+            let store = self.one_partition(format!("{name}-retry-{number}"), vec![application], options);
+            topics.push(RetryTopic { delay, partitions: vec![store] });
+            delay = retry.multiplier.of(delay);
         }
+        let dead_letters = retry.dead_letter.then(|| self.one_partition(format!("{name}-dlt"), Vec::new(), options));
+        RetryConfig { topics, dead_letters: dead_letters.into_iter().collect() }
+    }
+
+    fn one_partition(&mut self, name: String, applications: Vec<ApplicationId>, options: &LogOptions) -> StoreId {
+        let store = StoreId::new(self.stores.len() as u32);
+        self.stores.push(StoreInfo { name, kind: StoreKind::Partition { index: 0 }, applications });
+        self.topic(vec![store], options);
+        store
     }
 
     fn publishers(&mut self, exchange: ExchangeId, addresses: Arc<[PublishAddress]>, publish: PublishOptions) {

@@ -6,7 +6,7 @@ use brokerlab_event::{ApplicationId, Distribution, Duration, Guarantee, Promise,
 
 use crate::promises_queue::Way;
 use crate::routes::Routes;
-use crate::scenario::{Application, Contender, FaultAction, LogOptions, ModelOptions, Scenario, Target};
+use crate::scenario::{Application, Contender, FaultAction, LogOptions, ModelOptions, RetryOptions, Scenario, Target};
 
 /// One promise for each application and guarantee.
 pub(crate) fn promises(
@@ -77,7 +77,12 @@ impl Case<'_> {
                 }
                 let fails = self.spec.failures.poison > 0 || self.spec.failures.transient > 0;
                 if fails && options.member.max_attempts > 0 {
-                    reasons.push("a record on which work has failed too often is passed over");
+                    reasons.push(match options.retry {
+                        Some(RetryOptions { dead_letter: true, .. }) => {
+                            "a record on which work has failed too often becomes a dead letter"
+                        }
+                        _ => "a record on which work has failed too often is passed over",
+                    });
                 }
             }
             Guarantee::NoDuplicates => {
@@ -97,6 +102,9 @@ impl Case<'_> {
             Guarantee::KeyOrder => {
                 if self.sends_again(options) && options.producer.max_in_flight > 1 {
                     reasons.push("a batch that is sent again lands behind later ones");
+                }
+                if options.retry.is_some() {
+                    reasons.push("a record that is tried again later is overtaken by those behind it");
                 }
                 if (before_work || self.forgets(options)) && self.moves(options) {
                     reasons.push("a former owner may finish old work after the next owner of the partition went on");

@@ -247,6 +247,8 @@ pub struct LogOptions {
     pub member: GroupMemberConfig,
     /// How much a fetch waits for and returns.
     pub fetch: FetchLimits,
+    /// What becomes of records on which work fails. `None`: they are passed over.
+    pub retry: Option<RetryOptions>,
     /// How long a group without members keeps its committed offsets.
     pub offsets_retention: Duration,
     /// Who is sent to another place in the log, and when.
@@ -261,6 +263,19 @@ pub struct LogOptions {
     pub retention_bytes: Option<u64>,
     /// How often retention is looked at.
     pub retention_check_interval: Duration,
+}
+
+/// Retry topics and a dead-letter topic for each application.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RetryOptions {
+    /// How many topics a record is tried in, the first included.
+    pub attempts: u32,
+    /// How long a record waits in the first retry topic.
+    pub delay: Duration,
+    /// How much longer it waits in each further one.
+    pub multiplier: Millionths,
+    /// What fails in the last of them is kept as a dead letter; otherwise it is passed over.
+    pub dead_letter: bool,
 }
 
 /// The consumers of an application are sent to another place in the log.

@@ -22,6 +22,9 @@ impl Analysis {
                 self.note_of_client(consumer, |incidents| incidents.position_resets += 1);
                 self.continued(time, consumer, store, offset.get());
             }
+            Event::SetAside { message, consumer, store, offset, target } => {
+                self.set_aside(time, message, consumer, (store, offset.get()), target);
+            }
             Event::Sought { consumer, store, offset } => self.sought(time, consumer, store, offset.get()),
             Event::Stranded { consumer, .. } => self.note_of_client(consumer, |incidents| incidents.stranded += 1),
             Event::OffsetsForgotten { application } => {
@@ -153,6 +156,29 @@ impl Analysis {
         let (left, taken) = (&self.stores[store.index()].applications, &self.stores[target.index()].applications);
         for application in left.iter().filter(|application| !taken.contains(application)) {
             self.ledger.mark(message, usize::from(*application), state::DEAD);
+        }
+    }
+
+    /// The group is done with the record here. Where it does not read the partition that took it, that was the last
+    /// that it sees of it.
+    fn set_aside(
+        &mut self,
+        time: Time,
+        message: MessageId,
+        consumer: ClientId,
+        (store, offset): (StoreId, u64),
+        target: StoreId,
+    ) {
+        let Some(application) = self.application_of(consumer) else { return };
+        if self.stores[target.index()].applications.contains(&(application as u16)) {
+            self.note_of_client(consumer, |incidents| incidents.set_aside += 1);
+        } else {
+            self.note_of_client(consumer, |incidents| incidents.dead_letters += 1);
+            self.ledger.mark(message, application, state::DEAD);
+        }
+        if let Some(partition) = &self.stores[store.index()].partition {
+            let position = partition.groups[application].position.max(offset + 1);
+            self.move_group(time, store, application, position);
         }
     }
 

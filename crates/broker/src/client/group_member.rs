@@ -1,6 +1,7 @@
 //! A consumer of a group, working as Kafka's clients do: it learns of a rebalance by heartbeat, and acts on it at its
 //! next poll, after the work on what the last poll returned.
 
+mod retrying;
 mod session;
 mod share;
 
@@ -41,6 +42,8 @@ enum Phase {
     Working,
     /// It waits for a commit to be acknowledged.
     Committing,
+    /// It waits for the front of the batch to be stored elsewhere, with this request.
+    SettingAside { correlation: u32, target: StoreId },
 }
 
 /// Why the membership must begin anew at the next poll.
@@ -84,6 +87,8 @@ pub struct GroupMember<P> {
     batch: VecDeque<InHand>,
     /// How often the front of the batch has failed.
     attempts: u32,
+    /// When a record may be returned that is to be tried again, of those that are here.
+    due_at: Option<Time>,
     rejoin: Option<Rejoin>,
     /// Where it was asked to go; it does so at its next poll. Outlives the process: who is down goes there at its
     /// next start.
@@ -139,6 +144,7 @@ impl<P: Clone> GroupMember<P> {
             buffered: VecDeque::new(),
             batch: VecDeque::new(),
             attempts: 0,
+            due_at: None,
             rejoin: None,
             seek: None,
             stranded: None,
@@ -218,7 +224,7 @@ impl<P: Clone> GroupMember<P> {
         self.membership = Membership::Down;
         self.phase = Phase::Polling;
         (self.rejoin, self.stranded, self.fetching, self.has_left) = (None, None, None, false);
-        (self.next_heartbeat, self.automatic, self.assignment) = (None, None, None);
+        (self.next_heartbeat, self.automatic, self.due_at, self.assignment) = (None, None, None, None);
         self.awaited.clear();
         self.had.clear();
         (self.is_cut_off, self.reconnect_at) = (false, None);
@@ -326,6 +332,9 @@ impl<P: Clone> GroupMember<P> {
             {
                 self.synced(now, result, out, observer);
             }
+            Message::Produced { correlation, result, .. } => {
+                self.stored_elsewhere(now, correlation, result.is_ok(), out, observer)
+            }
             Message::Positions { positions, .. } => self.positioned(now, &positions, out, observer),
             Message::ConnectionLost => {
                 if !self.is_cut_off {
@@ -383,10 +392,12 @@ impl<P: Clone> GroupMember<P> {
         (next < Time::MAX).then_some(next)
     }
 
-    /// A poll that waits commits automatically from time to time; otherwise the next poll does.
+    /// A poll that waits commits automatically from time to time, and returns what becomes due; otherwise the next
+    /// poll does.
     fn idle_commit(&self) -> Option<Time> {
         let polls = self.membership == Membership::Active && self.phase == Phase::Polling;
-        if polls { self.automatic.map(|automatic| automatic.next()) } else { None }
+        let commit = self.automatic.map(|automatic| automatic.next());
+        if polls { [commit, self.due_at].into_iter().flatten().min() } else { None }
     }
 
     /// When the application has been away from its poll for too long.
@@ -465,17 +476,27 @@ impl<P: Clone> GroupMember<P> {
     /// Takes records out of the buffers, partition by partition as they came.
     fn take_batch<O: Observer>(&mut self, now: Time, observer: &mut O) {
         let most = self.config.max_poll_records as usize;
+        let mut index = 0;
+        self.due_at = None;
         while self.batch.len() < most
-            && let Some(store) = self.buffered.front()
+            && let Some(store) = self.buffered.get(index)
         {
             let found = self.owned.iter_mut().find(|owned| owned.store == *store);
             let owned = found.expect("what is buffered is owned");
-            if let Some((offset, count)) = owned.poll(most - self.batch.len(), &mut self.batch) {
+            let due = match owned.due(now) {
+                Ok(due) => due,
+                Err(at) => {
+                    self.due_at = Some(self.due_at.map_or(at, |other| other.min(at)));
+                    index += 1;
+                    continue;
+                }
+            };
+            if let Some((offset, count)) = owned.poll(due.min(most - self.batch.len()), &mut self.batch) {
                 let (store, count) = (owned.store, Count::saturating(count as u64));
                 observer.observe(now, Event::Polled { consumer: self.client, store, offset, count });
             }
             if !owned.has_unpolled() {
-                self.buffered.pop_front();
+                self.buffered.remove(index);
             }
         }
     }
@@ -506,15 +527,23 @@ impl<P: Clone> GroupMember<P> {
     #[inline]
     fn worked<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         let front = self.batch.front().expect("work in hand is about the front of the batch");
-        let fails = self.failures.is_some_and(|law| law.fails(front.message, self.attempts));
-        if fails && self.failed(now, observer) {
+        let InHand { message, store, offset } = *front;
+        let attempt = self.attempts + self.earlier_attempts(store);
+        let fails = self.failures.is_some_and(|law| law.fails(message, attempt));
+        if fails && (self.failed(now, observer) || self.set_aside(now, store, offset, out)) {
             return;
         }
-        let done = self.batch.pop_front().expect("work in hand is about the front of the batch");
-        let InHand { message, store, offset } = done;
         if !fails {
             observer.observe(now, Event::Processed { message, consumer: self.client, store, offset });
         }
+        self.done(now, out, observer);
+    }
+
+    /// The application is done with the front of the batch, one way or another.
+    #[inline]
+    fn done<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        let done = self.batch.pop_front().expect("the caller was at the front of the batch");
+        let InHand { store, offset, .. } = done;
         let waits = match self.config.commit {
             // What is not committed now, later commits cover.
             CommitPolicy::AfterEach | CommitPolicy::AfterEachAsync if self.may_commit() => {

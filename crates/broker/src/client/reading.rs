@@ -124,13 +124,25 @@ pub struct Owned<P> {
     ahead: Vec<(Offset, Envelope<P>)>,
     /// Why it has no position, where it has none.
     pub lost: Option<Lost>,
+    /// Its records are returned no sooner than this after they were written.
+    pub delay: Duration,
 }
 
 impl<P> Owned<P> {
     /// A partition to be read from here.
     pub fn new(store: StoreId, position: Offset, committed: Option<Offset>) -> Owned<P> {
         let (records, ahead) = (Vec::new(), Vec::new());
-        Owned { store, position, fetch_from: position, committed, records, polled: 0, ahead, lost: None }
+        Owned {
+            store,
+            position,
+            fetch_from: position,
+            committed,
+            records,
+            polled: 0,
+            ahead,
+            lost: None,
+            delay: Duration::ZERO,
+        }
     }
 
     /// Goes on at another position, without the records that were fetched from the old one.
@@ -195,6 +207,30 @@ impl<P> Owned<P> {
         // Behind the last record there may be offsets without one.
         self.position = if self.has_unpolled() { last.next() } else { self.fetch_from };
         Some((first, count))
+    }
+
+    /// Fetched records that no poll has returned.
+    fn waiting(&self) -> impl Iterator<Item = &Envelope<P>> {
+        self.records[self.polled..].iter().chain(&self.ahead).map(|(_, record)| record)
+    }
+
+    /// How many records polls may return now, and when the next one may be returned where none may.
+    #[inline]
+    pub fn due(&self, now: Time) -> Result<usize, Time> {
+        if self.delay.is_zero() {
+            return Ok(usize::MAX);
+        }
+        let due_at = |record: &Envelope<P>| record.timestamp.saturating_add(self.delay);
+        match self.waiting().take_while(|record| due_at(record) <= now).count() {
+            0 => Err(self.waiting().next().map_or(Time::MAX, due_at)),
+            count => Ok(count),
+        }
+    }
+
+    /// A record that the last poll returned.
+    pub fn returned(&self, offset: Offset) -> Option<&Envelope<P>> {
+        let returned = &self.records[..self.polled];
+        returned.iter().find(|(own, _)| *own == offset).map(|(_, record)| record)
     }
 
     /// What was fetched and not yet returned by a poll.

@@ -1,8 +1,8 @@
 //! Where members read: reset policies, seeks, offsets that are forgotten, and how much a fetch brings.
 
 use brokerlab_broker::client::GroupMember;
-use brokerlab_broker::config::{CommitPolicy, FetchLimits, OffsetReset, SeekTo};
-use brokerlab_event::{Event, Offset, Time};
+use brokerlab_broker::config::{CommitPolicy, FetchLimits, OffsetReset, RetryConfig, RetryTopic, SeekTo};
+use brokerlab_event::{Event, FailureLaw, Offset, StoreId, Stream, Time};
 
 use crate::rig::{Plan, Rig, ms, secs};
 
@@ -132,4 +132,28 @@ fn who_does_not_wait_for_its_commits_goes_on_at_once() {
         rig.offer(3, 1).run(secs(1));
         assert_eq!((rig.processed(), rig.count("Committed")), (vec![1, 1, 1], waits), "{commit:?}");
     }
+}
+
+#[test]
+fn what_fails_is_tried_again_later_and_ends_as_a_dead_letter_while_the_rest_goes_on() {
+    let topic = |number, delay| RetryTopic { delay, partitions: vec![StoreId::new(number)] };
+    let mut plan = Plan { linger: ms(1), ..one_partition() };
+    plan.failures = Some(FailureLaw { poison: 1_000_000, transient: 0, stream: Stream::new(1, "failures") });
+    plan.member.max_attempts = 1;
+    plan.member.commit = CommitPolicy::AfterEach;
+    plan.member.retry =
+        Some(RetryConfig { topics: vec![topic(1, secs(2)), topic(2, secs(4))], dead_letters: vec![StoreId::new(3)] });
+    let mut rig = reading(&plan);
+    rig.offer(2, 1).run(secs(20));
+    let told = rig.story(&["SetAside"]).replace("consumer: c1, ", "").replace("SetAside  ", "");
+    let expected = "3.111s message: m0, store: s0, offset: @0, target: s1
+                    3.121s message: m1, store: s0, offset: @1, target: s1
+                    5.121s message: m0, store: s1, offset: @0, target: s2
+                    5.131s message: m1, store: s1, offset: @1, target: s2
+                    9.131s message: m0, store: s2, offset: @0, target: s3
+                    9.141s message: m1, store: s2, offset: @1, target: s3
+";
+    assert_eq!(told, expected.replace("                    ", ""));
+    // Each is committed where it was read, once the copy is safe.
+    assert_eq!((rig.count("Failed"), rig.count("Committed"), rig.processed()), (6, 6, vec![0, 0]));
 }

@@ -11,8 +11,8 @@ use brokerlab_broker::config::{
 };
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{
-    ApplicationId, ClientId, Distribution, Duration, Event, EventLog, Generator, KeyId, KeyTable, Kinds, MessageId,
-    Model, NodeId, Record, RunHeader, StoreId, Stream, Time, WorkLaw,
+    ApplicationId, ClientId, Distribution, Duration, Event, EventLog, FailureLaw, Generator, KeyId, KeyTable, Kinds,
+    MessageId, Model, NodeId, Record, RunHeader, StoreId, Stream, Time, WorkLaw,
 };
 
 pub const fn secs(secs: u64) -> Duration {
@@ -38,6 +38,7 @@ pub struct Plan {
     pub session_timeout: Duration,
     pub offsets_retention: Duration,
     pub protocol: GroupProtocol,
+    pub failures: Option<FailureLaw>,
 }
 
 impl Default for Plan {
@@ -60,12 +61,14 @@ impl Default for Plan {
                 reset: OffsetReset::Earliest,
                 commit: CommitPolicy::Automatic { every: secs(5) },
                 max_attempts: 10,
+                retry: None,
                 isolation: Isolation::ReadUncommitted,
             },
             retention_time: None,
             segment_bytes: 1 << 30,
             session_timeout: secs(6),
             offsets_retention: secs(604_800),
+            failures: None,
         }
     }
 }
@@ -95,7 +98,7 @@ impl Plan {
             application: ApplicationId::new(0),
             node: NodeId::new(0),
             work: WorkLaw { distribution: work, stream: Stream::new(1, "work") },
-            failures: None,
+            failures: self.failures,
             answers: false,
             kind: ConsumerKind::Group(self.member.clone()),
         }
@@ -113,10 +116,18 @@ impl Plan {
             retention_bytes: None,
             retention_check_interval: secs(10),
         };
+        // Topics of records that are tried again, and of those that are not.
+        let retry = self.member.retry.iter();
+        let retried: Vec<StoreId> =
+            retry.clone().flat_map(|retry| &retry.topics).flat_map(|topic| topic.partitions.clone()).collect();
+        let dead = retry.flat_map(|retry| retry.dead_letters.clone());
+        let further = retried.iter().copied().chain(dead);
+        let further = further.map(|store| TopicConfig { partitions: vec![store], ..topic.clone() });
+        let topics = std::iter::once(topic.clone()).chain(further).collect();
         let group = GroupConfig {
             application: ApplicationId::new(0),
             node: NodeId::new(0),
-            partitions: partitions.clone(),
+            partitions: partitions.iter().copied().chain(retried).collect(),
             session_timeout: self.session_timeout,
             rebalance_timeout: secs(60),
             initial_rebalance_delay: secs(3),
@@ -135,7 +146,7 @@ impl Plan {
             queues: Vec::new(),
             memory_watermark: None,
             bindings: Vec::new(),
-            topics: vec![topic],
+            topics,
             groups: vec![group],
             fetch: self.fetch,
             producers: vec![ProducerConfig { client: ClientId::new(0), node: NodeId::new(0), kind: batcher }],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use brokerlab_event::{Count, Departure, Event, Observer, StoreId, Time};
 
-use super::{GroupMember, Membership, Phase, Rejoin};
+use super::{GroupMember, InHand, Membership, Phase, Rejoin};
 use crate::assignor::{Assignor, Subscriber};
 use crate::group::{LEAVE, LEAVE_STATIC};
 use crate::message::{GroupError, Member, MemberMetadata, Message, Outbox};
@@ -194,6 +194,12 @@ impl<P: Clone> GroupMember<P> {
             // Whether it was stored is not known; the next commit covers it.
             Phase::Committing => self.go_on(now, out, observer),
             Phase::Polling => self.poll(now, out, observer),
+            Phase::SettingAside { .. } => {
+                if let Some(&InHand { store, offset, .. }) = self.batch.front() {
+                    // Whether it was stored is not known, so it may be there twice.
+                    self.set_aside(now, store, offset, out);
+                }
+            }
             Phase::Working => self.fetch(out),
         }
     }

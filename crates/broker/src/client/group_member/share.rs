@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use brokerlab_event::{Count, Event, Observer, Offset, StoreId, Time};
+use brokerlab_event::{Count, Duration, Event, Observer, Offset, StoreId, Time};
 
 use super::{GroupMember, Membership, Phase, Rejoin};
 use crate::client::reading::{AutoCommit, Lost, Owned};
@@ -93,7 +93,9 @@ impl<P: Clone> GroupMember<P> {
             if position.committed.is_some_and(|committed| committed != offset) {
                 observer.observe(now, Event::PositionReset { consumer, store, offset });
             }
-            self.owned.push(Owned::new(store, offset, position.committed));
+            let mut owned = Owned::new(store, offset, position.committed);
+            owned.delay = self.config.retry.as_ref().map_or(Duration::ZERO, |retry| retry.delay(store));
+            self.owned.push(owned);
         }
         self.find_again(now, positions, out, observer);
         if self.membership == Membership::Positioning {
