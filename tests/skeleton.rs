@@ -35,6 +35,7 @@ fn deployment() -> Deployment {
             retention_time: None,
             retention_bytes: None,
             retention_check_interval: Duration::from_secs(300),
+            compaction: None,
         }],
         groups: vec![],
         fetch: FetchLimits::default(),

@@ -6,6 +6,7 @@
 mod assignors;
 mod classic;
 mod exchanges;
+mod logs;
 mod offsets;
 mod partitions;
 mod producers;
@@ -26,6 +27,8 @@ type Runner = fn(&Value) -> Result<(), String>;
 /// Every file that the harness knows.
 const FILES: &[(&str, Runner)] = &[
     ("kafka_assignors.json", assignors::run),
+    ("kafka_log_compaction.json", logs::run_compaction),
+    ("kafka_log_retention.json", logs::run_retention),
     ("kafka_partitioner.json", partitions::run_key),
     ("kafka_sticky_adaptive_partitioner.json", partitions::run_keyless),
     ("kafka_share_groups.json", share_groups::run),

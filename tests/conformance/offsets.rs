@@ -121,7 +121,7 @@ impl Reader {
             segment_bytes: 1 << 30,
             segment_time: Duration::MAX,
             retention_time: None,
-            retention_bytes: None,
+            ..PartitionRules::default()
         };
         let mut reader = Reader {
             now: Time::ZERO,

@@ -141,6 +141,7 @@ impl Observer for Analysis {
                 self.settled(message, consumer, store, outcome);
             }
             Event::Stored { message, store, offset, size } => self.stored(time, message, (store, offset), size),
+            Event::Removed { store, offset, cause: Removal::Compacted, .. } => self.compacted(store, offset),
             Event::Removed { message, store, size, cause, .. } => self.removed(time, message, store, size, cause),
             Event::Committed { consumer, store, offset } => self.committed(consumer, store, offset),
             Event::Started { .. } | Event::Polled { .. } | Event::Requeued { .. } | Event::Flushed { .. } => {}
@@ -365,7 +366,8 @@ impl Analysis {
                 self.note_given_up(store, cause);
                 state::DROPPED
             }
-            Removal::NodeLost => 0,
+            // What compaction takes from a partition was looked at before.
+            Removal::NodeLost | Removal::Compacted => 0,
         };
         let store = &self.stores[store.index()];
         let last = self.ledger.dequeued(message, &store.applications, bits);

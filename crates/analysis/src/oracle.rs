@@ -56,7 +56,7 @@ pub fn findings(header: &RunHeader, records: &[Record], application: Application
     }
 }
 
-/// Where a message was stored in a partition, and which event trimmed it there, for which cause.
+/// Where a message was stored in a partition, and which event removed it there, for which cause.
 struct Place {
     store: StoreId,
     offset: u64,
@@ -235,7 +235,7 @@ impl Run<'_> {
     }
 
     /// Every place of a partition where the message was stored: partition, offset, and where in the run the
-    /// record was trimmed, with the cause.
+    /// record was removed, with the cause.
     fn places(&self, wanted: MessageId) -> Vec<Place> {
         let mut places = Vec::new();
         for (index, event) in self.events().enumerate() {
@@ -244,6 +244,9 @@ impl Run<'_> {
             if message == wanted && in_partition && self.header.served_by(store).contains(&self.application) {
                 let trim = self.events().enumerate().skip(index).find_map(|(later, event)| match *event {
                     Event::Trimmed { store: s, until, cause } if s == store && until > offset => Some((later, cause)),
+                    Event::Removed { store: s, offset: place, cause, .. } if s == store && place == offset => {
+                        Some((later, cause))
+                    }
                     _ => None,
                 });
                 places.push(Place { store, offset: offset.get(), trim });
@@ -291,14 +294,17 @@ impl Run<'_> {
         let from_queue = self.since_last_stored(wanted).iter().any(|event| match *event {
             Event::Removed { message, store, cause, .. } => {
                 let chosen = !matches!(cause, Removal::Acked | Removal::AutoAcked | Removal::NodeLost);
-                message == wanted && chosen && self.is_served_by(store)
+                message == wanted && chosen && self.is_queue(store) && self.is_served_by(store)
             }
             Event::Settled { message, consumer, outcome, .. } => {
                 message == wanted && outcome == Outcome::Reject && self.is_own(consumer)
             }
             _ => false,
         });
-        let by_policy = |cause| matches!(cause, Removal::RetentionTime | Removal::RetentionSize | Removal::Purged);
+        let by_policy = |cause| {
+            use Removal::{Compacted, Purged, RetentionSize, RetentionTime};
+            matches!(cause, RetentionTime | RetentionSize | Purged | Compacted)
+        };
         let from_log = self.places_to_be_had(wanted).into_iter().any(|Place { store, offset, trim }| {
             trim.is_some_and(|(at, cause)| by_policy(cause) && !self.passed(store, offset, at))
         });
@@ -328,8 +334,9 @@ impl Run<'_> {
             Event::Remaining { message, application } => message == wanted && application == self.application,
             _ => false,
         });
-        let in_range = self.places(wanted).into_iter().any(|Place { store: place, offset, .. }| {
-            self.events().any(|event| match *event {
+        let in_range = self.places(wanted).into_iter().any(|Place { store: place, offset, trim }| {
+            let left_a_gap = matches!(trim, Some((_, Removal::Compacted)));
+            !left_a_gap && self.events().any(|event| match *event {
                 Event::RemainingRange { store, application, from, until } => {
                     let range = from.get()..until.get();
                     store == place && application == self.application && range.contains(&offset)

@@ -124,6 +124,13 @@ impl Partition {
         Some((self.start - 1, record))
     }
 
+    /// Takes a record out, and leaves a gap.
+    pub fn remove(&mut self, offset: u64) -> Option<LogRecord> {
+        let place = self.records.get_mut(offset.checked_sub(self.start)? as usize)?;
+        let record = std::mem::replace(place, LogRecord::none().pack()).unpack();
+        (record.message != MessageId::MAX).then_some(record)
+    }
+
     /// The records from one offset up to another, as far as they are there.
     pub fn range(&self, from: u64, until: u64) -> impl Iterator<Item = LogRecord> + '_ {
         let index = |offset: u64| (offset.clamp(self.start, self.end()) - self.start) as usize;

@@ -296,7 +296,8 @@ impl NotableFinder<'_> {
             Event::QueueDeleted { .. } => Some(NotableKind::QueueDeleted),
             Event::Trimmed { .. } => Some(NotableKind::Dropped),
             Event::Removed { cause, .. } => match cause {
-                Removal::Acked | Removal::AutoAcked | Removal::Rejected => None,
+                // Compaction takes records all the time; that is what it is for.
+                Removal::Acked | Removal::AutoAcked | Removal::Rejected | Removal::Compacted => None,
                 _ => Some(NotableKind::Dropped),
             },
             Event::Processed { message, consumer, .. } => {

@@ -105,6 +105,8 @@ pub enum ContentView {
     Partition {
         /// The first offset that is kept.
         start: u64,
+        /// What compaction has taken out, from the start on.
+        compacted: PlaceSet,
         /// First offset and bytes of each segment.
         segments: VecDeque<(u64, u64)>,
         /// The first offset of each open transaction, in order: readers of committed data get no further than the
@@ -225,6 +227,7 @@ impl View {
             },
             StoreKind::Partition { .. } => ContentView::Partition {
                 start: 0,
+                compacted: PlaceSet::default(),
                 segments: VecDeque::from([(0, 0)]),
                 open: Vec::new(),
                 markers: VecDeque::new(),
@@ -306,9 +309,11 @@ impl StoreView {
                     + returned.weight_beyond(their_returned)
                     + unacked.weight_beyond(their_unacked)
             }
-            (Partition { segments, open, markers, groups, .. }, _) => {
-                let offsets = open.len() + markers.len();
-                segments.len() * size_of::<(u64, u64)>() + offsets * size_of::<u64>() + size_of_val(&**groups)
+            (Partition { segments, open, markers, groups, compacted, .. }, other) => {
+                let nothing = PlaceSet::default();
+                let theirs = if let Partition { compacted, .. } = other { compacted } else { &nothing };
+                let (offsets, gaps) = (open.len() + markers.len(), compacted.weight_beyond(theirs));
+                segments.len() * size_of::<(u64, u64)>() + offsets * size_of::<u64>() + size_of_val(&**groups) + gaps
             }
             (Queue { .. }, Partition { .. }) => 0,
         };
@@ -369,8 +374,17 @@ impl StoreView {
     fn removed(&mut self, offset: u64, size: Bytes) {
         self.messages = self.messages.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(u64::from(size.get()));
-        if let ContentView::Queue { fresh, returned, unacked } = &mut self.content {
-            let _was_somewhere = unacked.remove(offset) || fresh.remove(offset) || returned.remove(offset);
+        match &mut self.content {
+            ContentView::Queue { fresh, returned, unacked } => {
+                let _was_somewhere = unacked.remove(offset) || fresh.remove(offset) || returned.remove(offset);
+            }
+            ContentView::Partition { segments, compacted, .. } => {
+                compacted.insert(offset);
+                let after = segments.partition_point(|(first, _)| *first <= offset);
+                if let Some((_, bytes)) = after.checked_sub(1).and_then(|index| segments.get_mut(index)) {
+                    *bytes = bytes.saturating_sub(u64::from(size.get()));
+                }
+            }
         }
     }
 
@@ -391,7 +405,9 @@ impl StoreView {
     }
 
     fn trimmed(&mut self, until: u64) {
-        let ContentView::Partition { start, segments, groups, markers, .. } = &mut self.content else { return };
+        let ContentView::Partition { start, compacted, segments, groups, markers, .. } = &mut self.content else {
+            return;
+        };
         let end = self.end;
         while let Some(&(first, bytes)) = segments.front() {
             let segment_end = segments.get(1).map_or(end, |next| next.0);
@@ -412,6 +428,10 @@ impl StoreView {
         let mut gone = until.min(end).saturating_sub(*start);
         while markers.pop_front_if(|marker| *marker < until).is_some() {
             gone -= 1;
+        }
+        while let Some(gap) = compacted.first().filter(|gap| *gap < until) {
+            compacted.remove(gap);
+            gone = gone.saturating_sub(1);
         }
         self.messages = self.messages.saturating_sub(gone);
         *start = until.max(*start);

@@ -340,6 +340,40 @@ pub struct TopicConfig {
     pub retention_bytes: Option<u64>,
     /// How often retention is looked at (`log.retention.check.interval.ms`, default 5 min).
     pub retention_check_interval: Duration,
+    /// Compaction, where `cleanup.policy` contains `compact`. Where it does not contain `delete`, there is no
+    /// retention by time or size.
+    pub compaction: Option<CompactionConfig>,
+}
+
+/// How a topic is compacted: of every key at least the latest record stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CompactionConfig {
+    /// A log is compacted once a larger part of it than this is dirty, in millionths (`min.cleanable.dirty.ratio`,
+    /// default 0.5).
+    pub min_cleanable_dirty_ratio: u32,
+    /// Records stay dirty for at least this long (`min.compaction.lag.ms`, default 0).
+    pub min_lag: Duration,
+    /// A log with older dirty records is compacted however clean the rest is (`max.compaction.lag.ms`). `None`: never.
+    pub max_lag: Option<Duration>,
+    /// How long a tombstone stays after the first pass that has looked at it (`delete.retention.ms`, default 24 h).
+    pub delete_retention: Duration,
+    /// How long the cleaner rests where nothing is to be done (`log.cleaner.backoff.ms`, default 15 s).
+    pub cleaner_backoff: Duration,
+    /// A producer id that was silent for this long is forgotten (`producer.id.expiration.ms`, default 24 h).
+    pub producer_id_expiration: Duration,
+}
+
+impl Default for CompactionConfig {
+    fn default() -> CompactionConfig {
+        CompactionConfig {
+            min_cleanable_dirty_ratio: 500_000,
+            min_lag: Duration::ZERO,
+            max_lag: None,
+            delete_retention: Duration::from_secs(24 * 3600),
+            cleaner_backoff: Duration::from_secs(15),
+            producer_id_expiration: Duration::from_secs(24 * 3600),
+        }
+    }
 }
 
 /// A consumer group: the way a log serves an application.

@@ -51,12 +51,13 @@
 //! - [`message`]: what travels, and what machines ask of their driver. [`config`]: what they are built from.
 //! - [`node`]: composes the components into a broker node. [`client`]: producers and consumers.
 //! - Queue side: [`router`], [`properties`], [`queue`], [`quorum`], [`dispatch`], [`channel`], [`dead_letter`].
-//! - Log side: [`record`], [`partition`], [`partitioner`], [`producer_state`], [`transaction`], [`group`],
+//! - Log side: [`record`], [`partition`], [`cleaner`], [`partitioner`], [`producer_state`], [`transaction`], [`group`],
 //!   [`assignor`], [`share_partition`], [`deadlines`].
 //! - [`log`]: the one store underneath both, with its watermarks and what a crash leaves of it.
 
 pub mod assignor;
 pub mod channel;
+pub mod cleaner;
 pub mod client;
 pub mod config;
 pub mod dead_letter;

@@ -118,6 +118,10 @@ pub enum LogError {
     OffsetOutOfRange,
     /// The batch is larger than a segment may be.
     TooLarge,
+    /// A record without a key for a topic that is compacted by keys (code 87).
+    InvalidRecord,
+    /// The producer stamped a time on a record that lies too far ahead (code 32).
+    InvalidTimestamp,
     /// The sequence number is neither the next nor that of a batch that is remembered (code 45).
     OutOfOrderSequence,
     /// There is a newer instance of the producer (code 47).

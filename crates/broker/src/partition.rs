@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use brokerlab_event::{Duration, Offset, Removal, Time};
+use brokerlab_event::{Duration, KeyId, Offset, Removal, Time};
 
-use crate::config::{Isolation, TopicConfig};
+use crate::cleaner::{Cleaner, Dirt, Pass, PassLimits};
+use crate::config::{CompactionConfig, Isolation, TopicConfig};
 use crate::log::{Crash, DurableLog, Entry, Log, Segment};
 use crate::message::{Envelope, LogError};
 use crate::producer_state::{Checked, CompletedTransaction, EndMarker, ProducerState};
@@ -21,6 +22,25 @@ pub struct PartitionRules {
     pub retention_time: Option<Duration>,
     /// Size that the log is cut back to.
     pub retention_bytes: Option<u64>,
+    /// How it is compacted, if it is.
+    pub compaction: Option<CompactionConfig>,
+    /// Records that claim to come from further ahead than this are refused (`message.timestamp.after.max.ms`).
+    pub timestamp_ahead_max: Duration,
+}
+
+impl Default for PartitionRules {
+    /// Segments of 1 GiB and 7 days, retention by 7 days, no compaction, times up to an hour ahead.
+    fn default() -> PartitionRules {
+        let week = Duration::from_secs(7 * 24 * 3600);
+        PartitionRules {
+            segment_bytes: 1 << 30,
+            segment_time: week,
+            retention_time: Some(week),
+            retention_bytes: None,
+            compaction: None,
+            timestamp_ahead_max: Duration::from_secs(3600),
+        }
+    }
 }
 
 impl From<&TopicConfig> for PartitionRules {
@@ -30,7 +50,31 @@ impl From<&TopicConfig> for PartitionRules {
             segment_time: topic.segment_time,
             retention_time: topic.retention_time,
             retention_bytes: topic.retention_bytes,
+            compaction: topic.compaction,
+            ..PartitionRules::default()
         }
+    }
+}
+
+impl PartitionRules {
+    /// Largest span of record time in a segment. A segment is closed early enough for its records to be compacted
+    /// before the largest lag is over.
+    fn segment_span(&self) -> Duration {
+        let max_lag = self.compaction.and_then(|compaction| compaction.max_lag);
+        max_lag.map_or(self.segment_time, |lag| lag.min(self.segment_time))
+    }
+
+    /// Why a batch is refused, if it is.
+    fn refusal<P>(&self, records: &[Envelope<P>], bytes: u64, now: Time) -> Option<LogError> {
+        if bytes > self.segment_bytes {
+            return Some(LogError::TooLarge);
+        }
+        let latest = now.saturating_add(self.timestamp_ahead_max);
+        if records.iter().any(|record| record.timestamp > latest) {
+            return Some(LogError::InvalidTimestamp);
+        }
+        let is_unkeyed = |record: &Envelope<P>| record.key == KeyId::NONE;
+        (self.compaction.is_some() && records.iter().any(is_unkeyed)).then_some(LogError::InvalidRecord)
     }
 }
 
@@ -85,6 +129,8 @@ pub struct PartitionLog<P> {
     high_watermark: Offset,
     producers: ProducerState,
     snapshots: Snapshots,
+    /// No pass of the compaction has looked at what lies here and beyond.
+    first_dirty: Offset,
 }
 
 /// What was known of producers where each segment begins, oldest first: more than the records that are left can tell.
@@ -97,6 +143,7 @@ pub struct DurablePartition<P> {
     rules: PartitionRules,
     epoch: u32,
     snapshots: Snapshots,
+    first_dirty: Offset,
 }
 
 impl<P: Clone> PartitionLog<P> {
@@ -109,6 +156,7 @@ impl<P: Clone> PartitionLog<P> {
             high_watermark: Offset::ZERO,
             producers: ProducerState::default(),
             snapshots: Snapshots::new(),
+            first_dirty: Offset::ZERO,
         }
     }
 
@@ -157,8 +205,8 @@ impl<P: Clone> PartitionLog<P> {
     /// the segment's first record and the batch's latest. Exactly full and exactly old enough do not roll.
     pub fn append(&mut self, batch: Batch<P>, now: Time) -> Result<Appended, LogError> {
         let bytes: u64 = batch.records.iter().map(Entry::bytes).sum();
-        if bytes > self.rules.segment_bytes {
-            return Err(LogError::TooLarge);
+        if let Some(error) = self.rules.refusal(&batch.records, bytes, now) {
+            return Err(error);
         }
         let latest = batch.records.iter().map(Entry::timestamp).max().unwrap_or_default();
         let Some(producer) = batch.producer else { return Ok(self.push(batch.into_records(), bytes, latest, now)) };
@@ -203,8 +251,9 @@ impl<P: Clone> PartitionLog<P> {
     /// Appends records of this size and latest time stamp to the segment that they fit into.
     fn push(&mut self, records: impl IntoIterator<Item = Record<P>>, bytes: u64, latest: Time, now: Time) -> Appended {
         let active = self.log.active();
+        let span = self.rules.segment_span();
         let full = active.bytes() > self.rules.segment_bytes - bytes;
-        let old = |first: Time| latest.saturating_since(first) > self.rules.segment_time;
+        let old = |first: Time| latest.saturating_since(first) > span;
         let rolled = full || active.first_timestamp().is_some_and(old);
         if rolled {
             self.roll(now);
@@ -426,12 +475,65 @@ impl<P: Clone> PartitionLog<P> {
         count > 0
     }
 
+    /// The rules of its topic.
+    pub fn rules(&self) -> &PartitionRules {
+        &self.rules
+    }
+
+    /// How much of it a pass of the compaction could look at now.
+    pub fn dirt(&self, compaction: &CompactionConfig, now: Time) -> Dirt {
+        let first_dirty = self.first_dirty();
+        let older = || self.log.segments().take(self.log.segment_count() - 1);
+        let dirty = || older().filter(|segment| segment.end() > first_dirty);
+        // A segment with a record that is younger than the smallest lag waits, and so do all after it.
+        let is_young = |segment: &&Segment<Record<P>>| {
+            let age = segment.max_timestamp().map(|latest| now.saturating_since(latest));
+            !compaction.min_lag.is_zero() && age.is_some_and(|age| age < compaction.min_lag)
+        };
+        let young = dirty().find(is_young).map_or(Offset::MAX, Segment::base);
+        let bound = self.log.active().base().min(self.last_stable_offset()).min(young);
+        let first_uncleanable = bound.max(first_dirty);
+        let is_late = |segment: &Segment<Record<P>>| {
+            let age = segment.first_timestamp().map(|first| now.saturating_since(first));
+            compaction.max_lag.zip(age).is_some_and(|(most, age)| age > most)
+        };
+        Dirt {
+            first_dirty,
+            first_uncleanable,
+            clean_bytes: self.size_between(Offset::ZERO, first_dirty, u64::MAX),
+            cleanable_bytes: self.size_between(first_dirty, first_uncleanable, u64::MAX),
+            is_overdue: dirty().any(is_late),
+        }
+    }
+
+    /// A pass of the compaction over everything that it can look at now, however little. Tells of every message
+    /// that it removes.
+    pub fn clean(
+        &mut self,
+        cleaner: &mut Cleaner,
+        compaction: &CompactionConfig,
+        now: Time,
+        removed: impl FnMut(Offset, &Record<P>),
+    ) -> Option<Pass> {
+        let Dirt { first_dirty, first_uncleanable, .. } = self.dirt(compaction, now);
+        let limits = PassLimits { first_dirty, first_uncleanable, segment_bytes: self.rules.segment_bytes };
+        let pass = cleaner.clean(&mut self.log, limits, compaction, now, removed)?;
+        self.first_dirty = pass.first_dirty;
+        Some(pass)
+    }
+
+    /// No pass of the compaction has looked at what lies here and beyond.
+    pub fn first_dirty(&self) -> Offset {
+        self.first_dirty.max(self.log.start())
+    }
+
     /// What a follower does with a leader's answer: it drops what the leader does not have, and appends the rest.
     /// Returns the offset that the next fetch asks for.
     pub fn follow(&mut self, epoch: u32, offset: Offset, records: Vec<(Offset, Record<P>)>, now: Time) -> Offset {
         if offset < self.log.end() {
             self.log.truncate(offset);
             self.high_watermark = self.high_watermark.min(self.log.end());
+            self.first_dirty = self.first_dirty.min(self.log.end());
             self.replay_producers();
         }
         if offset > self.log.end() {
@@ -456,7 +558,8 @@ impl<P: Clone> PartitionLog<P> {
 
     /// What survives when the node goes down now.
     pub fn crash(self, kind: Crash) -> DurablePartition<P> {
-        DurablePartition { log: self.log.crash(kind), rules: self.rules, epoch: self.epoch, snapshots: self.snapshots }
+        let PartitionLog { log, rules, epoch, snapshots, first_dirty, .. } = self;
+        DurablePartition { log: log.crash(kind), rules, epoch, snapshots, first_dirty }
     }
 
     /// The partition of a node that comes back. The epoch is what the cluster's controller remembers. Its high watermark is known to be no lower than the start of the
@@ -464,9 +567,10 @@ impl<P: Clone> PartitionLog<P> {
     pub fn recover(durable: DurablePartition<P>) -> PartitionLog<P> {
         let log = Log::recover(durable.log);
         let high_watermark = log.start();
+        let first_dirty = durable.first_dirty.min(log.end());
         let DurablePartition { rules, epoch, snapshots, .. } = durable;
         let producers = ProducerState::default();
-        let mut partition = PartitionLog { log, rules, epoch, high_watermark, producers, snapshots };
+        let mut partition = PartitionLog { log, rules, epoch, high_watermark, producers, snapshots, first_dirty };
         partition.replay_producers();
         partition
     }

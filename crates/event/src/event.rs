@@ -36,6 +36,8 @@ pub enum Removal {
     MaxLength = 8,
     /// It was returned too often.
     DeliveryLimit = 9,
+    /// A later record of its key had taken its place, or said that the key is no more.
+    Compacted = 10,
 }
 
 /// What a consumer said of a delivered message.
@@ -86,6 +88,8 @@ pub enum Refusal {
     Full = 2,
     /// The producer's buffer was full for longer than the producer waits.
     Timeout = 3,
+    /// Not as the target asks for: without a key for a compacted topic, or from too far in the future.
+    Invalid = 4,
 }
 
 /// A value that an event carries, with its place in the packed form.
@@ -143,10 +147,10 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Removal { Acked, AutoAcked, Rejected, RetentionTime, RetentionSize, Purged, NodeLost, Expired, MaxLength, DeliveryLimit }
+    Removal { Acked, AutoAcked, Rejected, RetentionTime, RetentionSize, Purged, NodeLost, Expired, MaxLength, DeliveryLimit, Compacted }
     Outcome { Ack, Requeue, Reject, Automatic }
     Departure { Crashed, Left }
-    Refusal { NotFound, TooLarge, Full, Timeout }
+    Refusal { NotFound, TooLarge, Full, Timeout, Invalid }
     Blockage { Memory, Credit, Buffer }
 }
 

@@ -1,6 +1,6 @@
 //! What happens seldom: clients that come and go, groups, retention, faults, and the census.
 
-use brokerlab_event::{ClientId, Event, MessageId, Removal, StoreId, Time};
+use brokerlab_event::{ClientId, Event, MessageId, Offset, Removal, StoreId, Time};
 
 use super::{Analysis, Client};
 use crate::ledger::state;
@@ -284,6 +284,24 @@ impl Analysis {
             let Some(partition) = &self.stores[store_id.index()].partition else { return };
             let position = partition.groups[application].position.max(until);
             self.move_group(time, store_id, application, position);
+        }
+    }
+
+    /// A record gave way to a later one of its key: dropped for the groups that had not reached it, passed over by the
+    /// others. The lag of a group counts offsets, so it stays as it is.
+    #[cold]
+    pub(super) fn compacted(&mut self, store: StoreId, offset: Offset) {
+        let store = &mut self.stores[store.index()];
+        let Some(partition) = &mut store.partition else { return };
+        let Some(record) = partition.remove(offset.get()) else { return };
+        let bytes = u64::from(record.size.get());
+        self.storage.take(1, bytes);
+        self.distinct -= u64::from(!record.extra && self.distinct > 0);
+        for &application in &store.applications {
+            let application = usize::from(application);
+            let passed = partition.groups[application].passed > offset.get();
+            self.ledger.mark(record.message, application, if passed { state::SETTLED } else { state::DROPPED });
+            self.tallies[application].storage.take(1, bytes);
         }
     }
 

@@ -624,7 +624,7 @@ impl<P: Clone> GroupMember<P> {
                     owned.lose(Lost::OutOfRange);
                     lost.push(store);
                 }
-                // Partitions do not move, and batches are not fetched whole: nothing else is to be expected.
+                // Partitions do not move, and the others are said of batches only: nothing else is to be expected.
                 Err(_) => {}
             }
         }

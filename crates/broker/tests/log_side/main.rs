@@ -9,4 +9,3 @@ mod replication;
 mod rig;
 mod stories;
 mod transactions;
-mod vectors;

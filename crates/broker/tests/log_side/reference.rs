@@ -137,6 +137,7 @@ fn run(seed: u64) {
         segment_time: Duration::from_nanos(naive.segment_time),
         retention_time: Some(Duration::from_nanos(naive.retention_time)),
         retention_bytes: Some(naive.retention_bytes),
+        ..PartitionRules::default()
     });
     let mut now = 0;
     for step in 0..300 {

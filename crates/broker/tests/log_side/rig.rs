@@ -115,6 +115,7 @@ impl Plan {
             retention_time: self.retention_time,
             retention_bytes: None,
             retention_check_interval: secs(10),
+            compaction: None,
         };
         // Topics of records that are tried again, and of those that are not.
         let retry = self.member.retry.iter();

@@ -235,6 +235,7 @@ impl<P: Clone> Batcher<P> {
     fn refused<O: Observer>(&mut self, now: Time, lane: u32, batch: Batch<P>, error: LogError, observer: &mut O) {
         let reason = match error {
             LogError::TooLarge => Refusal::TooLarge,
+            LogError::InvalidRecord | LogError::InvalidTimestamp => Refusal::Invalid,
             _ => Refusal::NotFound,
         };
         for message in batch.messages() {

@@ -6,9 +6,13 @@
 //! asks the driver for [`Effect::Write`](crate::Effect::Write) and [`Effect::Flush`](crate::Effect::Flush) and
 //! moves the marks when the driver reports back; what [`Log::crash`] keeps follows from them alone.
 
+mod segment;
+
 use std::collections::VecDeque;
 
 use brokerlab_event::{Offset, Time};
+
+pub use self::segment::{Place, Segment};
 
 /// How a node goes down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,75 +31,6 @@ pub trait Entry {
     fn bytes(&self) -> u64;
     /// The time stamped on it.
     fn timestamp(&self) -> Time;
-}
-
-/// Entries that are deleted together.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Segment<E> {
-    base: u64,
-    entries: Vec<E>,
-    /// How many of them are known to be needed no more.
-    released: usize,
-    bytes: u64,
-    /// When the first entry was appended.
-    created: Time,
-    /// Timestamp of the first entry.
-    first_timestamp: Time,
-    /// Largest timestamp of any entry.
-    max_timestamp: Time,
-}
-
-impl<E> Segment<E> {
-    fn new(base: u64, entries: Vec<E>, created: Time) -> Segment<E> {
-        let (first_timestamp, max_timestamp) = (Time::ZERO, Time::ZERO);
-        Segment { base, entries, released: 0, bytes: 0, created, first_timestamp, max_timestamp }
-    }
-
-    /// Offset of its first entry (or, while it is empty, of the entry that will come first).
-    pub fn base(&self) -> Offset {
-        Offset::new(self.base)
-    }
-
-    /// Offset after its last entry.
-    pub fn end(&self) -> Offset {
-        Offset::new(self.base + self.entries.len() as u64)
-    }
-
-    /// Size of its entries in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Its entries, the first of them at [`Segment::base`].
-    #[inline]
-    pub fn entries(&self) -> &[E] {
-        &self.entries
-    }
-
-    /// How many entries it holds.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// True where it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// When its first entry was appended, or when it was rolled.
-    pub fn created(&self) -> Time {
-        self.created
-    }
-
-    /// Timestamp of its first entry.
-    pub fn first_timestamp(&self) -> Option<Time> {
-        (!self.entries.is_empty()).then_some(self.first_timestamp)
-    }
-
-    /// Largest timestamp in it.
-    pub fn max_timestamp(&self) -> Option<Time> {
-        (!self.entries.is_empty()).then_some(self.max_timestamp)
-    }
 }
 
 /// An append-only sequence of entries, numbered from 0. Entries that are needed no more can leave gaps behind.
@@ -287,7 +222,7 @@ impl<E: Entry> Log<E> {
             return self.active.entries.get(place as usize);
         }
         let segment = &self.older[self.older_index(offset)?];
-        segment.entries.get((offset - segment.base) as usize)
+        segment.entries.get(segment.index_of(offset)?)
     }
 
     /// The entry at this offset, to be changed in place.
@@ -302,19 +237,16 @@ impl<E: Entry> Log<E> {
         }
         let index = self.older_index(offset)?;
         let segment = &mut self.older[index];
-        segment.entries.get_mut((offset - segment.base) as usize)
+        let place = segment.index_of(offset)?;
+        segment.entries.get_mut(place)
     }
 
     /// The entries from this offset on (or from the start, where that is later), with their offsets.
     pub fn entries_from(&self, from: Offset) -> impl Iterator<Item = (Offset, &E)> {
         let from = from.get().max(self.start);
         let first = if self.active.base <= from { self.older.len() } else { self.older_index(from).unwrap_or(0) };
-        self.older.range(first..).chain(std::iter::once(&self.active)).flat_map(move |segment| {
-            let skip = from.saturating_sub(segment.base) as usize;
-            let base = segment.base;
-            let entries = segment.entries.iter().enumerate().skip(skip);
-            entries.map(move |(index, entry)| (Offset::new(base + index as u64), entry))
-        })
+        let segments = self.older.range(first..).chain(std::iter::once(&self.active));
+        segments.flat_map(move |segment| segment.entries_from(from))
     }
 
     /// Moves the start up to this offset. Segments that lie wholly below it are deleted, except the active one,
@@ -340,7 +272,7 @@ impl<E: Entry> Log<E> {
     #[inline(never)]
     fn drop_trimmed(&mut self) {
         while let Some(oldest) = self.older.front()
-            && oldest.base + oldest.entries.len() as u64 <= self.start
+            && oldest.end_number() <= self.start
         {
             let gone = self.older.pop_front().expect("it was looked at just now");
             self.forget(gone);
@@ -387,6 +319,9 @@ impl<E: Entry> Log<E> {
             self.bytes -= self.active.bytes;
             self.active = last;
         }
+        if self.active.is_compacted() {
+            self.cut_compacted(end);
+        }
         let active = &mut self.active;
         let keep = (end - active.base) as usize;
         if keep < active.entries.len() {
@@ -405,6 +340,40 @@ impl<E: Entry> Log<E> {
         self.flushed = self.flushed.min(end);
         while self.epochs.last().is_some_and(|(_, from)| *from >= end) {
             self.epochs.pop();
+        }
+    }
+
+    /// The segment in which the log is to end was compacted: what is left of it stays as it is, and a new segment is
+    /// begun behind it.
+    #[cold]
+    fn cut_compacted(&mut self, end: u64) {
+        let next = Segment::new(end, Vec::new(), self.active.created);
+        let mut cut = std::mem::replace(&mut self.active, next);
+        self.bytes -= cut.bytes;
+        cut.truncate(end);
+        self.bytes += cut.bytes;
+        if !cut.is_empty() {
+            self.older.push_back(cut);
+        }
+    }
+
+    /// Puts these segments in the place of the oldest ones up to this offset, where one begins. They may hold fewer
+    /// entries, and even be fewer; what they leave out is a gap.
+    ///
+    /// # Panics
+    /// Panics where the segments overlap or lie beyond that offset.
+    pub fn replace_before(&mut self, until: Offset, segments: Vec<Segment<E>>) {
+        let until = until.get();
+        let count = self.older.partition_point(|segment| segment.base < until);
+        for old in self.older.drain(..count) {
+            self.bytes -= old.bytes;
+        }
+        let mut end = until;
+        for segment in segments.into_iter().rev() {
+            assert!(segment.end_number() <= end, "segments do not overlap");
+            end = segment.base;
+            self.bytes += segment.bytes;
+            self.older.push_front(segment);
         }
     }
 
@@ -469,115 +438,4 @@ impl<E: Entry> Log<E> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    impl Entry for u64 {
-        fn bytes(&self) -> u64 {
-            10
-        }
-        fn timestamp(&self) -> Time {
-            Time::from_nanos(*self)
-        }
-    }
-
-    fn log(entries: std::ops::Range<u64>) -> Log<u64> {
-        let mut log = Log::starting_at(Offset::new(entries.start), Time::ZERO);
-        for entry in entries {
-            log.append(entry, Time::from_nanos(entry));
-        }
-        log
-    }
-
-    fn contents(log: &Log<u64>) -> Vec<u64> {
-        log.entries_from(Offset::ZERO).map(|(_, entry)| *entry).collect()
-    }
-
-    #[test]
-    fn offsets_are_dense_and_entries_are_found_in_every_segment() {
-        let mut log = log(0..3);
-        log.roll(Time::ZERO);
-        log.roll(Time::ZERO);
-        for entry in 3..8 {
-            assert_eq!(log.append(entry, Time::ZERO).get(), entry);
-            log.roll(Time::ZERO);
-        }
-        assert_eq!(log.segment_count(), 7, "rolling an empty segment does nothing");
-        for offset in 0..8 {
-            assert_eq!(log.entry(Offset::new(offset)), Some(&offset));
-        }
-        assert_eq!(log.entry(Offset::new(8)), None);
-        assert_eq!(log.entries_from(Offset::new(4)).map(|(o, e)| (o.get(), *e)).next(), Some((4, 4)));
-        assert_eq!((log.len(), log.bytes()), (8, 80));
-    }
-
-    #[test]
-    fn trimming_deletes_whole_segments_and_moves_the_start() {
-        let mut log = log(0..3);
-        log.roll(Time::ZERO);
-        log.append(3, Time::ZERO);
-        log.trim(Offset::new(2));
-        assert_eq!((log.start().get(), log.bytes(), contents(&log)), (2, 40, vec![2, 3]));
-        log.trim(Offset::new(3));
-        assert_eq!((log.segment_count(), log.bytes()), (1, 10));
-        log.trim(Offset::new(99));
-        assert_eq!((log.start(), log.end(), log.bytes()), (Offset::new(4), Offset::new(4), 0));
-        assert_eq!(log.append(4, Time::ZERO), Offset::new(4), "offsets are never used again");
-    }
-
-    #[test]
-    fn a_segment_of_which_nothing_is_needed_goes_and_its_offsets_are_not_used_again() {
-        let mut log = Log::default();
-        for entry in 0..12 {
-            if entry % 3 == 0 {
-                log.roll(Time::ZERO);
-            }
-            log.append(entry, Time::ZERO);
-        }
-        for offset in [3, 5, 4, 7, 8, 9, 10, 11] {
-            log.release(Offset::new(offset));
-        }
-        assert_eq!((log.segment_count(), log.bytes()), (3, 90));
-        log.roll(Time::ZERO);
-        assert_eq!((log.segment_count(), log.bytes(), contents(&log)), (3, 60, vec![0, 1, 2, 6, 7, 8]));
-        let after = |offset| log.after_gap(Offset::new(offset)).get();
-        assert_eq!([0, 2, 3, 5, 6, 8, 9, 12].map(after), [0, 2, 6, 6, 6, 8, 12, 12]);
-        assert_eq!((log.entry(Offset::new(4)), log.entries_from(Offset::new(4)).count()), (None, 3));
-        for end in [5, 10] {
-            let mut cut = log.clone();
-            cut.truncate(Offset::new(end));
-            assert_eq!((cut.end().get(), cut.append(99, Time::ZERO).get()), (end, end));
-        }
-        log.trim(Offset::new(6));
-        assert_eq!(contents(&log), [6, 7, 8]);
-    }
-
-    #[test]
-    fn what_survives_follows_from_the_watermarks() {
-        let mut log = log(0..9);
-        log.mark_flushed(Offset::new(3));
-        log.mark_written(Offset::new(6));
-        for (kind, survives) in [(Crash::Process, 6), (Crash::Power, 3), (Crash::Disk, 0)] {
-            let recovered = Log::recover(log.clone().crash(kind));
-            assert_eq!(contents(&recovered), (0..survives).collect::<Vec<_>>(), "{kind:?}");
-            assert_eq!(recovered.flushed(), recovered.end());
-        }
-    }
-
-    #[test]
-    fn truncation_takes_epochs_with_it() {
-        let mut log = Log::default();
-        log.begin_epoch(1);
-        for entry in 0..3 {
-            log.append(entry, Time::ZERO);
-        }
-        log.begin_epoch(4);
-        log.append(3, Time::ZERO);
-        log.begin_epoch(4);
-        assert_eq!(log.latest_epoch(), Some(4));
-        log.truncate(Offset::new(3));
-        assert_eq!((log.latest_epoch(), contents(&log)), (Some(1), vec![0, 1, 2]));
-        log.truncate(Offset::ZERO);
-        assert_eq!((log.latest_epoch(), log.bytes()), (None, 0));
-    }
-}
+mod tests;
