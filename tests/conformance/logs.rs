@@ -33,7 +33,9 @@ fn list(value: &Value) -> Result<&Vec<Value>, String> {
 fn optional(config: &Value, field: &str) -> Result<Option<Option<u64>>, String> {
     match &config[field] {
         Value::Null => Ok(None),
-        value => value.as_i64().map(|number| Some(u64::try_from(number).ok())).ok_or_else(|| format!("{field}: {value}")),
+        value => {
+            value.as_i64().map(|number| Some(u64::try_from(number).ok())).ok_or_else(|| format!("{field}: {value}"))
+        }
     }
 }
 

@@ -336,13 +336,14 @@ impl Run<'_> {
         });
         let in_range = self.places(wanted).into_iter().any(|Place { store: place, offset, trim }| {
             let left_a_gap = matches!(trim, Some((_, Removal::Compacted)));
-            !left_a_gap && self.events().any(|event| match *event {
-                Event::RemainingRange { store, application, from, until } => {
-                    let range = from.get()..until.get();
-                    store == place && application == self.application && range.contains(&offset)
-                }
-                _ => false,
-            })
+            !left_a_gap
+                && self.events().any(|event| match *event {
+                    Event::RemainingRange { store, application, from, until } => {
+                        let range = from.get()..until.get();
+                        store == place && application == self.application && range.contains(&offset)
+                    }
+                    _ => false,
+                })
         });
         counted || in_range
     }

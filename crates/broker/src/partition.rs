@@ -500,10 +500,25 @@ impl<P: Clone> PartitionLog<P> {
         Dirt {
             first_dirty,
             first_uncleanable,
-            clean_bytes: self.size_between(Offset::ZERO, first_dirty, u64::MAX),
-            cleanable_bytes: self.size_between(first_dirty, first_uncleanable, u64::MAX),
+            clean_bytes: self.bytes_between(Offset::ZERO, first_dirty),
+            cleanable_bytes: self.bytes_between(first_dirty, first_uncleanable),
             is_overdue: dirty().any(is_late),
         }
+    }
+
+    /// Size of what the log holds of a range. Whole segments are not looked into.
+    fn bytes_between(&self, from: Offset, until: Offset) -> u64 {
+        let of = |segment: &Segment<Record<P>>| {
+            if from <= segment.base() && segment.end() <= until {
+                return segment.bytes();
+            }
+            if segment.end() <= from || until <= segment.base() {
+                return 0;
+            }
+            let own = self.log.entries_from(from.max(segment.base()));
+            own.take_while(|(offset, _)| *offset < until.min(segment.end())).map(|(_, record)| record.bytes()).sum()
+        };
+        self.log.segments().map(of).sum()
     }
 
     /// A pass of the compaction over everything that it can look at now, however little. Tells of every message

@@ -30,6 +30,8 @@ pub struct Arrival {
     pub size: u32,
     /// Its kind, an index.
     pub kind: u16,
+    /// It says that its key is no more.
+    pub tombstone: bool,
 }
 
 /// The messages of a run in the order of their times. Cloning it is cheap, and the clone goes on from the same
@@ -49,6 +51,8 @@ pub struct Demand {
     kinds: KindLaw,
     /// The law of sizes of each kind that has one of its own.
     kind_sizes: Arc<[Option<Distribution>]>,
+    /// Which kinds are tombstones.
+    kind_tombstones: Arc<[bool]>,
     digest: u64,
 }
 
@@ -232,6 +236,7 @@ impl Demand {
             size_stream: Stream::new(seed, "sizes"),
             kinds: spec.kind_law(seed),
             kind_sizes: spec.kinds.iter().map(|kind| kind.size).collect(),
+            kind_tombstones: spec.kinds.iter().map(|kind| kind.tombstone).collect(),
             digest: digest(spec, seed),
         }
     }
@@ -289,8 +294,9 @@ impl Iterator for Demand {
             (count, None) => below(self.placement.at(number), u64::from(count)),
         };
         let producer = ClientId::new(producer as u32);
+        let tombstone = self.kind_tombstones.get(usize::from(kind)).copied().unwrap_or(false);
         self.next += 1;
-        Some(Arrival { time, message: MessageId::new(number), producer, key, size, kind })
+        Some(Arrival { time, message: MessageId::new(number), producer, key, size, kind, tombstone })
     }
 }
 
@@ -359,6 +365,9 @@ fn mix_kinds(mixer: &mut Mixer, spec: &DemandSpec) {
         mixer.mix(priority.map_or(u64::MAX, u64::from));
         mixer.mix_bytes(expiration.as_deref().unwrap_or("none").as_bytes());
         mixer.mix(u64::from(*transient));
+        if kind.tombstone {
+            mixer.mix_bytes(b"tombstone");
+        }
         for (name, value) in headers.iter() {
             mixer.mix_bytes(name.as_bytes());
             mix_field(mixer, value);

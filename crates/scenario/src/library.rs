@@ -31,6 +31,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("hot-key"),
     bundled!("idempotence"),
     bundled!("retention-overtakes"),
+    bundled!("latest-values"),
     bundled!("topic-routing"),
     bundled!("automatic-ack"),
     bundled!("single-active-consumer"),

@@ -237,6 +237,13 @@ pub(crate) static KIND: Spec = Spec {
         default("transient", Kind::Flag, "false", "The message need not survive the broker (delivery mode 1)."),
         optional("headers", Kind::Fields, "Headers, for exchanges that go by them."),
         optional("size", Kind::SizeLaw, "The size of a message of this kind, instead of that of the demand."),
+        default(
+            "tombstone",
+            Kind::Flag,
+            "false",
+            "The message says that its key is no more: a compacted log forgets the key. Its size is that of key and \
+             headers.",
+        ),
     ],
 };
 
@@ -573,6 +580,43 @@ const LOG: &[Opt] = &[
         Kind::Interval,
         "\"5min\"",
         "How often retention is looked at (log.retention.check.interval.ms).",
+    ),
+    default(
+        "cleanup_policy",
+        Kind::Choice(&["delete", "compact", "compact,delete"]),
+        "\"delete\"",
+        "What becomes of old records: retention deletes them, compaction keeps the latest of each key, or both \
+         (cleanup.policy).",
+    ),
+    default(
+        "min_cleanable_dirty_ratio",
+        SHARE,
+        "0.5",
+        "compact: a larger part of a partition than this must be dirty (min.cleanable.dirty.ratio).",
+    ),
+    default(
+        "min_compaction_lag",
+        FROM_ZERO,
+        "\"0s\"",
+        "compact: younger records are left alone (min.compaction.lag.ms).",
+    ),
+    default(
+        "max_compaction_lag",
+        Kind::DurationOrNone,
+        "\"none\"",
+        "compact: older records are compacted however few they are (max.compaction.lag.ms).",
+    ),
+    default(
+        "delete_retention",
+        FROM_ZERO,
+        "\"24h\"",
+        "compact: how long tombstones stay for readers to see them (delete.retention.ms).",
+    ),
+    default(
+        "cleaner_backoff",
+        Kind::Interval,
+        "\"15s\"",
+        "compact: how often partitions are looked at (log.cleaner.backoff.ms).",
     ),
     default(
         "fetch_min_bytes",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brokerlab_event::{Duration, Time};
+use brokerlab_event::{Duration, KeyId, Time};
 use toml_edit::{Document, DocumentMut, TableLike};
 
 use crate::edit;
@@ -12,7 +12,7 @@ use crate::parse_demand::demand;
 use crate::parse_rest::{Names, expectation, fault, flip};
 use crate::problem::{Excerpt, Place, Problem, Problems, ScenarioError};
 use crate::reader::{Reader, found};
-use crate::scenario::{Contender, DemandSpec, ModelOptions, Network, Scenario};
+use crate::scenario::{Arrivals, Contender, DemandSpec, ModelOptions, Network, Scenario};
 use crate::source::Source;
 use crate::{demand::expected_messages, units};
 
@@ -232,6 +232,17 @@ fn limits<'a>(demand: &DemandSpec, reader: &Reader<'_>, contenders: impl Iterato
     }
     for contender in contenders {
         let ModelOptions::Log(options) = &contender.options else { continue };
+        let is_keyed = match &demand.arrivals {
+            Arrivals::Trace(trace) => trace.rows().iter().all(|row| row.key != KeyId::NONE),
+            Arrivals::Law { .. } => demand.keys.is_some(),
+        };
+        if options.compaction.is_some() && !is_keyed {
+            let message = format!(
+                "the log \"{}\" is compacted by keys and refuses messages without one; give [demand] \"keys\"",
+                contender.name
+            );
+            reader.problems.add(reader.span.clone(), message);
+        }
         let (producers, partitions) = (demand.producers, options.partitions);
         if u64::from(producers) * u64::from(partitions) > MOST_BATCHES {
             let message = format!(

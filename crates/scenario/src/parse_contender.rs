@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use brokerlab_broker::assignor::{Assignor, ServerAssignor};
 use brokerlab_broker::config::{
-    CommitPolicy, ExchangeKind, FetchLimits, GroupMemberConfig, GroupProtocol, Isolation, OffsetReset, SeekTo,
+    CommitPolicy, CompactionConfig, ExchangeKind, FetchLimits, GroupMemberConfig, GroupProtocol, Isolation, OffsetReset, SeekTo,
 };
 use brokerlab_event::{ApplicationId, Duration, Millionths, Offset, Time};
 use toml_edit::TableLike;
@@ -99,6 +99,9 @@ fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogO
     let retention_time = reader.duration_or_none("retention_time");
     let retention_bytes = reader.size_or_none("retention_bytes");
     let retention_check_interval = reader.duration("retention_check_interval");
+    let cleanup = reader.choice("cleanup_policy");
+    let deletes = cleanup != Some("compact");
+    let compaction = compaction(reader);
     Some(LogOptions {
         partitions: partitions?,
         producer: producer?,
@@ -112,9 +115,26 @@ fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogO
         seeks: seeks.into_iter().collect::<Option<_>>()?,
         segment_bytes: segment_bytes?,
         segment_time: segment_time?,
-        retention_time: retention_time?,
-        retention_bytes: retention_bytes?,
+        retention_time: retention_time?.filter(|_| deletes),
+        retention_bytes: retention_bytes?.filter(|_| deletes),
         retention_check_interval: retention_check_interval?,
+        compaction: Some(compaction?).filter(|_| cleanup != Some("delete")),
+    })
+}
+
+fn compaction(reader: &Reader<'_>) -> Option<CompactionConfig> {
+    let ratio = reader.number("min_cleanable_dirty_ratio");
+    let min_lag = reader.duration("min_compaction_lag");
+    let max_lag = reader.duration_or_none("max_compaction_lag");
+    let delete_retention = reader.duration("delete_retention");
+    let cleaner_backoff = reader.duration("cleaner_backoff");
+    Some(CompactionConfig {
+        min_cleanable_dirty_ratio: libm::round(ratio? * 1e6) as u32,
+        min_lag: min_lag?,
+        max_lag: max_lag?,
+        delete_retention: delete_retention?,
+        cleaner_backoff: cleaner_backoff?,
+        ..CompactionConfig::default()
     })
 }
 

@@ -154,6 +154,7 @@ fn kind(reader: &Reader<'_>) -> Option<MessageKind> {
     let priority = if reader.has("priority") { reader.small("priority").map(Some) } else { Some(None) };
     let ttl = if reader.has("ttl") { reader.millis("ttl").map(Some) } else { Some(None) };
     let transient = reader.flag("transient");
+    let tombstone = reader.flag("tombstone");
     let headers = reader.fields("headers");
     for name in ["CC", "BCC"] {
         let value = headers.as_ref().and_then(|headers| headers.get(name));
@@ -171,7 +172,7 @@ fn kind(reader: &Reader<'_>) -> Option<MessageKind> {
         headers: headers?,
         ..Properties::default()
     };
-    Some(MessageKind { name: name?, share: share?, size: size?, properties })
+    Some(MessageKind { name: name?, share: share?, size: size?, properties, tombstone: tombstone? })
 }
 
 fn applications(reader: &Reader<'_>) -> Vec<Option<Application>> {

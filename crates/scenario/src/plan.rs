@@ -310,7 +310,7 @@ impl<'a> Builder<'a> {
             retention_time: options.retention_time,
             retention_bytes: options.retention_bytes,
             retention_check_interval: options.retention_check_interval,
-            compaction: None,
+            compaction: options.compaction,
         });
     }
 

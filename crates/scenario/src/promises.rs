@@ -75,6 +75,9 @@ impl Case<'_> {
                 if self.forgets(options) {
                     reasons.push("retention removes records whether or not they were read");
                 }
+                if options.compaction.is_some() {
+                    reasons.push("compaction keeps the latest record of each key, whether or not the others were read");
+                }
                 let fails = self.spec.failures.poison > 0 || self.spec.failures.transient > 0;
                 if fails && options.member.max_attempts > 0 {
                     reasons.push(match options.retry {
@@ -106,7 +109,8 @@ impl Case<'_> {
                 if options.retry.is_some() {
                     reasons.push("a record that is tried again later is overtaken by those behind it");
                 }
-                if (before_work || self.forgets(options)) && self.moves(options) {
+                let removes = self.forgets(options) || options.compaction.is_some();
+                if (before_work || removes) && self.moves(options) {
                     reasons.push("a former owner may finish old work after the next owner of the partition went on");
                 }
             }

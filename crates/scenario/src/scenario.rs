@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brokerlab_broker::config::{BatcherConfig, FetchLimits, GroupMemberConfig, GroupProtocol, Profile, SeekTo};
+use brokerlab_broker::config::{BatcherConfig, CompactionConfig, FetchLimits, GroupMemberConfig, GroupProtocol, Profile, SeekTo};
 use brokerlab_broker::properties::Properties;
 use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, KindLaw, Millionths, Model, Stream, Time};
 
@@ -93,6 +93,8 @@ pub struct MessageKind {
     pub size: Option<Distribution>,
     /// The properties of its messages.
     pub properties: Properties,
+    /// Its messages say that their keys are no more.
+    pub tombstone: bool,
 }
 
 /// When messages are to be sent.
@@ -263,6 +265,8 @@ pub struct LogOptions {
     pub retention_bytes: Option<u64>,
     /// How often retention is looked at.
     pub retention_check_interval: Duration,
+    /// How it is compacted, if it is. Where that is all, there is no retention.
+    pub compaction: Option<CompactionConfig>,
 }
 
 /// Retry topics and a dead-letter topic for each application.

@@ -345,11 +345,10 @@ impl Simulation {
     #[inline]
     fn arrive(&mut self, observer: &mut impl Observer) {
         let arrival = self.next_arrival.take().expect("an arrival is due");
-        let Arrival { time, message, producer, key, size, kind } = arrival;
+        let Arrival { time, message, producer, key, size, kind, tombstone } = arrival;
         observer.observe(self.now, Event::Offered { message, producer, key, size: Bytes::new(size) });
         self.schedule_arrival();
-        let envelope =
-            Envelope { message, key, size, timestamp: time, sender: producer, tombstone: false, payload: () };
+        let envelope = Envelope { message, key, size, timestamp: time, sender: producer, tombstone, payload: () };
         let (from, to) = (Address::Demand, Address::Client(producer));
         let mut offer = Message::Offer { kind, envelope };
         self.hand_over(from, to, None, &mut offer, observer);

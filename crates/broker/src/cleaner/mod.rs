@@ -257,7 +257,7 @@ impl<P: Clone> Rewriting<'_, P> {
         if let Some((_, first)) = self.kept.first_mut() {
             first.flags = RecordFlags::new(first.flags.is_transactional(), true);
         }
-        let is_looked_at = batch.base < self.until;
+        let is_looked_at = batch.end <= self.until;
         let waits = has_tombstone || (is_marker && discardable);
         let horizon = before.or((waits && is_looked_at).then_some(self.horizon));
         let may_wait = (has_tombstone || is_marker) && !self.kept.is_empty();

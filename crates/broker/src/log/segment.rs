@@ -159,7 +159,12 @@ impl<E: Entry> Segment<E> {
     ///
     /// # Panics
     /// Panics where the segment was not written by compaction, or an entry lies 2^32 offsets behind its base.
-    pub fn keep(&mut self, entries: impl IntoIterator<Item = (Offset, E)>, batch: Offset, horizon: Option<Option<Time>>) {
+    pub fn keep(
+        &mut self,
+        entries: impl IntoIterator<Item = (Offset, E)>,
+        batch: Offset,
+        horizon: Option<Option<Time>>,
+    ) {
         let gaps = self.gaps.as_mut().expect("only a compacted segment has gaps");
         let delta = |offset: Offset| {
             u32::try_from(offset.get() - self.base).expect("segments are merged only as far as their offsets fit")

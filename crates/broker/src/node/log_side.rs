@@ -5,13 +5,15 @@ mod groups;
 mod hosted;
 mod replication;
 mod transactions;
+mod upkeep;
 
-use brokerlab_event::{ApplicationId, Bytes, ClientId, Duration, Event, NodeId, Observer, Offset, StoreId, Time};
+use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, Offset, StoreId, Time};
 
 use self::fetches::{Fetches, WaitingFetch};
 use self::groups::Groups;
 use self::hosted::{Follower, Hosted, PendingAck, Role};
 use self::transactions::Transactions;
+use self::upkeep::Upkeep;
 use super::Context;
 use crate::config::{Acks, Deployment, FetchLimits, Isolation, TopicConfig};
 use crate::group::DurableGroup;
@@ -34,7 +36,7 @@ pub struct LogSide<P> {
     fetches: Fetches,
     groups: Groups,
     transactions: Transactions,
-    retention: Vec<RetentionTask>,
+    upkeep: Upkeep,
     /// When this node asks the leaders of its copies (again).
     replicate_at: Option<Time>,
     /// Clients whose fetch an append has completed; kept for its memory.
@@ -61,14 +63,6 @@ impl Readable {
     }
 }
 
-/// The periodic retention of one topic.
-#[derive(Clone, Debug)]
-struct RetentionTask {
-    every: Duration,
-    next: Time,
-    partitions: Vec<u32>,
-}
-
 /// What is left of a node's log side when the node has gone down.
 #[derive(Clone, Debug)]
 pub struct DurableLogs<P> {
@@ -87,7 +81,7 @@ impl<P: Clone + Default> LogSide<P> {
             fetches: Fetches::default(),
             groups: Groups::new(node, deployment),
             transactions: Transactions::new(node, deployment),
-            retention: Vec::new(),
+            upkeep: Upkeep::default(),
             replicate_at: None,
             woken: Vec::new(),
         };
@@ -119,11 +113,7 @@ impl<P: Clone + Default> LogSide<P> {
             self.places[store.index()] = self.partitions.len() as u32;
             self.partitions.push(Hosted::new(*store, log, role));
         }
-        if topic.retention_time.is_some() || topic.retention_bytes.is_some() {
-            let every = topic.retention_check_interval;
-            let partitions = (first..self.partitions.len() as u32).collect();
-            self.retention.push(RetentionTask { every, next: Time::ZERO.saturating_add(every), partitions });
-        }
+        self.upkeep.add(topic, first..self.partitions.len() as u32);
     }
 
     /// The place of a partition that is hosted here.
@@ -189,18 +179,14 @@ impl<P: Clone + Default> LogSide<P> {
         }
     }
 
-    /// Does what is due: waiting fetches, session timeouts, rebalances, retention, replication.
+    /// Does what is due: waiting fetches, session timeouts, rebalances, retention, compaction, replication.
     pub fn handle_timeout<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
         while let Some((client, fetch)) = self.fetches.pop_due(context.now) {
             self.answer(client, fetch, context);
         }
         self.groups.handle_timeout(context);
         self.transactions_timeout(context);
-        for task in 0..self.retention.len() {
-            if self.retention[task].next <= context.now {
-                self.retain(task, context);
-            }
-        }
+        self.keep_up(context);
         if self.replicate_at.is_some_and(|at| at <= context.now) {
             self.replicate_at = None;
             self.ask_leaders(context);
@@ -211,12 +197,11 @@ impl<P: Clone + Default> LogSide<P> {
     #[inline]
     pub fn next_timeout(&self) -> Option<Time> {
         let or_never = |at: Option<Time>| at.unwrap_or(Time::MAX);
-        let retention = self.retention.iter().fold(Time::MAX, |next, task| next.min(task.next));
         let next = or_never(self.fetches.next_timeout())
             .min(or_never(self.groups.next_timeout()))
             .min(or_never(self.transactions.next_timeout()))
             .min(or_never(self.replicate_at))
-            .min(retention);
+            .min(self.upkeep.next_timeout());
         (next < Time::MAX).then_some(next)
     }
 
@@ -453,26 +438,6 @@ impl<P: Clone + Default> LogSide<P> {
         place.fill(Effect::Send { from, to, message: Message::Fetched { correlation, partitions, positions } });
     }
 
-    fn retain<O: Observer>(&mut self, task: usize, context: &mut Context<'_, P, O>) {
-        let RetentionTask { every, next, partitions } = &mut self.retention[task];
-        *next = context.now.saturating_add(*every);
-        for place in partitions {
-            let hosted = &mut self.partitions[*place as usize];
-            let done = hosted.log.retain(context.now);
-            // Events speak of a partition, not of its copies.
-            if !hosted.is_led() {
-                continue;
-            }
-            let store = hosted.store;
-            if let Some(offset) = done.rolled {
-                context.observe(Event::SegmentRolled { store, offset });
-            }
-            for (until, cause) in done.trimmed {
-                context.observe(Event::Trimmed { store, until, cause });
-            }
-        }
-    }
-
     /// The connection of a client is gone, or a new one begins: nobody waits for answers any more. Memberships
     /// stay until their session ends.
     fn forget_client(&mut self, client: ClientId) {
@@ -502,9 +467,7 @@ impl<P: Clone + Default> LogSide<P> {
         }
         side.groups.recover(durable.groups);
         side.transactions.recover(now, durable.transactions);
-        for task in &mut side.retention {
-            task.next = now.saturating_add(task.every);
-        }
+        side.upkeep.restart(now);
         side
     }
 }

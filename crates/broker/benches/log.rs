@@ -1,0 +1,188 @@
+//! What a partition costs: `cargo bench -p brokerlab-broker --bench log`.
+//!
+//! Appending and fetching at several batch sizes (per message it must become cheaper with the size of the batch), the
+//! compaction of a million keys, and a round of appends and fetches over 10,000 partitions of one node.
+//!
+//! Each figure is the median of some rounds; sizes take turns, because the machine's speed drifts.
+#![expect(clippy::disallowed_types, reason = "a benchmark is about the clock on the wall")]
+
+use std::time::Instant;
+
+use brokerlab_broker::cleaner::Cleaner;
+use brokerlab_broker::config::*;
+use brokerlab_broker::partition::{PartitionLog, PartitionRules};
+use brokerlab_broker::{Address, Batch, Effect, Envelope, Message, Node, Outbox};
+use brokerlab_event::{ClientId, Duration, KeyId, MessageId, Model, NodeId, Offset, StoreId, Time};
+
+const ROUNDS: usize = 5;
+const BATCHES: [u64; 3] = [1, 16, 500];
+const MESSAGES: u64 = 200_000;
+const KEYS: u64 = 1_000_000;
+const PARTITIONS: u32 = 10_000;
+const CLIENT: ClientId = ClientId::MAX;
+
+fn envelope(number: u64, key: u64) -> Envelope<()> {
+    Envelope {
+        message: MessageId::new(number),
+        key: KeyId::new(key as u32),
+        size: 100,
+        timestamp: Time::ZERO,
+        sender: CLIENT,
+        tombstone: false,
+        payload: (),
+    }
+}
+
+fn batch(first: u64, count: u64) -> Batch<()> {
+    (first..first + count).map(|number| envelope(number, number % KEYS)).collect::<Vec<_>>().into()
+}
+
+/// A node with one topic.
+struct Bench {
+    node: Node<()>,
+    out: Outbox<()>,
+}
+
+impl Bench {
+    fn new(partitions: u32, max_partition_bytes: u32) -> Bench {
+        let topic = TopicConfig {
+            partitions: (0..partitions).map(StoreId::new).collect(),
+            node: NodeId::new(0),
+            followers: Vec::new(),
+            segment_bytes: 1 << 30,
+            segment_time: Duration::from_secs(7 * 86_400),
+            retention_time: None,
+            retention_bytes: None,
+            retention_check_interval: Duration::from_secs(300),
+            compaction: None,
+        };
+        let deployment = Deployment {
+            model: Model::Log,
+            nodes: 1,
+            profile: Profile::default(),
+            routing_keys: vec![],
+            exchanges: vec![],
+            queues: vec![],
+            memory_watermark: None,
+            bindings: vec![],
+            topics: vec![topic],
+            groups: vec![],
+            fetch: FetchLimits { max_partition_bytes, ..FetchLimits::default() },
+            producers: vec![],
+            consumers: vec![],
+        };
+        Bench { node: Node::new(NodeId::new(0), &deployment), out: Outbox::default() }
+    }
+
+    /// A client asks; the disk answers at once. Returns how many records the client is sent.
+    fn ask(&mut self, message: Message<()>) -> u64 {
+        let mut sent = 0;
+        self.node.handle_message(Time::ZERO, Address::Client(CLIENT), message, &mut self.out, &mut ());
+        while let Some(effect) = self.out.pop() {
+            match effect {
+                Effect::Write { store, until, .. } => {
+                    self.node.handle_written(Time::ZERO, store, until, &mut self.out, &mut ());
+                }
+                Effect::Send { message: Message::Fetched { partitions, .. }, .. } => {
+                    sent += partitions.iter().map(|p| p.records.as_ref().map_or(0, |r| r.len() as u64)).sum::<u64>();
+                }
+                _ => {}
+            }
+        }
+        sent
+    }
+
+    fn produce(&mut self, store: u32, batch: Batch<()>) {
+        self.ask(Message::Produce { store: StoreId::new(store), correlation: 0, acks: Acks::All, batch });
+    }
+
+    fn fetch(&mut self, positions: Vec<(StoreId, Offset)>) -> u64 {
+        self.ask(Message::Fetch { correlation: 0, positions })
+    }
+}
+
+/// Nanoseconds for each of so many.
+fn each(count: u64, work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_nanos() as f64 / count as f64
+}
+
+/// Appending and fetching in batches of this size, in nanoseconds a message.
+fn append_and_fetch(size: u64) -> [f64; 2] {
+    let mut bench = Bench::new(1, size as u32 * 100);
+    let batches: Vec<Batch<()>> = (0..MESSAGES / size).map(|number| batch(number * size, size)).collect();
+    let messages = MESSAGES / size * size;
+    let append = each(messages, || batches.into_iter().for_each(|batch| bench.produce(0, batch)));
+    let mut read = 0;
+    let fetch = each(messages, || {
+        while read < messages {
+            read += bench.fetch(vec![(StoreId::new(0), Offset::new(read))]);
+        }
+    });
+    assert_eq!(read, messages);
+    [append, fetch]
+}
+
+/// A log with two records of each of a million keys, compacted: nanoseconds a record, and those left.
+fn compaction() -> (f64, u64) {
+    let compaction = CompactionConfig::default();
+    let rules = PartitionRules { compaction: Some(compaction), segment_bytes: 16 << 20, ..PartitionRules::default() };
+    let mut log: PartitionLog<()> = PartitionLog::new(rules);
+    for number in 0..2 * KEYS / 500 {
+        log.append(batch(number * 500, 500), Time::ZERO).expect("it fits");
+    }
+    log.roll(Time::ZERO);
+    log.mark_written(log.log().end());
+    log.advance_high_watermark(log.log().end());
+    let mut cleaner = Cleaner::default();
+    let mut removed = 0;
+    let time = each(2 * KEYS, || {
+        let pass = log.clean(&mut cleaner, &compaction, Time::ZERO, |_, _| removed += 1);
+        assert_eq!(pass.map(|pass| pass.removed), Some(KEYS));
+    });
+    (time, 2 * KEYS - removed)
+}
+
+/// A batch for each of 10,000 partitions, and one fetch of them all: nanoseconds a partition.
+fn many_partitions() -> [f64; 2] {
+    let mut bench = Bench::new(PARTITIONS, 1 << 20);
+    let batches: Vec<(u32, Batch<()>)> = (0..PARTITIONS).map(|store| (store, batch(u64::from(store), 1))).collect();
+    let count = u64::from(PARTITIONS);
+    let append = each(count, || batches.into_iter().for_each(|(store, batch)| bench.produce(store, batch)));
+    let positions = (0..PARTITIONS).map(|store| (StoreId::new(store), Offset::ZERO)).collect();
+    let mut found = 0;
+    let fetch = each(count, || found = bench.fetch(positions));
+    assert_eq!(found, count);
+    [append, fetch]
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+fn main() {
+    let mut appended = [const { Vec::new() }; BATCHES.len()];
+    let mut fetched = [const { Vec::new() }; BATCHES.len()];
+    let (mut cleaned, mut spread) = (Vec::new(), [Vec::new(), Vec::new()]);
+    for _ in 0..ROUNDS {
+        for (index, size) in BATCHES.iter().enumerate() {
+            let [append, fetch] = append_and_fetch(*size);
+            appended[index].push(append);
+            fetched[index].push(fetch);
+        }
+        let (time, left) = compaction();
+        assert_eq!(left, KEYS, "the latest of every key is left");
+        cleaned.push(time);
+        for (figures, figure) in spread.iter_mut().zip(many_partitions()) {
+            figures.push(figure);
+        }
+    }
+    println!("nanoseconds a message in batches of {BATCHES:?}");
+    println!("  append      {:?}", appended.map(|figures| median(figures).round()));
+    println!("  fetch       {:?}", fetched.map(|figures| median(figures).round()));
+    println!("compaction of {KEYS} keys, two records of each: {:.0} ns a record", median(cleaned));
+    let [append, fetch] = spread.map(median);
+    println!("a round over {PARTITIONS} partitions: append {append:.0} ns, fetch {fetch:.0} ns a partition");
+}

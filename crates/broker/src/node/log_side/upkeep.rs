@@ -1,0 +1,138 @@
+//! What a node does to its partitions of its own accord: retention and compaction.
+//!
+//! Both take no virtual time, and what they delete counts as gone at once. Real brokers keep the files of deleted
+//! segments for another minute (`file.delete.delay.ms`), in which nobody can read them any more.
+
+use brokerlab_event::{Bytes, Duration, Event, Observer, Removal, Time};
+
+use super::{Context, LogSide};
+use crate::cleaner::Cleaner;
+use crate::config::TopicConfig;
+
+/// The periodic retention of one topic.
+#[derive(Clone, Debug)]
+struct RetentionTask {
+    every: Duration,
+    next: Time,
+    /// Places of its partitions.
+    partitions: Vec<u32>,
+}
+
+/// The compaction of this node's partitions, by one cleaner for all of them: the dirtiest log first.
+#[derive(Clone, Debug)]
+struct CleaningTask {
+    backoff: Duration,
+    next: Time,
+    /// Places of the partitions that are compacted.
+    partitions: Vec<u32>,
+    cleaner: Cleaner,
+}
+
+/// What is done at its time.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Upkeep {
+    retention: Vec<RetentionTask>,
+    cleaning: Option<Box<CleaningTask>>,
+}
+
+impl Upkeep {
+    /// Takes care of the partitions of a topic, at these places.
+    pub fn add(&mut self, topic: &TopicConfig, places: std::ops::Range<u32>) {
+        if topic.retention_time.is_some() || topic.retention_bytes.is_some() {
+            let every = topic.retention_check_interval;
+            let next = Time::ZERO.saturating_add(every);
+            self.retention.push(RetentionTask { every, next, partitions: places.clone().collect() });
+        }
+        if let Some(compaction) = topic.compaction {
+            let (backoff, cleaner) = (compaction.cleaner_backoff, Cleaner::default());
+            let next = Time::ZERO.saturating_add(backoff);
+            let task = || Box::new(CleaningTask { backoff, next, partitions: Vec::new(), cleaner });
+            self.cleaning.get_or_insert_with(task).partitions.extend(places);
+        }
+    }
+
+    /// A node that comes back begins its intervals anew.
+    pub fn restart(&mut self, now: Time) {
+        for task in &mut self.retention {
+            task.next = now.saturating_add(task.every);
+        }
+        if let Some(task) = &mut self.cleaning {
+            task.next = now.saturating_add(task.backoff);
+        }
+    }
+
+    /// When something is due next. There are a few topics at most, whose tasks are looked through.
+    #[inline]
+    pub fn next_timeout(&self) -> Time {
+        let cleaning = self.cleaning.as_ref().map_or(Time::MAX, |task| task.next);
+        self.retention.iter().fold(cleaning, |next, task| next.min(task.next))
+    }
+}
+
+impl<P: Clone + Default> LogSide<P> {
+    /// Does what is due.
+    pub(super) fn keep_up<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
+        for task in 0..self.upkeep.retention.len() {
+            if self.upkeep.retention[task].next <= context.now {
+                self.retain(task, context);
+            }
+        }
+        if let Some(mut task) = self.upkeep.cleaning.take() {
+            if task.next <= context.now {
+                while self.clean_dirtiest(&mut task, context) {}
+                task.next = context.now.saturating_add(task.backoff);
+            }
+            self.upkeep.cleaning = Some(task);
+        }
+    }
+
+    fn retain<O: Observer>(&mut self, task: usize, context: &mut Context<'_, P, O>) {
+        let RetentionTask { every, next, partitions } = &mut self.upkeep.retention[task];
+        *next = context.now.saturating_add(*every);
+        for place in partitions {
+            let hosted = &mut self.partitions[*place as usize];
+            let done = hosted.log.retain(context.now);
+            // Events speak of a partition, not of its copies.
+            if !hosted.is_led() {
+                continue;
+            }
+            let store = hosted.store;
+            if let Some(offset) = done.rolled {
+                context.observe(Event::SegmentRolled { store, offset });
+            }
+            for (until, cause) in done.trimmed {
+                context.observe(Event::Trimmed { store, until, cause });
+            }
+        }
+    }
+
+    /// Compacts the partition of which the largest part is dirty, if it is dirty enough. False where none is.
+    fn clean_dirtiest<O: Observer>(&mut self, task: &mut CleaningTask, context: &mut Context<'_, P, O>) -> bool {
+        let mut dirtiest = None;
+        for place in &task.partitions {
+            let log = &self.partitions[*place as usize].log;
+            let compaction = log.rules().compaction.expect("only compacted partitions are in the list");
+            let dirt = log.dirt(&compaction, context.now);
+            // Of equally dirty logs the first is taken.
+            let is_dirtier = dirtiest.is_none_or(|(_, _, ratio)| dirt.ratio() > ratio);
+            if dirt.is_eligible(compaction.min_cleanable_dirty_ratio) && is_dirtier {
+                dirtiest = Some((*place, compaction, dirt.ratio()));
+            }
+        }
+        let Some((place, compaction, _)) = dirtiest else { return false };
+        let hosted = &mut self.partitions[place as usize];
+        let (store, is_led, flushed) = (hosted.store, hosted.is_led(), hosted.log.log().flushed());
+        let pass = hosted.log.clean(&mut task.cleaner, &compaction, context.now, |offset, record| {
+            if is_led {
+                let (message, size, cause) = (record.message, Bytes::new(record.size), Removal::Compacted);
+                context.observe(Event::Removed { message, store, offset, size, cause });
+            }
+        });
+        // The cleaner makes durable what it has written before it drops the old segments.
+        let (node, offset) = (context.node, hosted.log.log().flushed());
+        if offset > flushed && is_led {
+            context.observe(Event::Flushed { node, store, offset });
+        }
+        pass.is_some()
+    }
+}
