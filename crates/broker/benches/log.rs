@@ -97,7 +97,7 @@ impl Bench {
     }
 
     fn fetch(&mut self, positions: Vec<(StoreId, Offset)>) -> u64 {
-        self.ask(Message::Fetch { correlation: 0, positions })
+        self.ask(Message::Fetch { correlation: 0, isolation: Isolation::ReadUncommitted, positions })
     }
 }
 

@@ -485,7 +485,10 @@ impl World {
         if self.stores[index].content.is_empty() {
             return;
         }
-        if self.shape == Shape::Log {
+        if self.shape == Shape::Log && how & 4 != 0 {
+            let place = usize::from(how / 8) % self.stores[index].content.len();
+            self.take_out(index, place, Removal::Compacted);
+        } else if self.shape == Shape::Log {
             let until = self.stores[index].content[0].offset + 1 + u64::from(how % 2);
             let until = until.min(self.stores[index].next);
             self.stores[index].content.retain(|record| record.offset >= until);

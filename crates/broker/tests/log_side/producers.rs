@@ -334,7 +334,7 @@ fn batch(producer: BatchProducer, count: u32) -> Batch<()> {
 fn partition() -> PartitionLog<()> {
     let (segment_bytes, segment_time) = (100, Duration::from_secs(3600));
     let retention_time = Some(Duration::from_secs(3600));
-    PartitionLog::new(PartitionRules { segment_bytes, segment_time, retention_time, retention_bytes: None })
+    PartitionLog::new(PartitionRules { segment_bytes, segment_time, retention_time, ..PartitionRules::default() })
 }
 
 /// What can be asked of a partition about its producers.

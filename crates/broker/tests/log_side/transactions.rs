@@ -43,6 +43,7 @@ fn rig(version: TransactionVersion) -> Rig {
         retention_time: None,
         retention_bytes: None,
         retention_check_interval: secs(300),
+        compaction: None,
     };
     let log = LogProfile { transactions: version };
     let deployment = Deployment {
