@@ -4,7 +4,8 @@ use core::ops::Range;
 
 use brokerlab_broker::assignor::{Assignor, ServerAssignor};
 use brokerlab_broker::config::{
-    CommitPolicy, CompactionConfig, ExchangeKind, FetchLimits, GroupMemberConfig, GroupProtocol, Isolation, OffsetReset, SeekTo,
+    CommitPolicy, CompactionConfig, ExchangeKind, FetchLimits, GroupMemberConfig, GroupProtocol, Isolation,
+    OffsetReset, SeekTo,
 };
 use brokerlab_event::{ApplicationId, Duration, Millionths, Offset, Time};
 use toml_edit::TableLike;

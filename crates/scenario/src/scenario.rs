@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use brokerlab_broker::config::{BatcherConfig, CompactionConfig, FetchLimits, GroupMemberConfig, GroupProtocol, Profile, SeekTo};
+use brokerlab_broker::config::{
+    BatcherConfig, CompactionConfig, FetchLimits, GroupMemberConfig, GroupProtocol, Profile, SeekTo,
+};
 use brokerlab_broker::properties::Properties;
 use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, KindLaw, Millionths, Model, Stream, Time};
 

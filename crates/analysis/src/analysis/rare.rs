@@ -295,7 +295,9 @@ impl Analysis {
         let Some(partition) = &mut store.partition else { return };
         let Some(record) = partition.remove(offset.get()) else { return };
         let bytes = u64::from(record.size.get());
-        self.storage.take(1, bytes);
+        if let Some(totals) = &mut self.totals {
+            totals.storage.take(1, bytes);
+        }
         self.distinct -= u64::from(!record.extra && self.distinct > 0);
         for &application in &store.applications {
             let application = usize::from(application);
