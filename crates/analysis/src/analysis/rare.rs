@@ -301,9 +301,12 @@ impl Analysis {
         self.distinct -= u64::from(!record.extra && self.distinct > 0);
         for &application in &store.applications {
             let application = usize::from(application);
+            self.tallies[application].storage.take(1, bytes);
+            if record.aborted && !self.ledger.was_delivered(record.message, application) {
+                continue;
+            }
             let passed = partition.groups[application].passed > offset.get();
             self.ledger.mark(record.message, application, if passed { state::SETTLED } else { state::DROPPED });
-            self.tallies[application].storage.take(1, bytes);
         }
     }
 
