@@ -61,7 +61,7 @@ pub(crate) fn contender(
         }
         "fanout" => queue_side(&reader, names, Some(Short::Each(ExchangeKind::Fanout))).map(ModelOptions::Fanout),
         "broadcast" => publish(&reader).map(ModelOptions::Broadcast),
-        _ => log(&reader, names, run).map(ModelOptions::Log),
+        _ => log(&reader, names, run).map(|options| ModelOptions::Log(Box::new(options))),
     };
     Some(Contender { name: name?, options: options? })
 }

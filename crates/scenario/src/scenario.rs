@@ -207,7 +207,7 @@ pub enum ModelOptions {
     /// Hands each message to whoever is connected and stores nothing.
     Broadcast(PublishOptions),
     /// A partitioned log with a consumer group for each application.
-    Log(LogOptions),
+    Log(Box<LogOptions>),
 }
 
 /// Options of queues.

@@ -181,7 +181,7 @@ impl Run {
         for producer in 0..PRODUCERS {
             let id = ProducerId::new(producer as u32);
             let of = |record: &&Record<()>| record.producer == id && !record.kind.is_marker();
-            let last = present.values().filter(of).next_back().map(|record| record.sequence + 1);
+            let last = present.values().rfind(of).map(|record| record.sequence + 1);
             let all = self.history.iter().skip(self.start as usize).map(|written| &written.record);
             if all.clone().any(|record| of(&record)) {
                 assert_eq!(last, Some(self.sequences[producer]), "the last sequence number of {id:?} is kept");
