@@ -38,6 +38,7 @@ fn deployment() -> Deployment {
             compaction: None,
         }],
         groups: vec![],
+        share_groups: vec![],
         fetch: FetchLimits::default(),
         producers: vec![],
         consumers: vec![],

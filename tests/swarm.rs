@@ -97,6 +97,21 @@ impl Writer {
              heartbeat_interval = \"1s\"\ninitial_rebalance_delay = \"{delay}\"\nmax_poll_interval = \"5s\"\n\
              {protocol}\nstatic_members = {is_static}"
         ));
+        let mode = self.one_of(&["batch-optimized", "record-limit"]);
+        let acknowledge = self.one_of(&[
+            "\"implicit\"",
+            "\"explicit\"",
+            "\"explicit\"\nrenew = true",
+            "\"explicit\"\non_failure = \"reject\"",
+        ]);
+        let lock = self.one_of(&["1s", "3s", "30s"]);
+        let locks = self.one_of(&["10", "2000"]);
+        self.line(format_args!(
+            "[[contender]]\nname = \"share\"\nmodel = \"share-group\"\npartitions = {partitions}\nacks = \"{acks}\"\nlinger = \"{linger}\"\n\
+             max_poll_records = {poll}\nreset = \"{reset}\"\nretention_time = \"{retention}\"\nsegment_bytes = \"8KiB\"\n\
+             retention_check_interval = \"1s\"\nsession_timeout = \"3s\"\nheartbeat_interval = \"1s\"\n\
+             acquire_mode = \"{mode}\"\nacknowledge = {acknowledge}\nrecord_lock_duration = \"{lock}\"\nmax_record_locks = {locks}"
+        ));
     }
 
     fn faults(&mut self, applications: &[(String, u64)]) {

@@ -32,6 +32,7 @@ fn deployment(queues: usize, keys: &[&str], profile: Profile) -> Deployment {
         bindings: vec![],
         topics: vec![],
         groups: vec![],
+        share_groups: vec![],
         fetch: FetchLimits::default(),
         producers: vec![],
         consumers: vec![],

@@ -3,8 +3,8 @@
 mod rare;
 
 use brokerlab_event::{
-    ApplicationId, Bytes, ClientId, Duration, Event, KeyId, KindLaw, MessageId, Observer, Offset, Outcome, Promise,
-    Removal, RunHeader, StoreId, Time,
+    ApplicationId, Bytes, ClientId, Duration, Event, KeyId, KindLaw, MessageId, Model, Observer, Offset, Outcome,
+    Promise, Removal, RunHeader, StoreId, Time,
 };
 
 use crate::blocking::Blocking;
@@ -14,7 +14,7 @@ use crate::ledger::{Ledger, Processing, state};
 use crate::levels::{Backlog, Storage, Totals};
 use crate::order::KeyOrder;
 use crate::series::{Levels, SeriesRecorder};
-use crate::stores::{LogRecord, Store, stores_of};
+use crate::stores::{GroupPlace, LogRecord, Store, stores_of};
 use crate::table::MessageTable;
 use crate::{ChannelErrors, FaultHit, Incidents};
 
@@ -100,6 +100,8 @@ pub struct Analysis {
     pub(crate) ledger: Ledger,
     /// Nothing where every application wants every message.
     wants: Option<Wants>,
+    /// Records of partitions are settled one by one, as messages of queues are.
+    shares: bool,
     clients: Vec<Client>,
     pub(crate) stores: Vec<Store>,
     /// Nothing where one application has everything: its own figures are those of all then.
@@ -144,6 +146,9 @@ impl Observer for Analysis {
             Event::Removed { store, offset, cause: Removal::Compacted, .. } => self.compacted(store, offset),
             Event::Removed { message, store, size, cause, .. } => self.removed(time, message, store, size, cause),
             Event::Committed { consumer, store, offset } => self.committed(consumer, store, offset),
+            Event::Archived { message, store, offset, application, cause } => {
+                self.archived(time, message, (store, offset), application.index(), cause);
+            }
             Event::Started { .. } | Event::Polled { .. } | Event::Requeued { .. } | Event::Flushed { .. } => {}
             rare => self.observe_rare(time, rare),
         }
@@ -176,6 +181,7 @@ impl Analysis {
             to_confirm: Recorder::default(),
             ledger: Ledger::new(applications, options.window, options.messages),
             wants: (!header.all_want_everything()).then(|| Wants::of(header)),
+            shares: header.model == Model::ShareGroup,
             clients: (0..header.clients.len()).map(client).collect(),
             totals: (!one_has_all).then(Totals::default),
             stores,
@@ -251,13 +257,13 @@ impl Analysis {
             tally.to_deliver.record(time.saturating_since(intended));
         }
         match self.stores.get_mut(store.index()).and_then(|store| store.partition.as_mut()) {
-            Some(partition) => {
+            Some(partition) if !self.shares => {
                 let group = &mut partition.groups[application];
                 let before = group.in_flight();
                 group.delivered = group.delivered.max(offset.get() + 1);
                 tally.in_flight += group.in_flight() - before;
             }
-            None => {
+            _ => {
                 self.clients[consumer.index()].unsettled += 1;
                 tally.in_flight += 1;
             }
@@ -291,7 +297,9 @@ impl Analysis {
             tally.processed_after_warm_up += u64::from(time >= self.warm_up);
         }
         tally.backlog.progress(time);
-        if let Some(partition) = self.stores.get_mut(store.index()).and_then(|store| store.partition.as_mut()) {
+        if let Some(partition) = self.stores.get_mut(store.index()).and_then(|store| store.partition.as_mut())
+            && !self.shares
+        {
             let group = &mut partition.groups[application];
             let replayed = group.processed(offset.get());
             tally.replayed += u64::from(replayed && processing == Processing::Again);
@@ -308,7 +316,8 @@ impl Analysis {
             Outcome::Reject => self.ledger.mark(message, application, state::DROPPED),
             Outcome::Ack | Outcome::Automatic => self.ledger.mark(message, application, state::SETTLED),
         }
-        let of_partition = self.stores.get(store.index()).is_some_and(|store| store.partition.is_some());
+        let of_partition =
+            !self.shares && self.stores.get(store.index()).is_some_and(|store| store.partition.is_some());
         let unsettled = &mut self.clients[consumer.index()].unsettled;
         if !of_partition && *unsettled > 0 {
             *unsettled -= 1;
@@ -393,16 +402,40 @@ impl Analysis {
         }
     }
 
-    /// Moves the group of an application in a partition; its backlog is what lies between there and the end.
+    /// The share group of an application is done with a record.
+    #[inline(never)]
+    fn archived(
+        &mut self,
+        time: Time,
+        message: MessageId,
+        (store, offset): (StoreId, Offset),
+        application: usize,
+        cause: Removal,
+    ) {
+        if cause == Removal::Acked {
+            self.ledger.mark(message, application, state::SETTLED);
+        } else {
+            self.note_archived(message, application, cause);
+        }
+        self.change_group(time, store, application, |group| group.archive(offset.get()));
+    }
+
+    /// Moves the group of an application in a partition.
     #[inline]
     fn move_group(&mut self, time: Time, store: StoreId, application: usize, position: u64) {
+        self.change_group(time, store, application, |group| group.set_beyond(position));
+    }
+
+    /// Changes where the group of an application is in a partition; its backlog is what it has to do up to the end.
+    #[inline]
+    fn change_group(&mut self, time: Time, store: StoreId, application: usize, change: impl FnOnce(&mut GroupPlace)) {
         let Some(partition) = &mut self.stores[store.index()].partition else { return };
         let end = partition.end();
         let group = &mut partition.groups[application];
         let tally = &mut self.tallies[application];
-        let (old, new) = (end.saturating_sub(group.position), end.saturating_sub(position));
-        let in_flight = group.in_flight();
-        group.position = position;
+        let (old, in_flight) = (group.backlog(end), group.in_flight());
+        change(group);
+        let new = group.backlog(end);
         tally.in_flight = tally.in_flight + group.in_flight() - in_flight;
         if new > old {
             tally.backlog.grow(time, new - old);

@@ -79,4 +79,4 @@ pub use results::{
     Judgement, KindResults, MessageRow, OutOfOrder, Results, Series, Stage, Summary, Verdict,
 };
 pub use timeline::{Notable, NotableKind, Timeline};
-pub use view::{ApplicationView, ClientView, ContentView, CountersView, GroupView, StoreView, View};
+pub use view::{ApplicationView, ClientView, ContentView, CountersView, GroupView, ShareView, StoreView, View};

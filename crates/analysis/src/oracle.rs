@@ -273,8 +273,8 @@ impl Run<'_> {
         self.places(wanted).into_iter().filter(is_to_be_had).collect()
     }
 
-    /// The group of the application committed beyond the place, or was set beyond it, in this part of the run, or
-    /// would go on beyond it.
+    /// The group of the application committed beyond the place, was set beyond it or is done with it, in this part of
+    /// the run, or would go on beyond it.
     fn passed(&self, store: StoreId, offset: u64, before: usize) -> bool {
         self.events().take(before).any(|event| match *event {
             Event::Committed { consumer, store: s, offset: to }
@@ -283,8 +283,12 @@ impl Run<'_> {
             | Event::Assigned { consumer, store: s, offset: to, .. } => {
                 s == store && to.get() > offset && self.is_own(consumer)
             }
-            Event::RemainingRange { store: s, application, from, .. } => {
-                s == store && from.get() > offset && application == self.application
+            Event::RemainingRange { store: s, application, from: to, .. }
+            | Event::ShareStarted { store: s, application, offset: to } => {
+                s == store && to.get() > offset && application == self.application
+            }
+            Event::Archived { store: s, application, offset: at, .. } => {
+                s == store && at.get() == offset && application == self.application
             }
             _ => false,
         })
@@ -298,6 +302,9 @@ impl Run<'_> {
             }
             Event::Settled { message, consumer, outcome, .. } => {
                 message == wanted && outcome == Outcome::Reject && self.is_own(consumer)
+            }
+            Event::Archived { message, application, cause, .. } => {
+                message == wanted && cause != Removal::Acked && application == self.application
             }
             _ => false,
         });

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use brokerlab_event::{Bytes, ClientId, MessageId, Offset, RunHeader, StoreInfo, StoreKind};
 
+use crate::PlaceSet;
+
 /// A record of a partition.
 #[derive(Clone, Copy)]
 pub(crate) struct LogRecord {
@@ -49,7 +51,8 @@ impl Packed {
 pub(crate) struct GroupPlace {
     /// The furthest that it ever committed or was assigned: what lies below and is not processed was passed over.
     pub passed: u64,
-    /// One after the last record processed; an assignment moves it, back or forth.
+    /// One after the last record processed; an assignment moves it, back or forth. Of a share group: everything below
+    /// is done with.
     pub position: u64,
     /// One after the last record delivered since the assignment.
     pub delivered: u64,
@@ -58,6 +61,8 @@ pub(crate) struct GroupPlace {
     /// What it was asked to read again, as far as it has not done so.
     pub replay: Range<u64>,
     pub owner: Option<ClientId>,
+    /// What a share group is done with from the position on.
+    pub archived: PlaceSet,
 }
 
 impl GroupPlace {
@@ -73,6 +78,40 @@ impl GroupPlace {
         let replayed = self.replay.contains(&offset);
         self.replay.start = self.replay.start.max(offset + 1);
         replayed
+    }
+
+    /// How many records up to the end the group has still to do.
+    pub fn backlog(&self, end: u64) -> u64 {
+        end.saturating_sub(self.position) - self.archived.len()
+    }
+
+    /// Whether the group is done with an offset, or was set beyond it.
+    pub fn is_beyond(&self, offset: u64) -> bool {
+        offset < self.passed || self.archived.contains(offset)
+    }
+
+    /// A share group is done with an offset.
+    pub fn archive(&mut self, offset: u64) {
+        if offset >= self.position {
+            self.archived.insert(offset);
+        }
+        self.pass_archived();
+        self.passed = self.passed.max(self.position);
+    }
+
+    /// Nothing below this position is there any more for the group, which may be done with what follows.
+    pub fn set_beyond(&mut self, position: u64) {
+        while let Some(first) = self.archived.first().filter(|first| *first < position) {
+            self.archived.remove(first);
+        }
+        self.position = position;
+        self.pass_archived();
+    }
+
+    fn pass_archived(&mut self) {
+        while self.archived.remove(self.position) {
+            self.position += 1;
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use brokerlab_event::{
-    ApplicationId, Blockage, Bytes, ClientId, ClientRole, Event, FaultId, MessageId, Millionths, Observer, Offset,
-    Outcome, RunHeader, StoreId, StoreKind, Time,
+    ApplicationId, Blockage, Bytes, ClientId, ClientRole, Event, FaultId, MessageId, Millionths, Model, Observer,
+    Offset, Outcome, RunHeader, StoreId, StoreKind, Time,
 };
 
 use crate::PlaceSet;
@@ -116,7 +116,67 @@ pub enum ContentView {
         markers: VecDeque<u64>,
         /// The groups, one for each application of the run.
         groups: Vec<GroupView>,
+        /// What share groups do beyond that, likewise; empty where there are none.
+        shares: Vec<ShareView>,
     },
+}
+
+/// The records from the position of a share group on that are not simply waiting for the first time.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ShareView {
+    /// Ready again after a delivery that came to nothing.
+    pub released: PlaceSet,
+    /// Delivered, and neither released nor archived.
+    pub acquired: PlaceSet,
+    /// The group is done with them.
+    pub archived: PlaceSet,
+}
+
+impl ShareView {
+    fn weight_beyond(&self, other: &ShareView) -> usize {
+        self.released.weight_beyond(&other.released)
+            + self.acquired.weight_beyond(&other.acquired)
+            + self.archived.weight_beyond(&other.archived)
+    }
+
+    fn delivered(&mut self, offset: u64) {
+        if !self.archived.contains(offset) {
+            self.released.remove(offset);
+            self.acquired.insert(offset);
+        }
+    }
+
+    fn released(&mut self, offset: u64) {
+        self.acquired.remove(offset);
+        self.released.insert(offset);
+    }
+
+    /// The group is done with an offset. Returns its position, which moves over everything that it is done with.
+    fn archived(&mut self, offset: u64, position: u64) -> u64 {
+        self.acquired.remove(offset);
+        self.released.remove(offset);
+        if offset >= position {
+            self.archived.insert(offset);
+        }
+        self.pass_archived(position)
+    }
+
+    fn pass_archived(&mut self, mut position: u64) -> u64 {
+        while self.archived.remove(position) {
+            position += 1;
+        }
+        position
+    }
+
+    /// There is nothing below this offset any more. Returns the position of the group.
+    fn trimmed(&mut self, until: u64) -> u64 {
+        for set in [&mut self.released, &mut self.acquired, &mut self.archived] {
+            while let Some(first) = set.first().filter(|first| *first < until) {
+                set.remove(first);
+            }
+        }
+        self.pass_archived(until)
+    }
 }
 
 /// Where the group of an application is in a partition.
@@ -232,6 +292,10 @@ impl View {
                 open: Vec::new(),
                 markers: VecDeque::new(),
                 groups: vec![GroupView::default(); header.applications.len()],
+                shares: match header.model {
+                    Model::ShareGroup => vec![ShareView::default(); header.applications.len()],
+                    _ => Vec::new(),
+                },
             },
         };
         let store = |kind| StoreView { end: 0, deleted: false, messages: 0, bytes: 0, content: content(kind) };
@@ -268,9 +332,23 @@ impl View {
         }
     }
 
-    fn is_queue(&self, store: StoreId) -> bool {
-        let content = self.stores.get(store.index()).map(|store| &store.content);
-        matches!(content, Some(ContentView::Queue { .. }))
+    /// A store whose consumers settle each message: a queue, or a partition that share groups read.
+    fn is_settled_singly(&self, store: StoreId) -> bool {
+        match self.stores.get(store.index()).map(|store| &store.content) {
+            Some(ContentView::Queue { .. }) => true,
+            Some(ContentView::Partition { shares, .. }) => !shares.is_empty(),
+            None => false,
+        }
+    }
+
+    /// What the share group of an application does in a partition, and its position there.
+    fn share(&mut self, application: ApplicationId, store: StoreId) -> Option<(&mut ShareView, &mut u64)> {
+        match &mut self.store(store)?.content {
+            ContentView::Partition { groups, shares, .. } => {
+                Some((shares.get_mut(application.index())?, &mut groups[application.index()].position))
+            }
+            ContentView::Queue { .. } => None,
+        }
     }
 
     /// Bytes that this copy takes beyond those that it shares with another of the same run.
@@ -309,11 +387,22 @@ impl StoreView {
                     + returned.weight_beyond(their_returned)
                     + unacked.weight_beyond(their_unacked)
             }
-            (Partition { segments, open, markers, groups, compacted, .. }, other) => {
-                let nothing = PlaceSet::default();
-                let theirs = if let Partition { compacted, .. } = other { compacted } else { &nothing };
+            (Partition { segments, open, markers, groups, compacted, shares, .. }, other) => {
+                let nothing = (PlaceSet::default(), ShareView::default());
+                let (theirs, their_shares) = match other {
+                    Partition { compacted, shares, .. } => (compacted, shares.as_slice()),
+                    Queue { .. } => (&nothing.0, [].as_slice()),
+                };
                 let (offsets, gaps) = (open.len() + markers.len(), compacted.weight_beyond(theirs));
-                segments.len() * size_of::<(u64, u64)>() + offsets * size_of::<u64>() + size_of_val(&**groups) + gaps
+                let share = |(index, own): (usize, &ShareView)| {
+                    own.weight_beyond(their_shares.get(index).unwrap_or(&nothing.1))
+                };
+                segments.len() * size_of::<(u64, u64)>()
+                    + offsets * size_of::<u64>()
+                    + size_of_val(&**groups)
+                    + gaps
+                    + size_of_val(&**shares)
+                    + shares.iter().enumerate().map(share).sum::<usize>()
             }
             (Queue { .. }, Partition { .. }) => 0,
         };
@@ -405,7 +494,8 @@ impl StoreView {
     }
 
     fn trimmed(&mut self, until: u64) {
-        let ContentView::Partition { start, compacted, segments, groups, markers, .. } = &mut self.content else {
+        let ContentView::Partition { start, compacted, segments, groups, shares, markers, .. } = &mut self.content
+        else {
             return;
         };
         let end = self.end;
@@ -436,8 +526,9 @@ impl StoreView {
         self.messages = self.messages.saturating_sub(gone);
         *start = until.max(*start);
         self.end = end.max(until);
-        for group in groups {
-            group.position = group.position.max(until);
+        for (index, group) in groups.iter_mut().enumerate() {
+            let until = group.position.max(until);
+            group.position = shares.get_mut(index).map_or(until, |share| share.trimmed(until));
         }
     }
 }
@@ -462,13 +553,15 @@ impl Observer for View {
                 let client = self.client(consumer);
                 client.working_on = client.working_on.filter(|&other| other != message);
                 client.release(message, store, offset);
-                if let Some(group) = self.group(consumer, store) {
+                if !self.is_settled_singly(store)
+                    && let Some(group) = self.group(consumer, store)
+                {
                     group.position = group.position.max(offset.get() + 1);
                 }
                 self.application(consumer).into_iter().for_each(|own| own.processed += 1);
             }
             Event::Settled { message, consumer, store, offset, outcome } => {
-                let of_queue = self.is_queue(store);
+                let of_queue = self.is_settled_singly(store);
                 let client = self.client(consumer);
                 client.unsettled = client.unsettled.saturating_sub(u64::from(of_queue));
                 if matches!(outcome, Outcome::Requeue | Outcome::Reject) {
@@ -491,10 +584,15 @@ impl Observer for View {
 
 impl View {
     fn delivered(&mut self, message: MessageId, consumer: ClientId, store: StoreId, offset: Offset, redelivered: bool) {
-        let of_queue = self.is_queue(store);
+        let of_queue = self.is_settled_singly(store);
         let client = self.client(consumer);
         client.hold(message, store, offset);
         client.unsettled += u64::from(of_queue);
+        if let Some(application) = self.clients[consumer.index()].application
+            && let Some((share, _)) = self.share(application, store)
+        {
+            share.delivered(offset.get());
+        }
         if let Some(group) = self.group(consumer, store) {
             group.delivered = group.delivered.max(offset.get() + 1);
         } else if let Some(store) = self.store(store) {
@@ -577,6 +675,17 @@ impl View {
             }
             Event::Deduplicated { .. } => self.counters.deduplicated += 1,
             Event::Aborted { .. } => self.counters.aborted += 1,
+            Event::ShareStarted { store, application, offset } => {
+                self.share(application, store).into_iter().for_each(|(_, position)| *position = offset.get());
+            }
+            Event::Released { store, offset, application, .. } => {
+                self.share(application, store).into_iter().for_each(|(share, _)| share.released(offset.get()));
+            }
+            Event::Archived { store, offset, application, .. } => {
+                if let Some((share, position)) = self.share(application, store) {
+                    *position = share.archived(offset.get(), *position);
+                }
+            }
             Event::Missed { application, .. } => self.applications[application.index()].missed += 1,
             Event::RebalanceStarted { application, .. } => self.applications[application.index()].rebalancing = true,
             Event::RebalanceCompleted { application, generation, .. } => {
@@ -589,7 +698,7 @@ impl View {
 
     /// A queue gets the message back, if it does not forget it; from a log it is tried again, or passed over.
     fn failed(&mut self, message: MessageId, consumer: ClientId, store: StoreId, offset: Offset) {
-        let of_log = self.stores.get(store.index()).is_some() && !self.is_queue(store);
+        let of_log = self.stores.get(store.index()).is_some() && !self.is_settled_singly(store);
         let client = self.client(consumer);
         client.working_on = client.working_on.filter(|&other| other != message);
         if of_log {

@@ -67,6 +67,7 @@ impl Bench {
             bindings: vec![],
             topics: vec![topic],
             groups: vec![],
+            share_groups: vec![],
             fetch: FetchLimits { max_partition_bytes, ..FetchLimits::default() },
             producers: vec![],
             consumers: vec![],

@@ -51,6 +51,7 @@ impl Bench {
             bindings: vec![],
             topics: vec![],
             groups: vec![],
+            share_groups: vec![],
             fetch: FetchLimits::default(),
             producers: vec![],
             consumers: vec![],

@@ -56,6 +56,7 @@ fn router(bindings: usize) -> Router {
         queues: vec![QueueConfig::new(QUEUE, NodeId::new(0), MESSAGE.1)],
         topics: vec![],
         groups: vec![],
+        share_groups: vec![],
         fetch: FetchLimits::default(),
         producers: vec![],
         consumers: vec![],

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::assignor::{Assignor, ServerAssignor};
 use crate::properties::Properties;
 use crate::quorum::{DEFAULT_DELIVERY_LIMIT, DelayedRetry, Version};
+use crate::share_partition::ShareRules;
 use brokerlab_event::{ApplicationId, ClientId, Duration, FailureLaw, Model, NodeId, Offset, StoreId, Time, WorkLaw};
 
 use crate::partitioner::KeyHash;
@@ -406,6 +407,24 @@ pub enum GroupProtocol {
     Consumer(ServerAssignor),
 }
 
+/// A share group: the way a log serves an application whose consumers share the records one by one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShareGroupConfig {
+    /// The application, whose id names the group.
+    pub application: ApplicationId,
+    /// The node that coordinates it.
+    pub node: NodeId,
+    /// The partitions that it reads.
+    pub partitions: Vec<StoreId>,
+    /// A member that is silent for this long is removed (`group.share.session.timeout.ms`, default 45 s).
+    pub session_timeout: Duration,
+    /// The rules of its partitions.
+    pub rules: ShareRules,
+    /// Where it begins to read a partition (`share.auto.offset.reset`). Without a policy it is the latest record, as by
+    /// default.
+    pub reset: OffsetReset,
+}
+
 /// A producer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ProducerConfig {
@@ -555,6 +574,8 @@ pub enum ConsumerKind {
     },
     /// It polls the partitions that its group gives it.
     Group(GroupMemberConfig),
+    /// It polls the partitions that its share group reads, together with the group's other members.
+    Share(ShareConsumerConfig),
 }
 
 /// A consumer of a queue.
@@ -612,6 +633,37 @@ pub struct GroupMemberConfig {
     pub retry: Option<RetryConfig>,
     /// Which records it reads (`isolation.level`).
     pub isolation: Isolation,
+}
+
+/// A consumer of a share group.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ShareConsumerConfig {
+    /// How often it sends a heartbeat (`group.share.heartbeat.interval.ms`, default 5 s).
+    pub heartbeat_interval: Duration,
+    /// How many records it asks for at a time (`max.poll.records`, default 500).
+    pub max_poll_records: u32,
+    /// What it tells the broker of the records that a poll returned (`share.acknowledgement.mode`).
+    pub acknowledge: ShareAcknowledge,
+    /// While it works, it renews the locks of the records that it holds, this long after the last time.
+    pub renew_every: Option<Duration>,
+}
+
+/// What a consumer of a share group tells the broker of the records that a poll returned, with its next poll.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ShareAcknowledge {
+    /// It accepts all of them, also those on which its work failed.
+    Implicit,
+    /// It accepts those that are done, and does this with those on which its work failed.
+    Explicit(OnShareFailure),
+}
+
+/// What a consumer of a share group does with a record on which its work failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnShareFailure {
+    /// Gives it back, to be delivered again to whoever is next.
+    Release,
+    /// Gives it up for the whole group.
+    Reject,
 }
 
 /// Which records of a partition a reader wants (`isolation.level`).
@@ -765,6 +817,8 @@ pub struct Deployment {
     pub topics: Vec<TopicConfig>,
     /// Groups.
     pub groups: Vec<GroupConfig>,
+    /// Share groups.
+    pub share_groups: Vec<ShareGroupConfig>,
     /// How much fetches wait for and return.
     pub fetch: FetchLimits,
     /// Producers; their ids count from 0.

@@ -22,6 +22,7 @@
 //!     bindings: vec![],
 //!     topics: vec![],
 //!     groups: vec![],
+//!     share_groups: vec![],
 //!     fetch: FetchLimits::default(),
 //!     producers: vec![],
 //!     consumers: vec![],

@@ -9,6 +9,7 @@ use crate::config::{Acks, ExchangeId, Isolation, RoutingKey};
 use crate::log::Entry;
 use crate::properties::Properties;
 use crate::record::{Batch, Record};
+use crate::share_partition::{Acknowledged, Acquired, ShareError};
 use crate::transaction::{Instance, TransactionalId};
 
 /// One message (queue side) or record (log side) with what the broker must know of it. The payload is `()` in
@@ -207,6 +208,17 @@ pub struct FetchedPartition<P> {
     /// The offset after the last one that was looked at: there may have been none, or some that no consumer sees,
     /// behind the last record.
     pub next: Offset,
+}
+
+/// Records of one partition that a member of a share group has acquired.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SharedPartition<P> {
+    /// The partition.
+    pub store: StoreId,
+    /// What was acquired. Not at every offset there must be a record.
+    pub acquired: Vec<Acquired>,
+    /// The records, in order of offset.
+    pub records: Vec<(Offset, Envelope<P>)>,
 }
 
 /// What a coordinator and the leader of a partition know of a position: where a group's reader may start.
@@ -588,6 +600,45 @@ pub enum Message<P> {
         committed: bool,
     },
 
+    // Share groups, client → node.
+    /// Still here. The first one joins the share group of an application.
+    ShareHeartbeat {
+        /// The group.
+        group: ApplicationId,
+        /// The member.
+        member: Member,
+    },
+    /// Leave the share group.
+    LeaveShareGroup {
+        /// The group.
+        group: ApplicationId,
+        /// The member.
+        member: Member,
+    },
+    /// Acknowledge what was acquired before, then acquire more of what the group has still to do. Answered when there
+    /// is something, or after `max_wait`. A second fetch of one client replaces the first.
+    ShareFetch {
+        /// The group.
+        group: ApplicationId,
+        /// The member.
+        member: Member,
+        /// Comes back in the answer.
+        correlation: u32,
+        /// How many records the member asks for.
+        max_records: u32,
+        /// What it says of records that it has acquired, by partition.
+        acknowledged: Vec<(StoreId, Acknowledged)>,
+    },
+    /// Acknowledge what was acquired.
+    ShareAcknowledge {
+        /// The group.
+        group: ApplicationId,
+        /// The member.
+        member: Member,
+        /// What it says, by partition.
+        acknowledged: Vec<(StoreId, Acknowledged)>,
+    },
+
     // Log side, node → client.
     /// The answer to [`Message::InitProducerId`].
     ProducerIdAssigned {
@@ -702,6 +753,31 @@ pub enum Message<P> {
         group: ApplicationId,
         /// One for each partition asked for.
         positions: Vec<Position>,
+    },
+
+    /// The answer to [`Message::ShareHeartbeat`]: the partitions that the member may fetch from, which are all of its
+    /// group's.
+    ShareAssigned {
+        /// The group.
+        group: ApplicationId,
+        /// The member.
+        member: Member,
+        /// The partitions.
+        stores: Arc<[StoreId]>,
+    },
+    /// The answer to [`Message::ShareFetch`].
+    ShareFetched {
+        /// From the request.
+        correlation: u32,
+        /// One for each partition of which something was acquired.
+        partitions: Vec<SharedPartition<P>>,
+    },
+    /// What a member said of records of a partition was refused as a whole.
+    ShareRefused {
+        /// The partition.
+        store: StoreId,
+        /// Why.
+        error: ShareError,
     },
 
     // Node ↔ node.

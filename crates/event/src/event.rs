@@ -790,6 +790,42 @@ events! {
         /// The partition that took the copy.
         target: StoreId,
     }
+
+    // Share groups: queues on a log.
+
+    /// The share group of this application begins to read a partition here; what lies below it will never read.
+    52 Broker ShareStarted {
+        /// The partition.
+        store: StoreId,
+        /// The application that the group serves.
+        application: ApplicationId,
+        /// The first offset that it reads.
+        offset: Offset,
+    }
+    /// A record that a member of a share group had acquired waits for somebody of the group again.
+    53 Broker Released {
+        /// The message.
+        message: MessageId,
+        /// The partition.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+        /// The application that the group serves.
+        application: ApplicationId,
+    }
+    /// A share group is done with a record, which stays in its partition: nobody of the group will get it again.
+    54 Broker Archived {
+        /// The message.
+        message: MessageId,
+        /// The partition.
+        store: StoreId,
+        /// Its place there.
+        offset: Offset,
+        /// The application that the group serves.
+        application: ApplicationId,
+        /// Why.
+        cause: Removal,
+    }
 }
 
 /// An event and when it happened: the unit of an [`EventLog`](crate::EventLog). The event is kept in its packed form,
@@ -842,9 +878,9 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_order_of_declaration() {
-        let (consumer, store) = (ClientId::new(0), StoreId::new(0));
-        let (message, offset) = (MessageId::new(0), Offset::ZERO);
-        let event = Event::SetAside { message, consumer, store, offset, target: store };
+        let (message, store) = (MessageId::new(0), StoreId::new(0));
+        let (application, cause) = (ApplicationId::new(0), Removal::Acked);
+        let event = Event::Archived { message, store, offset: Offset::ZERO, application, cause };
         assert_eq!(Event::NAMES[event.number() as usize], event.name());
         assert_eq!(Event::NAMES.len() as u8, event.number() + 1);
     }

@@ -13,11 +13,13 @@ pub enum Model {
     Broadcast,
     /// A partitioned log with a consumer group for each application.
     Log,
+    /// A partitioned log from which the consumers of an application share the records as they would a queue.
+    ShareGroup,
 }
 
 impl Model {
     /// Every model.
-    pub const ALL: [Model; 4] = [Model::Queue, Model::Fanout, Model::Broadcast, Model::Log];
+    pub const ALL: [Model; 5] = [Model::Queue, Model::Fanout, Model::Broadcast, Model::Log, Model::ShareGroup];
 
     /// The name used in scenario files and tables.
     pub fn name(self) -> &'static str {
@@ -26,6 +28,7 @@ impl Model {
             Model::Fanout => "fanout",
             Model::Broadcast => "broadcast",
             Model::Log => "log",
+            Model::ShareGroup => "share-group",
         }
     }
 }

@@ -67,13 +67,14 @@ pub struct Look {
 
 const MARKS: [Mark; 6] = [Mark::Circle, Mark::Square, Mark::Triangle, Mark::Diamond, Mark::Wedge, Mark::Plus];
 
-/// The hue that belongs to a model in every run; the last two are for further variants.
+/// The hue that belongs to a model in every run; the last is for further variants.
 fn home(model: Model) -> u8 {
     match model {
         Model::Queue => 0,
         Model::Log => 1,
         Model::Fanout => 2,
         Model::Broadcast => 3,
+        Model::ShareGroup => 4,
     }
 }
 

@@ -55,10 +55,12 @@ mod parse_producer;
 mod parse_queue;
 mod parse_queue_side;
 mod parse_rest;
+mod parse_share_group;
 mod plan;
 mod problem;
 mod promises;
 mod promises_queue;
+mod promises_share_group;
 mod reader;
 mod reference;
 mod resolved;
@@ -80,7 +82,7 @@ pub use reference::{OptionInfo, Section, UnknownSection, sections, sections_of};
 pub use scenario::{
     Application, ArrivalLaw, Arrivals, Autoscale, Contender, DemandSpec, Failures, FaultAction, FaultPlan, Keys,
     LogOptions, MessageKind, ModelOptions, Network, PLOTS, PublishOptions, QueueOptions, RetryOptions, Role, Scenario,
-    SeekPlan, Target,
+    SeekPlan, ShareGroupOptions, Target, TopicOptions,
 };
 pub use schema::schema;
 pub use source::Source;

@@ -36,6 +36,8 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("automatic-ack"),
     bundled!("single-active-consumer"),
     bundled!("retries"),
+    bundled!("share-group"),
+    bundled!("share-group-locks"),
     bundled!("poison-message"),
     bundled!("guarantees"),
     bundled!("priority-inversion"),

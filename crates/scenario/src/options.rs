@@ -13,6 +13,7 @@ pub(crate) struct Spec {
 }
 
 /// An option.
+#[derive(Clone, Copy)]
 pub(crate) struct Opt {
     /// Its key.
     pub name: &'static str,
@@ -362,10 +363,10 @@ pub(crate) const MANDATORY: Opt =
     default("mandatory", Kind::Flag, "false", "Messages that no queue takes are returned.");
 
 /// The names of the models.
-pub(crate) const MODELS: &[&str] = &["queue", "fanout", "broadcast", "log"];
+pub(crate) const MODELS: &[&str] = &["queue", "fanout", "broadcast", "log", "share-group"];
 
 /// The options of a contender of each model, in the order of [`MODELS`].
-pub(crate) static CONTENDERS: [Spec; 4] = [
+pub(crate) static CONTENDERS: [Spec; 5] = [
     Spec { title: "a contender of the model queue", options: QUEUE_MODEL },
     Spec { title: "a contender of the model fanout", options: FANOUT_MODEL },
     Spec {
@@ -377,7 +378,8 @@ pub(crate) static CONTENDERS: [Spec; 4] = [
             MAX_UNCONFIRMED,
         ],
     },
-    Spec { title: "a contender of the model log", options: LOG },
+    Spec { title: "a contender of the model log", options: &LOG },
+    Spec { title: "a contender of the model share-group", options: &SHARE_GROUP },
 ];
 
 /// The strategies of assignment that members of a classic group may know.
@@ -385,9 +387,37 @@ pub(crate) const ASSIGNORS: &[&str] = &["range", "roundrobin", "sticky", "cooper
 /// How often a consumer shows life where the broker assigns.
 pub(crate) const CONSUMER_HEARTBEAT: &str = "5s";
 
-const LOG: &[Opt] = &[
-    CONTENDER_NAME,
-    MODEL,
+const LOG_PARTS: &[&[Opt]] = &[&[CONTENDER_NAME, MODEL], PRODUCING, GROUP, RETENTION, COMPACTION, FETCH_MIN, FETCH];
+const SHARE_GROUP_PARTS: &[&[Opt]] = &[&[CONTENDER_NAME, MODEL], PRODUCING, SHARING, RETENTION, FETCH];
+static LOG: [Opt; count(LOG_PARTS)] = join(LOG_PARTS);
+static SHARE_GROUP: [Opt; count(SHARE_GROUP_PARTS)] = join(SHARE_GROUP_PARTS);
+
+const fn count(parts: &[&[Opt]]) -> usize {
+    let (mut count, mut part) = (0, 0);
+    while part < parts.len() {
+        count += parts[part].len();
+        part += 1;
+    }
+    count
+}
+
+/// Tables that several models share, one after the other.
+const fn join<const N: usize>(parts: &[&[Opt]]) -> [Opt; N] {
+    let mut all = [MODEL; N];
+    let (mut place, mut part) = (0, 0);
+    while part < parts.len() {
+        let mut option = 0;
+        while option < parts[part].len() {
+            all[place] = parts[part][option];
+            (place, option) = (place + 1, option + 1);
+        }
+        part += 1;
+    }
+    all
+}
+
+/// A topic of a log, and those who write it.
+const PRODUCING: &[Opt] = &[
     default("partitions", Kind::Whole { least: 1, most: MOST_PARTITIONS }, "1", "How many partitions the topic has."),
     default("acks", Kind::Choice(&["all", "leader", "none"]), "\"all\"", "When the broker answers a producer (acks)."),
     default("linger", FROM_ZERO, "\"5ms\"", "How long a batch waits for company (linger.ms)."),
@@ -466,6 +496,10 @@ const LOG: &[Opt] = &[
         "true",
         "Records without a key go rather to partitions with short queues (partitioner.adaptive.partitioning.enable).",
     ),
+];
+
+/// Consumer groups.
+const GROUP: &[Opt] = &[
     default(
         "commit",
         Kind::ChoiceOr(COMMITS, &COMMIT),
@@ -566,6 +600,85 @@ const LOG: &[Opt] = &[
         "How long a group without consumers keeps its committed positions (offsets.retention.minutes).",
     ),
     optional("seek", Kind::Tables(&SEEK), "Who is sent to another place in the log, and when."),
+];
+
+/// Share groups.
+const SHARING: &[Opt] = &[
+    default(
+        "session_timeout",
+        POSITIVE,
+        "\"45s\"",
+        "A silent consumer is removed after this long (group.share.session.timeout.ms).",
+    ),
+    default(
+        "heartbeat_interval",
+        Kind::Interval,
+        "\"5s\"",
+        "How often a consumer shows life (group.share.heartbeat.interval.ms).",
+    ),
+    default(
+        "max_poll_records",
+        Kind::Whole { least: 1, most: 1_000_000 },
+        "500",
+        "How many records a poll asks for (max.poll.records).",
+    ),
+    default(
+        "acquire_mode",
+        Kind::Choice(&["batch-optimized", "record-limit"]),
+        "\"batch-optimized\"",
+        "Whether a poll gets whole batches of the producer, even where they are more than it asked for, or never more \
+         than that (share.acquire.mode).",
+    ),
+    default(
+        "record_lock_duration",
+        POSITIVE,
+        "\"30s\"",
+        "How long a consumer may hold a record before somebody else gets it (group.share.record.lock.duration.ms).",
+    ),
+    default(
+        "delivery_count_limit",
+        Kind::Whole { least: 1, most: 1_000_000 },
+        "5",
+        "How often a record is delivered before it is given up (group.share.delivery.count.limit).",
+    ),
+    default(
+        "max_record_locks",
+        Kind::Whole { least: 1, most: 1_000_000 },
+        "2000",
+        "Records of a partition that are in the hands of consumers, or lie between such records \
+         (group.share.partition.max.record.locks).",
+    ),
+    default(
+        "acknowledge",
+        Kind::Choice(&["implicit", "explicit"]),
+        "\"implicit\"",
+        "With the next poll a consumer accepts everything that the last one returned, also where its work failed, or \
+         says of each record what became of it (share.acknowledgement.mode).",
+    ),
+    default(
+        "on_failure",
+        Kind::Choice(&["release", "reject"]),
+        "\"release\"",
+        "explicit: what becomes of a record on which work failed. It is released, to be tried again, or rejected, which \
+         is the end of it.",
+    ),
+    default(
+        "renew",
+        Kind::Flag,
+        "false",
+        "explicit: while a consumer works, it renews the locks of what it holds, when half of their time is over.",
+    ),
+    default(
+        "reset",
+        Kind::ChoiceOr(&["earliest", "latest"], &RESET),
+        "\"earliest\"",
+        "Where a group begins to read a partition (share.auto.offset.reset). Kafka's own default, latest, would pass \
+         over what is sent before a consumer has connected.",
+    ),
+];
+
+/// Segments, and how long they are kept.
+const RETENTION: &[Opt] = &[
     default(
         "segment_bytes",
         Kind::Size { least: 1024, most: 1 << 40 },
@@ -581,6 +694,10 @@ const LOG: &[Opt] = &[
         "\"5min\"",
         "How often retention is looked at (log.retention.check.interval.ms).",
     ),
+];
+
+/// Compaction.
+const COMPACTION: &[Opt] = &[
     default(
         "cleanup_policy",
         Kind::Choice(&["delete", "compact", "compact,delete"]),
@@ -618,12 +735,17 @@ const LOG: &[Opt] = &[
         "\"15s\"",
         "compact: how often partitions are looked at (log.cleaner.backoff.ms).",
     ),
-    default(
-        "fetch_min_bytes",
-        Kind::Size { least: 1, most: 1 << 30 },
-        "\"1B\"",
-        "A fetch waits for this (fetch.min.bytes).",
-    ),
+];
+
+const FETCH_MIN: &[Opt] = &[default(
+    "fetch_min_bytes",
+    Kind::Size { least: 1, most: 1 << 30 },
+    "\"1B\"",
+    "A fetch waits for this (fetch.min.bytes).",
+)];
+
+/// What a fetch waits for and takes.
+const FETCH: &[Opt] = &[
     default("fetch_max_wait", Kind::Interval, "\"500ms\"", "A fetch waits no longer (fetch.max.wait.ms)."),
     default(
         "max_partition_fetch_bytes",

@@ -12,7 +12,7 @@ use crate::parse_demand::demand;
 use crate::parse_rest::{Names, expectation, fault, flip};
 use crate::problem::{Excerpt, Place, Problem, Problems, ScenarioError};
 use crate::reader::{Reader, found};
-use crate::scenario::{Arrivals, Contender, DemandSpec, ModelOptions, Network, Scenario};
+use crate::scenario::{Arrivals, Contender, DemandSpec, Network, Scenario};
 use crate::source::Source;
 use crate::{demand::expected_messages, units};
 
@@ -231,7 +231,7 @@ fn limits<'a>(demand: &DemandSpec, reader: &Reader<'_>, contenders: impl Iterato
         reader.complain("application", message);
     }
     for contender in contenders {
-        let ModelOptions::Log(options) = &contender.options else { continue };
+        let Some(options) = contender.options.topic() else { continue };
         let is_keyed = match &demand.arrivals {
             Arrivals::Trace(trace) => trace.rows().iter().all(|row| row.key != KeyId::NONE),
             Arrivals::Law { .. } => demand.keys.is_some(),

@@ -14,9 +14,10 @@ use crate::options::{CONSUMER_HEARTBEAT, CONTENDERS, Kind, MODELS, SEEK};
 use crate::parse_producer::producer;
 use crate::parse_queue_side::{Short, queue_side};
 use crate::parse_rest::Names;
+use crate::parse_share_group::share_group;
 use crate::problem::Problems;
 use crate::reader::{Reader, Wrong, duration};
-use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions, RetryOptions, SeekPlan};
+use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions, RetryOptions, SeekPlan, TopicOptions};
 use crate::units;
 
 pub(crate) fn contender(
@@ -61,7 +62,8 @@ pub(crate) fn contender(
         }
         "fanout" => queue_side(&reader, names, Some(Short::Each(ExchangeKind::Fanout))).map(ModelOptions::Fanout),
         "broadcast" => publish(&reader).map(ModelOptions::Broadcast),
-        _ => log(&reader, names, run).map(|options| ModelOptions::Log(Box::new(options))),
+        "log" => log(&reader, names, run).map(|options| ModelOptions::Log(Box::new(options))),
+        _ => share_group(&reader).map(|options| ModelOptions::ShareGroup(Box::new(options))),
     };
     Some(Contender { name: name?, options: options? })
 }
@@ -74,38 +76,19 @@ pub(crate) fn publish(reader: &Reader<'_>) -> Option<PublishOptions> {
 }
 
 fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogOptions> {
-    let partitions = reader.small("partitions");
-    let producer = producer(reader);
+    let topic = topic(reader);
     let session_timeout = reader.duration("session_timeout");
     let initial_rebalance_delay = reader.duration("initial_rebalance_delay");
     let protocol = group_protocol(reader);
     let member = member(reader, protocol);
-    if let (Some(member), Some(session)) = (&member, session_timeout)
-        && member.heartbeat_interval >= session
-    {
-        let interval = member.heartbeat_interval;
-        let place = if reader.has("heartbeat_interval") { "heartbeat_interval" } else { "session_timeout" };
-        reader.complain(
-            place,
-            format!("heartbeat_interval ({interval}) must be shorter than session_timeout ({session})"),
-        );
-    }
+    heartbeat(reader, member.as_ref().map(|member| member.heartbeat_interval), session_timeout);
     let fetch = fetch(reader);
     let retry = if reader.has("retry") { retry(reader).map(Some) } else { Some(None) };
     let offsets_retention = reader.duration("offsets_retention");
     let seeks: Vec<_> =
         reader.tables("seek").into_iter().map(|(table, span)| seek(table, span, reader, names, run)).collect();
-    let segment_bytes = reader.size("segment_bytes");
-    let segment_time = reader.duration("segment_time");
-    let retention_time = reader.duration_or_none("retention_time");
-    let retention_bytes = reader.size_or_none("retention_bytes");
-    let retention_check_interval = reader.duration("retention_check_interval");
-    let cleanup = reader.choice("cleanup_policy");
-    let deletes = cleanup != Some("compact");
-    let compaction = compaction(reader);
     Some(LogOptions {
-        partitions: partitions?,
-        producer: producer?,
+        topic: topic?,
         session_timeout: session_timeout?,
         initial_rebalance_delay: initial_rebalance_delay?,
         protocol: protocol?,
@@ -114,12 +97,44 @@ fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogO
         retry: retry?,
         offsets_retention: offsets_retention?,
         seeks: seeks.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+/// Heartbeats must come in time.
+pub(crate) fn heartbeat(reader: &Reader<'_>, interval: Option<Duration>, session: Option<Duration>) {
+    if let (Some(interval), Some(session)) = (interval, session)
+        && interval >= session
+    {
+        let place = if reader.has("heartbeat_interval") { "heartbeat_interval" } else { "session_timeout" };
+        reader.complain(
+            place,
+            format!("heartbeat_interval ({interval}) must be shorter than session_timeout ({session})"),
+        );
+    }
+}
+
+/// The topic of a log.
+pub(crate) fn topic(reader: &Reader<'_>) -> Option<TopicOptions> {
+    let partitions = reader.small("partitions");
+    let producer = producer(reader);
+    let segment_bytes = reader.size("segment_bytes");
+    let segment_time = reader.duration("segment_time");
+    let retention_time = reader.duration_or_none("retention_time");
+    let retention_bytes = reader.size_or_none("retention_bytes");
+    let retention_check_interval = reader.duration("retention_check_interval");
+    let may_compact = reader.spec.find("cleanup_policy").is_some();
+    let cleanup = if may_compact { reader.choice("cleanup_policy") } else { Some("delete") };
+    let deletes = cleanup != Some("compact");
+    let compaction = if may_compact { compaction(reader).map(Some) } else { Some(None) };
+    Some(TopicOptions {
+        partitions: partitions?,
+        producer: producer?,
         segment_bytes: segment_bytes?,
         segment_time: segment_time?,
         retention_time: retention_time?.filter(|_| deletes),
         retention_bytes: retention_bytes?.filter(|_| deletes),
         retention_check_interval: retention_check_interval?,
-        compaction: Some(compaction?).filter(|_| cleanup != Some("delete")),
+        compaction: compaction?.filter(|_| cleanup != Some("delete")),
     })
 }
 
@@ -229,8 +244,11 @@ fn commit(reader: &Reader<'_>) -> Option<CommitPolicy> {
     })
 }
 
-fn fetch(reader: &Reader<'_>) -> Option<FetchLimits> {
-    let min_bytes = reader.size("fetch_min_bytes");
+/// What a fetch waits for and takes; where there is no option for a minimum, any record will do.
+pub(crate) fn fetch(reader: &Reader<'_>) -> Option<FetchLimits> {
+    let least = FetchLimits::default().min_bytes.into();
+    let min_bytes =
+        if reader.spec.find("fetch_min_bytes").is_some() { reader.size("fetch_min_bytes") } else { Some(least) };
     let max_wait = reader.duration("fetch_max_wait");
     let max_partition_bytes = reader.size("max_partition_fetch_bytes");
     let max_bytes = reader.size("fetch_max_bytes");
@@ -254,7 +272,7 @@ fn retry(reader: &Reader<'_>) -> Option<RetryOptions> {
     Some(RetryOptions { attempts: attempts?, delay: delay?, multiplier, dead_letter: dead_letter? })
 }
 
-fn reset(reader: &Reader<'_>) -> Option<OffsetReset> {
+pub(crate) fn reset(reader: &Reader<'_>) -> Option<OffsetReset> {
     if reader.table.get("reset").is_some_and(|item| item.is_table_like()) {
         return reader.table("reset")?.duration("by_duration").map(OffsetReset::ByDuration);
     }

@@ -14,7 +14,7 @@ use crate::promises::promises;
 use crate::routes::Routes;
 use crate::scenario::{
     Autoscale, Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, Network, PublishOptions,
-    QueueOptions, RetryOptions, Scenario, SeekPlan,
+    QueueOptions, RetryOptions, Scenario, SeekPlan, ShareGroupOptions, TopicOptions,
 };
 use crate::topology::{BoundTo, ConsumerSpec, QueueLifetime, QueueSpec, Topology};
 
@@ -136,6 +136,7 @@ impl<'a> Builder<'a> {
             bindings: Vec::new(),
             topics: Vec::new(),
             groups: Vec::new(),
+            share_groups: Vec::new(),
             fetch: FetchLimits::default(),
             producers: Vec::new(),
             consumers: Vec::new(),
@@ -148,6 +149,7 @@ impl<'a> Builder<'a> {
             ModelOptions::Queue(options) | ModelOptions::Fanout(options) => self.queue_side(options),
             ModelOptions::Broadcast(options) => self.broadcast(*options),
             ModelOptions::Log(options) => self.log(options),
+            ModelOptions::ShareGroup(options) => self.share_group(options),
         }
         (self.deployment, self.stores)
     }
@@ -266,7 +268,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn log(&mut self, options: &LogOptions) {
+    /// The topic and its producers.
+    fn written_topic(&mut self, options: &TopicOptions) -> Vec<StoreId> {
         let all: Vec<ApplicationId> = self.applications().collect();
         let partitions: Vec<StoreId> = (0..options.partitions).map(StoreId::new).collect();
         self.stores.extend((0..options.partitions).map(|index| StoreInfo {
@@ -275,13 +278,18 @@ impl<'a> Builder<'a> {
             applications: all.clone(),
         }));
         self.topic(partitions.clone(), options);
-        self.deployment.fetch = options.fetch;
         self.producers(ProducerKind::Batcher(BatcherConfig {
             partitions: partitions.clone(),
             ..options.producer.clone()
         }));
-        for application in all {
-            let retry = options.retry.map(|retry| self.retry_topics(application, retry, options));
+        partitions
+    }
+
+    fn log(&mut self, options: &LogOptions) {
+        let partitions = self.written_topic(&options.topic);
+        self.deployment.fetch = options.fetch;
+        for application in self.applications() {
+            let retry = options.retry.map(|retry| self.retry_topics(application, retry, &options.topic));
             let retried = retry.iter().flat_map(|retry| &retry.topics).flat_map(|topic| &topic.partitions);
             let partitions = partitions.iter().chain(retried).copied().collect();
             self.deployment.groups.push(GroupConfig {
@@ -300,7 +308,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn topic(&mut self, partitions: Vec<StoreId>, options: &LogOptions) {
+    fn topic(&mut self, partitions: Vec<StoreId>, options: &TopicOptions) {
         self.deployment.topics.push(TopicConfig {
             partitions,
             node: NODE(),
@@ -315,7 +323,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The topics in which records of an application wait for another attempt, and where they end.
-    fn retry_topics(&mut self, application: ApplicationId, retry: RetryOptions, options: &LogOptions) -> RetryConfig {
+    fn retry_topics(&mut self, application: ApplicationId, retry: RetryOptions, options: &TopicOptions) -> RetryConfig {
         let name = self.scenario.demand.applications[application.index()].name.clone();
         let mut delay = retry.delay;
         let mut topics = Vec::new();
@@ -328,11 +336,27 @@ impl<'a> Builder<'a> {
         RetryConfig { topics, dead_letters: dead_letters.into_iter().collect() }
     }
 
-    fn one_partition(&mut self, name: String, applications: Vec<ApplicationId>, options: &LogOptions) -> StoreId {
+    fn one_partition(&mut self, name: String, applications: Vec<ApplicationId>, options: &TopicOptions) -> StoreId {
         let store = StoreId::new(self.stores.len() as u32);
         self.stores.push(StoreInfo { name, kind: StoreKind::Partition { index: 0 }, applications });
         self.topic(vec![store], options);
         store
+    }
+
+    fn share_group(&mut self, options: &ShareGroupOptions) {
+        let partitions = self.written_topic(&options.topic);
+        self.deployment.fetch = options.fetch;
+        for application in self.applications() {
+            self.deployment.share_groups.push(ShareGroupConfig {
+                application,
+                node: NODE(),
+                partitions: partitions.clone(),
+                session_timeout: options.session_timeout,
+                rules: options.rules,
+                reset: options.reset,
+            });
+            self.consumers(application, |_| ConsumerKind::Share(options.member));
+        }
     }
 
     fn publishers(&mut self, exchange: ExchangeId, addresses: Arc<[PublishAddress]>, publish: PublishOptions) {

@@ -6,7 +6,9 @@ use brokerlab_event::{ApplicationId, Distribution, Duration, Guarantee, Promise,
 
 use crate::promises_queue::Way;
 use crate::routes::Routes;
-use crate::scenario::{Application, Contender, FaultAction, LogOptions, ModelOptions, RetryOptions, Scenario, Target};
+use crate::scenario::{
+    Application, Contender, FaultAction, LogOptions, ModelOptions, RetryOptions, Scenario, Target, TopicOptions,
+};
 
 /// One promise for each application and guarantee.
 pub(crate) fn promises(
@@ -28,6 +30,7 @@ pub(crate) fn promises(
                 }
                 ModelOptions::Broadcast(_) => case.broadcast(guarantee),
                 ModelOptions::Log(options) => case.log(guarantee, options),
+                ModelOptions::ShareGroup(options) => case.share_group(guarantee, options),
             };
             let allowed = allowed.into_iter().map(str::to_string).collect();
             promises.push(Promise { guarantee, application, allowed });
@@ -72,10 +75,10 @@ impl Case<'_> {
                 if self.seeks(options).any(|to| to != SeekTo::Earliest) {
                     reasons.push("the group is told to go on elsewhere in the log");
                 }
-                if self.forgets(options) {
+                if self.forgets(&options.topic) {
                     reasons.push("retention removes records whether or not they were read");
                 }
-                if options.compaction.is_some() {
+                if options.topic.compaction.is_some() {
                     reasons.push("compaction keeps the latest record of each key, whether or not the others were read");
                 }
                 let fails = self.spec.failures.poison > 0 || self.spec.failures.transient > 0;
@@ -89,7 +92,7 @@ impl Case<'_> {
                 }
             }
             Guarantee::NoDuplicates => {
-                if self.sends_again(options) {
+                if self.sends_again(&options.topic) {
                     reasons.push("a batch whose answer was lost is sent again and stored twice");
                 }
                 if !before_work && self.moves(options) {
@@ -103,13 +106,13 @@ impl Case<'_> {
             // thought dead repeats only what the next owner does as well, unless its records counted as done or
             // are no longer there for the next owner.
             Guarantee::KeyOrder => {
-                if self.sends_again(options) && options.producer.max_in_flight > 1 {
+                if self.sends_again(&options.topic) && options.topic.producer.max_in_flight > 1 {
                     reasons.push("a batch that is sent again lands behind later ones");
                 }
                 if options.retry.is_some() {
                     reasons.push("a record that is tried again later is overtaken by those behind it");
                 }
-                let removes = self.forgets(options) || options.compaction.is_some();
+                let removes = self.forgets(&options.topic) || options.topic.compaction.is_some();
                 if (before_work || removes) && self.moves(options) {
                     reasons.push("a former owner may finish old work after the next owner of the partition went on");
                 }
@@ -125,14 +128,14 @@ impl Case<'_> {
     }
 
     /// Whether batches may be sent again by producers that do not number them.
-    fn sends_again(&self, options: &LogOptions) -> bool {
+    pub(crate) fn sends_again(&self, options: &TopicOptions) -> bool {
         let BatcherConfig { acks, idempotence, retries, .. } = options.producer;
         let repeats = acks != Acks::None && retries > 0 && !idempotence;
         repeats && self.scenario.resets_producers()
     }
 
     /// Whether retention may remove records within the run.
-    fn forgets(&self, options: &LogOptions) -> bool {
+    pub(crate) fn forgets(&self, options: &TopicOptions) -> bool {
         let aged = options.retention_time.is_some_and(|time| time < self.scenario.duration);
         aged || options.retention_bytes.is_some()
     }

@@ -6,7 +6,7 @@ use crate::edit;
 use crate::options::{CONSUMER_HEARTBEAT, CONTENDERS, Kind, MODELS, Opt, ROOT, Spec};
 use crate::options_queue::SHORT_FORM;
 use crate::problem::ScenarioError;
-use crate::scenario::{ModelOptions, Scenario};
+use crate::scenario::Scenario;
 use crate::source::Source;
 
 impl Scenario {
@@ -35,10 +35,8 @@ impl Scenario {
 
     /// Whether producers of a log are idempotent hangs on other options where it is not said.
     fn tell_idempotence(&self, root: &mut Table) {
-        let mut told = self.contenders.iter().map(|contender| match &contender.options {
-            ModelOptions::Log(options) => Some(options.producer.idempotence),
-            _ => None,
-        });
+        let topics = self.contenders.iter().map(|contender| contender.options.topic());
+        let mut told = topics.map(|topic| topic.map(|topic| topic.producer.idempotence));
         let mut tell = |table: &mut dyn TableLike| {
             if let Some(Some(idempotence)) = told.next()
                 && !table.contains_key("enable_idempotence")

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use brokerlab_broker::config::{
-    BatcherConfig, CompactionConfig, FetchLimits, GroupMemberConfig, GroupProtocol, Profile, SeekTo,
+    BatcherConfig, CompactionConfig, FetchLimits, GroupMemberConfig, GroupProtocol, OffsetReset, Profile, SeekTo,
+    ShareConsumerConfig,
 };
 use brokerlab_broker::properties::Properties;
+use brokerlab_broker::share_partition::ShareRules;
 use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, KindLaw, Millionths, Model, Stream, Time};
 
 use crate::expect::{Expectation, Flip};
@@ -208,6 +210,8 @@ pub enum ModelOptions {
     Broadcast(PublishOptions),
     /// A partitioned log with a consumer group for each application.
     Log(Box<LogOptions>),
+    /// A partitioned log whose records the consumers of an application share as they would a queue.
+    ShareGroup(Box<ShareGroupOptions>),
 }
 
 /// Options of queues.
@@ -237,10 +241,8 @@ pub struct PublishOptions {
 /// Options of a log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogOptions {
-    /// How many partitions there are.
-    pub partitions: u32,
-    /// What producers do. It names no partitions: those are the topic's.
-    pub producer: BatcherConfig,
+    /// The topic.
+    pub topic: TopicOptions,
     /// A member of a group that is silent for this long is removed.
     pub session_timeout: Duration,
     /// How long the first join of an empty group waits for others.
@@ -257,6 +259,32 @@ pub struct LogOptions {
     pub offsets_retention: Duration,
     /// Who is sent to another place in the log, and when.
     pub seeks: Vec<SeekPlan>,
+}
+
+/// Options of a log that share groups read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShareGroupOptions {
+    /// The topic.
+    pub topic: TopicOptions,
+    /// A member of a group that is silent for this long is removed.
+    pub session_timeout: Duration,
+    /// What the members of groups do.
+    pub member: ShareConsumerConfig,
+    /// What groups do with records.
+    pub rules: ShareRules,
+    /// Where a group begins to read.
+    pub reset: OffsetReset,
+    /// How much a fetch waits for and returns.
+    pub fetch: FetchLimits,
+}
+
+/// Options of a topic and of those who write it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TopicOptions {
+    /// How many partitions there are.
+    pub partitions: u32,
+    /// What producers do. It names no partitions: those are the topic's.
+    pub producer: BatcherConfig,
     /// Largest size of a segment.
     pub segment_bytes: u64,
     /// Largest age of a segment.
@@ -296,6 +324,15 @@ pub struct SeekPlan {
 }
 
 impl ModelOptions {
+    /// The topic of a log.
+    pub fn topic(&self) -> Option<&TopicOptions> {
+        match self {
+            ModelOptions::Log(options) => Some(&options.topic),
+            ModelOptions::ShareGroup(options) => Some(&options.topic),
+            ModelOptions::Queue(_) | ModelOptions::Fanout(_) | ModelOptions::Broadcast(_) => None,
+        }
+    }
+
     /// The shape.
     pub fn model(&self) -> Model {
         match self {
@@ -303,6 +340,7 @@ impl ModelOptions {
             ModelOptions::Fanout(_) => Model::Fanout,
             ModelOptions::Broadcast(_) => Model::Broadcast,
             ModelOptions::Log(_) => Model::Log,
+            ModelOptions::ShareGroup(_) => Model::ShareGroup,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brokerlab_broker::client::{Batcher, GroupMember, Publisher, PublisherConfig, Subscriber};
+use brokerlab_broker::client::{Batcher, GroupMember, Publisher, PublisherConfig, ShareConsumer, Subscriber};
 use brokerlab_broker::config::{ConsumerConfig, ConsumerKind, ProducerConfig, ProducerKind, SeekTo};
 use brokerlab_broker::{Message, Outbox};
 use brokerlab_event::{Generator, Millionths, Observer, Time};
@@ -14,6 +14,7 @@ pub(crate) enum Client {
     Batcher(Batcher<()>),
     Subscriber(Subscriber),
     Member(GroupMember<()>),
+    Sharer(ShareConsumer),
 }
 
 impl Client {
@@ -38,6 +39,7 @@ impl Client {
         match &config.kind {
             ConsumerKind::Queue(_) | ConsumerKind::Broadcast { .. } => Client::Subscriber(Subscriber::new(config)),
             ConsumerKind::Group(_) => Client::Member(GroupMember::new(config)),
+            ConsumerKind::Share(_) => Client::Sharer(ShareConsumer::new(config)),
         }
     }
 
@@ -47,6 +49,7 @@ impl Client {
             Client::Batcher(client) => client.start(now, out, observer),
             Client::Subscriber(client) => client.start(now, out, observer),
             Client::Member(client) => client.start(now, out, observer),
+            Client::Sharer(client) => client.start(now, out, observer),
         }
     }
 
@@ -56,6 +59,7 @@ impl Client {
             Client::Batcher(client) => client.crash(now, observer),
             Client::Subscriber(client) => client.crash(now, observer),
             Client::Member(client) => client.crash(now, observer),
+            Client::Sharer(client) => client.crash(now, observer),
         }
     }
 
@@ -65,6 +69,7 @@ impl Client {
             Client::Batcher(client) => client.leave(now, out, observer),
             Client::Subscriber(client) => client.leave(now, out, observer),
             Client::Member(client) => client.leave(now, out, observer),
+            Client::Sharer(client) => client.leave(now, out, observer),
         }
     }
 
@@ -74,6 +79,7 @@ impl Client {
             Client::Batcher(client) => client.pause(now, observer),
             Client::Subscriber(client) => client.pause(now, observer),
             Client::Member(client) => client.pause(now, observer),
+            Client::Sharer(client) => client.pause(now, observer),
         }
     }
 
@@ -83,6 +89,7 @@ impl Client {
             Client::Batcher(client) => client.resume(now, observer),
             Client::Subscriber(client) => client.resume(now, observer),
             Client::Member(client) => client.resume(now, observer),
+            Client::Sharer(client) => client.resume(now, observer),
         }
     }
 
@@ -92,6 +99,7 @@ impl Client {
             Client::Publisher(_) | Client::Batcher(_) => unreachable!("validated: only consumers can be slowed"),
             Client::Subscriber(client) => client.set_speed(now, factor, observer),
             Client::Member(client) => client.set_speed(now, factor, observer),
+            Client::Sharer(client) => client.set_speed(now, factor, observer),
         }
     }
 
@@ -121,7 +129,9 @@ impl Client {
                 client.handle(now, message, observer);
                 client.next_timeout()
             }
-            Client::Batcher(_) | Client::Member(_) => self.handle_log_client(now, message, out, observer),
+            Client::Batcher(_) | Client::Member(_) | Client::Sharer(_) => {
+                self.handle_log_client(now, message, out, observer)
+            }
         }
     }
 
@@ -137,6 +147,7 @@ impl Client {
         match self {
             Client::Batcher(client) => client.handle_message(now, message.take(), out, observer),
             Client::Member(client) => client.handle(now, message, out, observer),
+            Client::Sharer(client) => client.handle(now, message, out, observer),
             Client::Publisher(_) | Client::Subscriber(_) => unreachable!("these are clients of queues"),
         }
         self.next_timeout()
@@ -157,7 +168,8 @@ impl Client {
             }
             Client::Batcher(client) if due(client.next_timeout()) => client.handle_timeout(now, out, observer),
             Client::Member(client) if due(client.next_timeout()) => client.handle_timeout(now, out, observer),
-            Client::Batcher(_) | Client::Member(_) => {}
+            Client::Sharer(client) if due(client.next_timeout()) => client.handle_timeout(now, out, observer),
+            Client::Batcher(_) | Client::Member(_) | Client::Sharer(_) => {}
         }
         self.next_timeout()
     }
@@ -169,6 +181,7 @@ impl Client {
             Client::Batcher(client) => client.next_timeout(),
             Client::Subscriber(client) => client.next_timeout(),
             Client::Member(client) => client.next_timeout(),
+            Client::Sharer(client) => client.next_timeout(),
         }
     }
 
@@ -178,6 +191,7 @@ impl Client {
             Client::Publisher(_) | Client::Batcher(_) => 0,
             Client::Subscriber(client) => client.unsettled(),
             Client::Member(client) => client.unsettled(),
+            Client::Sharer(client) => client.unsettled(),
         }
     }
 
@@ -186,6 +200,7 @@ impl Client {
             Client::Publisher(_) | Client::Batcher(_) => {}
             Client::Subscriber(client) => client.census(now, observer),
             Client::Member(client) => client.census(now, observer),
+            Client::Sharer(client) => client.census(now, observer),
         }
     }
 }

@@ -413,6 +413,10 @@ impl Simulation {
                 let records = partitions.iter().flat_map(|partition| partition.records.iter().flatten());
                 records.for_each(|(_, envelope)| remains(envelope.message));
             }
+            Message::ShareFetched { partitions, .. } => {
+                let records = partitions.iter().flat_map(|partition| &partition.records);
+                records.for_each(|(_, envelope)| remains(envelope.message));
+            }
             _ => {}
         }
     }

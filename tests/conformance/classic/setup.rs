@@ -68,6 +68,7 @@ pub fn deployment(case: &Value) -> Result<(Deployment, Names), String> {
         bindings: vec![],
         topics: vec![],
         groups: vec![],
+        share_groups: vec![],
         fetch: FetchLimits::default(),
         producers: vec![],
         consumers: vec![],

@@ -69,6 +69,9 @@ impl Analysis {
             Event::Blocked { client, cause } => self.blocking.set(time, client.index(), Some(cause)),
             Event::Unblocked { client } => self.blocking.set(time, client.index(), None),
             Event::Trimmed { store, until, cause } => self.trimmed(time, store, until.get(), cause),
+            Event::ShareStarted { store, application, offset } => {
+                self.share_started(time, store, application.index(), offset.get());
+            }
             Event::RebalanceStarted { application, .. } => {
                 let tally = &mut self.tallies[application.index()];
                 tally.rebalances += 1;
@@ -129,6 +132,24 @@ impl Analysis {
             Removal::DeliveryLimit => incidents.delivery_limit += 1,
             _ => {}
         });
+    }
+
+    /// The share group of an application has given up a record.
+    #[cold]
+    pub(super) fn note_archived(&mut self, message: MessageId, application: usize, cause: Removal) {
+        self.ledger.mark(message, application, state::DROPPED);
+        if cause == Removal::DeliveryLimit {
+            self.incidents.delivery_limit += 1;
+            self.tallies[application].incidents.delivery_limit += 1;
+        }
+    }
+
+    /// A share group begins to read here.
+    fn share_started(&mut self, time: Time, store: StoreId, application: usize, offset: u64) {
+        self.move_group(time, store, application, offset);
+        if let Some(partition) = &mut self.stores[store.index()].partition {
+            partition.groups[application].passed = offset;
+        }
     }
 
     /// What was unsettled on the channel the broker has taken back.
@@ -270,7 +291,7 @@ impl Analysis {
                 if record.aborted && !self.ledger.was_delivered(record.message, application) {
                     continue;
                 }
-                let passed = partition.groups[application].passed > offset;
+                let passed = partition.groups[application].is_beyond(offset);
                 self.ledger.mark(record.message, application, if passed { state::SETTLED } else { dropped });
             }
         }

@@ -7,11 +7,13 @@ mod batcher;
 mod group_member;
 mod publisher;
 pub mod reading;
+mod share_consumer;
 mod subscriber;
 mod worker;
 
 pub use batcher::Batcher;
 pub use group_member::GroupMember;
 pub use publisher::{Publisher, PublisherConfig};
+pub use share_consumer::ShareConsumer;
 pub use subscriber::Subscriber;
 pub use worker::Worker;

@@ -71,7 +71,7 @@ impl Subscriber {
         let source = match config.kind {
             ConsumerKind::Queue(queue) => Source::Queue(queue),
             ConsumerKind::Broadcast { exchange } => Source::Broadcast { exchange },
-            ConsumerKind::Group(_) => panic!("a group member polls; it is another machine"),
+            ConsumerKind::Group(_) | ConsumerKind::Share(_) => panic!("a group member polls; it is another machine"),
         };
         Subscriber {
             client: config.client,

@@ -4,6 +4,7 @@ mod fetches;
 mod groups;
 mod hosted;
 mod replication;
+mod share;
 mod transactions;
 mod upkeep;
 
@@ -12,6 +13,7 @@ use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, O
 use self::fetches::{Fetches, WaitingFetch};
 use self::groups::Groups;
 use self::hosted::{Follower, Hosted, PendingAck, Role};
+use self::share::{DurableShareGroup, Shares};
 use self::transactions::Transactions;
 use self::upkeep::Upkeep;
 use super::Context;
@@ -37,6 +39,7 @@ pub struct LogSide<P> {
     groups: Groups,
     transactions: Transactions,
     upkeep: Upkeep,
+    shares: Shares,
     /// When this node asks the leaders of its copies (again).
     replicate_at: Option<Time>,
     /// Clients whose fetch an append has completed; kept for its memory.
@@ -69,6 +72,7 @@ pub struct DurableLogs<P> {
     partitions: Vec<DurablePartition<P>>,
     groups: Vec<DurableGroup>,
     transactions: DurableCoordinator,
+    shares: Vec<DurableShareGroup>,
 }
 
 impl<P: Clone + Default> LogSide<P> {
@@ -82,6 +86,7 @@ impl<P: Clone + Default> LogSide<P> {
             groups: Groups::new(node, deployment),
             transactions: Transactions::new(node, deployment),
             upkeep: Upkeep::default(),
+            shares: Shares::new(node, deployment),
             replicate_at: None,
             woken: Vec::new(),
         };
@@ -149,6 +154,13 @@ impl<P: Clone + Default> LogSide<P> {
     #[inline(never)]
     fn handle_seldom<O: Observer>(&mut self, from: Address, message: Message<P>, context: &mut Context<'_, P, O>) {
         match (from, message) {
+            (
+                Address::Client(_),
+                request @ (Message::ShareHeartbeat { .. }
+                | Message::LeaveShareGroup { .. }
+                | Message::ShareFetch { .. }
+                | Message::ShareAcknowledge { .. }),
+            ) => self.handle_share(request, context),
             (Address::Client(client), Message::Produce { store, correlation, acks, batch }) => {
                 self.produce(client, store, correlation, acks, batch, context);
             }
@@ -166,6 +178,7 @@ impl<P: Clone + Default> LogSide<P> {
             }
             (Address::Client(client), Message::Connect | Message::Disconnect | Message::ConnectionLost) => {
                 self.forget_client(client);
+                self.end_share_session(client, context);
             }
             (Address::Node(node), Message::ConnectionLost) => self.forget_node(node, context.now),
             (
@@ -186,6 +199,7 @@ impl<P: Clone + Default> LogSide<P> {
         }
         self.groups.handle_timeout(context);
         self.transactions_timeout(context);
+        self.handle_share_timeout(context);
         self.keep_up(context);
         if self.replicate_at.is_some_and(|at| at <= context.now) {
             self.replicate_at = None;
@@ -200,6 +214,7 @@ impl<P: Clone + Default> LogSide<P> {
         let next = or_never(self.fetches.next_timeout())
             .min(or_never(self.groups.next_timeout()))
             .min(or_never(self.transactions.next_timeout()))
+            .min(or_never(self.shares.next_timeout()))
             .min(or_never(self.replicate_at))
             .min(self.upkeep.next_timeout());
         (next < Time::MAX).then_some(next)
@@ -213,11 +228,12 @@ impl<P: Clone + Default> LogSide<P> {
             let from = readers.find(|(application, ..)| *application == group);
             from.map_or(0, |(_, _, from)| hosted.log.log().end().get() - from.get())
         };
-        led.map(unread).sum()
+        led.map(unread).sum::<u64>() + self.share_lag(group)
     }
 
     /// Tells what each group has still to read.
     pub fn census<O: Observer>(&self, context: &mut Context<'_, P, O>) {
+        self.share_census(context);
         for place in &self.partitions {
             let log = place.log.log();
             for (application, isolation, mut from) in self.groups.remaining(place.store, &place.log) {
@@ -340,6 +356,7 @@ impl<P: Clone + Default> LogSide<P> {
         if moved {
             self.markers_safe(place);
             self.wake_readers(place, before, context);
+            self.wake_members(place, context);
         }
     }
 
@@ -451,7 +468,12 @@ impl<P: Clone + Default> LogSide<P> {
     /// What survives when the node goes down.
     pub fn crash(self, kind: Crash) -> DurableLogs<P> {
         let partitions = self.partitions.into_iter().map(|hosted| hosted.log.crash(kind)).collect();
-        DurableLogs { partitions, groups: self.groups.crash(), transactions: self.transactions.crash() }
+        DurableLogs {
+            partitions,
+            groups: self.groups.crash(),
+            shares: self.shares.crash(),
+            transactions: self.transactions.crash(),
+        }
     }
 
     /// The log side of a node that comes back: a leader begins a new epoch.
@@ -467,6 +489,7 @@ impl<P: Clone + Default> LogSide<P> {
         }
         side.groups.recover(durable.groups);
         side.transactions.recover(now, durable.transactions);
+        side.recover_shares(durable.shares);
         side.upkeep.restart(now);
         side
     }

@@ -114,6 +114,10 @@ impl<P: Clone + Default> Node<P> {
             | Message::InitProducerId { .. }
             | Message::AddPartitionsToTransaction { .. }
             | Message::EndTransaction { .. }
+            | Message::ShareHeartbeat { .. }
+            | Message::LeaveShareGroup { .. }
+            | Message::ShareFetch { .. }
+            | Message::ShareAcknowledge { .. }
             | Message::ReplicaFetch { .. }
             | Message::ReplicaFetched { .. } => {
                 self.log_side.handle(from, message, context);

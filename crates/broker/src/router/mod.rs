@@ -29,6 +29,7 @@
 //! #   profile: Profile::default(),
 //! #   topics: vec![],
 //! #   groups: vec![],
+//! #   share_groups: vec![],
 //! #   fetch: FetchLimits::default(),
 //! #   producers: vec![],
 //! #   consumers: vec![],

@@ -25,6 +25,7 @@ impl Rig {
                 bindings: vec![],
                 topics: vec![],
                 groups: vec![],
+                share_groups: vec![],
                 fetch: FetchLimits::default(),
                 producers: vec![],
                 consumers: vec![],

@@ -8,5 +8,6 @@ mod reading;
 mod reference;
 mod replication;
 mod rig;
+mod share;
 mod stories;
 mod transactions;

@@ -149,6 +149,7 @@ impl Plan {
             bindings: Vec::new(),
             topics,
             groups: vec![group],
+            share_groups: vec![],
             fetch: self.fetch,
             producers: vec![ProducerConfig { client: ClientId::new(0), node: NodeId::new(0), kind: batcher }],
             consumers: (1..=self.members).map(|number| self.member_config(number)).collect(),

@@ -57,6 +57,7 @@ fn rig(version: TransactionVersion) -> Rig {
         bindings: Vec::new(),
         topics: vec![topic],
         groups: Vec::new(),
+        share_groups: Vec::new(),
         fetch: FetchLimits { max_wait: Duration::ZERO, ..FetchLimits::default() },
         producers: Vec::new(),
         consumers: Vec::new(),

@@ -90,6 +90,7 @@ impl Topology {
             bindings: self.bindings.clone(),
             topics: vec![],
             groups: vec![],
+            share_groups: vec![],
             fetch: FetchLimits::default(),
             producers: vec![],
             consumers: vec![],

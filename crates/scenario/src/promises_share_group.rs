@@ -1,0 +1,68 @@
+//! What a share group promises, and the reasons for which it may not keep it.
+
+use brokerlab_broker::config::{OffsetReset, OnShareFailure, Partitioner, ShareAcknowledge};
+use brokerlab_broker::share_partition::AcquireMode;
+use brokerlab_event::{Duration, Guarantee};
+
+use crate::promises::{Case, longest};
+use crate::scenario::ShareGroupOptions;
+
+impl Case<'_> {
+    pub(crate) fn share_group(&self, guarantee: Guarantee, options: &ShareGroupOptions) -> Vec<&'static str> {
+        let fails = self.spec.failures.poison > 0 || self.spec.failures.transient > 0;
+        let acknowledge = options.member.acknowledge;
+        let releases = fails && acknowledge == ShareAcknowledge::Explicit(OnShareFailure::Release);
+        let comes_back = self.locks_end(options) || self.hit(|_| true);
+        let reasons: &[(bool, &'static str)] = match guarantee {
+            Guarantee::Delivery => &[
+                (
+                    fails && acknowledge == ShareAcknowledge::Implicit,
+                    "implicit acknowledgement accepts records on which work has failed",
+                ),
+                (releases, "a record on which work has failed too often is given up"),
+                (
+                    fails && acknowledge == ShareAcknowledge::Explicit(OnShareFailure::Reject),
+                    "a rejected record is given up",
+                ),
+                (comes_back, "a record that has come back from consumers too often is given up"),
+                (options.reset != OffsetReset::Earliest, "a new share group passes over earlier records"),
+                (self.forgets(&options.topic), "retention removes records whether or not they were read"),
+            ],
+            Guarantee::NoDuplicates => &[
+                (comes_back, "work on a record whose lock has ended, or whose consumer has gone, is done again"),
+                (self.sends_again(&options.topic), "a batch whose answer was lost is sent again and stored twice"),
+            ],
+            Guarantee::KeyOrder => &[
+                (self.spec.consumers > 1, "competing consumers overtake each other"),
+                (
+                    self.sends_again(&options.topic) && options.topic.producer.max_in_flight > 1,
+                    "a batch that is sent again lands behind later ones",
+                ),
+                (self.scatters(options), "records of one key go to several partitions"),
+                (releases || comes_back, "records that come back are delivered after later ones"),
+            ],
+        };
+        reasons.iter().filter(|(holds, _)| *holds).map(|(_, reason)| *reason).collect()
+    }
+
+    /// Whether the work on what a poll returns may take longer than the locks last.
+    fn locks_end(&self, options: &ShareGroupOptions) -> bool {
+        let latency = self.scenario.network.latency;
+        if options.member.renew_every.is_some_and(|every| every + latency < options.rules.lock_duration) {
+            return false;
+        }
+        // The last batch is taken whole, and may be of records of a byte each.
+        let rounding = match options.rules.acquire_mode {
+            AcquireMode::BatchOptimized => options.topic.producer.batch_bytes,
+            AcquireMode::RecordLimit => 0,
+        };
+        let records = options.member.max_poll_records.saturating_add(rounding);
+        let away = longest(&self.spec.work, records) + 2.0 * latency.as_secs_f64();
+        Duration::from_secs_f64(away) >= options.rules.lock_duration
+    }
+
+    /// Whether records of one key may go to several partitions.
+    fn scatters(&self, options: &ShareGroupOptions) -> bool {
+        options.topic.partitions > 1 && !matches!(options.topic.producer.partitioner, Partitioner::ByKey(_))
+    }
+}
