@@ -28,6 +28,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("acknowledge-early"),
     bundled!("commit-interval"),
     bundled!("long-pause"),
+    bundled!("rebalance-storm"),
     bundled!("hot-key"),
     bundled!("idempotence"),
     bundled!("retention-overtakes"),
