@@ -113,7 +113,9 @@ impl Case<'_> {
                     reasons.push("a record that is tried again later is overtaken by those behind it");
                 }
                 let removes = self.forgets(&options.topic) || options.topic.compaction.is_some();
-                if (before_work || removes) && self.moves(options) {
+                // Where nothing is committed yet, the next owner may begin behind what the former one has in hand.
+                let jumps = matches!(options.member.reset, OffsetReset::Latest | OffsetReset::ByDuration(_));
+                if (before_work || removes || jumps) && self.moves(options) {
                     reasons.push("a former owner may finish old work after the next owner of the partition went on");
                 }
             }
