@@ -400,8 +400,8 @@ impl Report {
         }
     }
 
-    /// What differs between the contenders: how much was processed, or where that is much the same what happened to
-    /// the few others; then repeats and answers.
+    /// What differs between the contenders: how much was processed, or where that is the same or nearly so what
+    /// happened to the few others; then repeats and answers.
     fn delivery_title(&self) -> String {
         let totals: Vec<&SummaryRow> = self.summary.iter().filter(|row| row.application == ALL).collect();
         let differs = |value: &dyn Fn(&SummaryRow) -> u64| totals.windows(2).any(|p| value(p[0]) != value(p[1]));
@@ -415,6 +415,13 @@ impl Report {
                     clauses.extend(self.told(&fate_name(*only), |row| row.fate(*only), grouped_count))
                 }
                 _ => clauses.extend(self.told("Processed", |row| row.processed, all_or_share)),
+            }
+        } else {
+            // As much was processed everywhere, but what became of the rest may differ: the worst of that comes first.
+            let worst = [Fate::Lost, Fate::Skipped, Fate::Missed].into_iter();
+            let fates = worst.chain(Fate::ALL.into_iter().filter(|fate| *fate != Fate::Processed));
+            if let Some(fate) = fates.into_iter().find(|fate| differs(&|row| row.fate(*fate))) {
+                clauses.extend(self.told(&fate_name(fate), |row| row.fate(fate), grouped_count));
             }
         }
         let attributes: [(&str, Count, Shown); 3] = [
@@ -588,6 +595,12 @@ mod tests {
         assert_eq!(delivery(&skipped), "Skipped: 8 on queue, none on fanout and log; repeated: 181 on log");
         let lost = with(&calm, "queue", |row| (row.processed, row.lost) = (1_208, 3_624));
         assert_eq!(delivery(&lost), "Processed: all 4,832 on fanout and log, 1,208 of 4,832 (25%) on queue");
+        let dead =
+            |report: &Report, name: &str| with(report, name, |row| (row.processed, row.dead_lettered) = (4_786, 46));
+        let given_up = with(&dead(&dead(&calm, "queue"), "fanout"), "log", |row| {
+            (row.processed, row.skipped, row.redeliveries) = (4_786, 46, 500);
+        });
+        assert_eq!(delivery(&given_up), "Skipped: 46 on log, none on queue and fanout");
         let answered = with(&calm, "fanout", |row| row.replied = 4_832);
         assert_eq!(delivery(&answered), "Answered: all 4,832 on fanout, none on queue and log");
     }
