@@ -64,3 +64,28 @@ fn nobody_connects_before_their_time_or_while_a_fault_keeps_them_down() {
     check("3s", &[("leave", "2s", "8s", "")], "10 up");
     check("10s", &[("crash", "2s", "8s", "")], "10 up");
 }
+
+#[test]
+fn members_of_a_share_group_come_back_once_they_are_let_in() {
+    let text = SCENARIO.replace("JOINS", "0s").replace(
+        r#"{ name = "log", model = "log" }"#,
+        r#"{ name = "log", model = "share-group", partitions = 1, reset = "earliest" }"#,
+    );
+    for latency in ["0s", "500us"] {
+        let text = text.replace(r#"latency = "0s""#, &format!(r#"latency = "{latency}""#))
+            + "[[fault]]\nreset = \"billing/1\"\nat = \"4s\"\nfor = \"5s\"\n";
+        let scenario = Scenario::parse(&Source::new("faults", text), &[]).unwrap_or_else(|error| panic!("{error}"));
+        let plan = compile(&scenario, 1);
+        let mut log = EventLog::default();
+        Simulation::new(&plan).run_until(plan.header.horizon, &plan.header, &mut log);
+        let seconds = |wanted: fn(&Event) -> bool| -> Vec<u64> {
+            let found = log.records().iter().filter(|record| wanted(&record.event()));
+            found.map(|record| record.time.as_nanos() / 1_000_000_000).collect()
+        };
+        assert_eq!(seconds(|event| matches!(event, Event::ConnectionLost { .. })), [4]);
+        assert_eq!(seconds(|event| matches!(event, Event::Reconnected { .. })), [9]);
+        let processed = seconds(|event| matches!(event, Event::Processed { .. }));
+        assert!(processed.iter().all(|second| !(5..9).contains(second)), "nothing is had meanwhile: {processed:?}");
+        assert!(processed.last() >= Some(&28), "and everything afterwards: {processed:?}");
+    }
+}

@@ -113,7 +113,7 @@ pub struct GroupMember<P> {
 }
 
 /// How long it waits before it connects again (`reconnect.backoff.ms`).
-const RECONNECT_BACKOFF: Duration = Duration::from_millis(50);
+pub(super) const RECONNECT_BACKOFF: Duration = Duration::from_millis(50);
 
 impl<P: Clone> GroupMember<P> {
     /// A consumer that is down.

@@ -9,6 +9,7 @@ use brokerlab_event::{
 };
 
 use super::Worker;
+use crate::client::group_member::RECONNECT_BACKOFF;
 use crate::config::{ConsumerConfig, ConsumerKind, OnShareFailure, ShareAcknowledge, ShareConsumerConfig};
 use crate::message::{Address, Envelope, Member, Message, Outbox, SharedPartition};
 use crate::share_partition::{Acknowledged, Acknowledgement};
@@ -65,6 +66,9 @@ pub struct ShareConsumer {
     correlation: u32,
     next_heartbeat: Option<Time>,
     next_renewal: Option<Time>,
+    /// Its connection broke, and there is no other yet: nothing that it says is heard.
+    is_cut_off: bool,
+    reconnect_at: Option<Time>,
 }
 
 impl ShareConsumer {
@@ -91,6 +95,8 @@ impl ShareConsumer {
             correlation: 0,
             next_heartbeat: None,
             next_renewal: None,
+            is_cut_off: false,
+            reconnect_at: None,
         }
     }
 
@@ -106,11 +112,11 @@ impl ShareConsumer {
     pub fn start<P, O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         observer.observe(now, Event::Connected { client: self.client });
         self.incarnation += 1;
+        self.send(Message::Connect, out);
         self.join(now, out);
     }
 
     fn join<P>(&mut self, now: Time, out: &mut Outbox<P>) {
-        self.send(Message::Connect, out);
         self.membership = Membership::Joining;
         self.fetching = None;
         self.beat(now, out);
@@ -150,6 +156,19 @@ impl ShareConsumer {
         self.words.clear();
         self.membership = Membership::Down;
         (self.fetching, self.next_heartbeat, self.next_renewal) = (None, None, None);
+        (self.is_cut_off, self.reconnect_at) = (false, None);
+    }
+
+    /// The connection broke: the broker has released what it held, and it tries to connect again. What it has in hand
+    /// it works off; that comes too late, and who gets the records then does the work again.
+    fn cut_off<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        if !self.is_cut_off {
+            observer.observe(now, Event::ConnectionLost { client: self.client });
+        }
+        self.is_cut_off = true;
+        self.membership = Membership::Joining;
+        (self.fetching, self.next_heartbeat, self.next_renewal) = (None, None, None);
+        self.reconnect_at = Some(now.saturating_add(RECONNECT_BACKOFF));
     }
 
     /// The process stands still, and its heartbeats with it.
@@ -202,7 +221,12 @@ impl ShareConsumer {
                 self.membership = Membership::Active;
                 self.poll_if_idle(now, out, observer);
             }
-            Message::ConnectionLost => self.join(now, out),
+            Message::ConnectionLost => self.cut_off(now, observer),
+            Message::ConnectionRestored if self.is_cut_off => {
+                observer.observe(now, Event::Reconnected { client: self.client });
+                self.is_cut_off = false;
+                self.join(now, out);
+            }
             // Heartbeats that are answered, acknowledgements that come too late: the records are somebody else's, and
             // whoever has them now will tell what becomes of them. And answers to what is no longer asked.
             _ => {}
@@ -213,6 +237,9 @@ impl ShareConsumer {
     pub fn handle_timeout<P: Clone, O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         if self.worker.is_paused() {
             return;
+        }
+        if self.reconnect_at.take_if(|at| *at <= now).is_some() {
+            self.send(Message::Connect, out);
         }
         if self.next_heartbeat.is_some_and(|at| at <= now) {
             self.beat(now, out);
@@ -232,7 +259,8 @@ impl ShareConsumer {
         if self.worker.is_paused() {
             return None;
         }
-        [self.worker.done_at(), self.next_heartbeat, self.next_renewal].into_iter().flatten().min()
+        let due = [self.worker.done_at(), self.next_heartbeat, self.next_renewal, self.reconnect_at];
+        due.into_iter().flatten().min()
     }
 
     /// The next record of the batch, or the next poll.

@@ -160,7 +160,15 @@ impl Rig {
     fn settle(&mut self) {
         while let Some(effect) = self.out.pop() {
             match effect {
-                Effect::Send { from, to: Address::Node(_), message } => self.hand_to_node(from, message),
+                Effect::Send { from, to: Address::Node(_), message } => {
+                    let connects = message == Message::Connect;
+                    self.hand_to_node(from, message);
+                    // Whose connection broke is told that there is another; who connects for the first time knows.
+                    if let (true, Address::Client(client)) = (connects, from) {
+                        let (member, _) = &mut self.members[client.index() - 1];
+                        member.handle(self.now, &mut Message::ConnectionRestored, &mut self.out, &mut self.events);
+                    }
+                }
                 Effect::Send { to: Address::Client(client), mut message, .. } => {
                     let member = self.members.get_mut(client.index().wrapping_sub(1));
                     if let Some((member, true)) = member {
