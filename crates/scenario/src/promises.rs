@@ -131,9 +131,11 @@ impl Case<'_> {
 
     /// Whether batches may be sent again by producers that do not number them.
     pub(crate) fn sends_again(&self, options: &TopicOptions) -> bool {
-        let BatcherConfig { acks, idempotence, retries, .. } = options.producer;
+        let BatcherConfig { acks, idempotence, retries, request_timeout, .. } = options.producer;
         let repeats = acks != Acks::None && retries > 0 && !idempotence;
-        repeats && self.scenario.resets_producers()
+        // An answer that takes longer than the producer waits for it is as good as lost.
+        let round_trip = self.scenario.network.latency.as_nanos().saturating_mul(2);
+        repeats && (self.scenario.resets_producers() || round_trip >= request_timeout.as_nanos())
     }
 
     /// Whether retention may remove records within the run.

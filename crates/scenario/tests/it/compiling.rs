@@ -97,3 +97,14 @@ fn late_applications_start_late() {
     let ten = Time::from_nanos(10_000_000_000);
     assert_eq!(starts, [(2, ten), (3, ten), (4, ten)]);
 }
+
+#[test]
+fn an_answer_that_comes_too_late_for_the_producer_may_repeat_its_batch() {
+    let plan = |latency: &str| {
+        let latency = format!("network.latency={latency}");
+        plan(&["contender.log.enable_idempotence=false", "contender.log.request_timeout=100ms", &latency], 2)
+    };
+    let repeats =
+        |plan: &Plan| allowed(plan, Guarantee::NoDuplicates).iter().any(|reason| reason.contains("sent again"));
+    assert!(!repeats(&plan("49ms")) && repeats(&plan("50ms")));
+}
