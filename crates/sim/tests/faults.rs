@@ -89,3 +89,50 @@ fn members_of_a_share_group_come_back_once_they_are_let_in() {
         assert!(processed.last() >= Some(&28), "and everything afterwards: {processed:?}");
     }
 }
+
+/// How often each message was processed.
+fn times_processed(text: String) -> Vec<u32> {
+    let scenario = Scenario::parse(&Source::new("faults", text), &[]).unwrap_or_else(|error| panic!("{error}"));
+    let plan = compile(&scenario, 0);
+    let mut log = EventLog::default();
+    Simulation::new(&plan).run_until(plan.header.horizon, &plan.header, &mut log);
+    let mut times = Vec::new();
+    for record in log.records() {
+        match record.event() {
+            Event::Offered { .. } => times.push(0),
+            Event::Processed { message, .. } => times[message.index()] += 1,
+            _ => {}
+        }
+    }
+    times
+}
+
+#[test]
+fn what_must_be_committed_before_the_work_is_never_done_twice_whatever_becomes_of_the_connection() {
+    // A backlog, so that the one that is cut off has records in stock, and an outage longer than its session.
+    for lasts in ["3s", "20s"] {
+        let times = times_processed(format!(
+            r#"
+format = 1
+title = "before the work"
+duration = "90s"
+demand = {{ rate = "30/s", until = "40s", application = [{{ name = "billing", consumers = 2, work = "100ms" }}] }}
+
+[[contender]]
+name = "log"
+model = "log"
+partitions = 2
+commit = "before-work"
+max_poll_records = 10
+session_timeout = "10s"
+
+[[fault]]
+reset = "billing/1"
+at = "12s"
+for = "{lasts}"
+"#
+        ));
+        assert!(times.len() > 1_000 && times.iter().filter(|times| **times == 1).count() > 1_000);
+        assert_eq!(times.iter().max(), Some(&1), "an outage of {lasts}");
+    }
+}

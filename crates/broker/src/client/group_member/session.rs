@@ -7,6 +7,7 @@ use brokerlab_event::{Count, Departure, Event, Observer, StoreId, Time};
 
 use super::{GroupMember, InHand, Membership, Phase, Rejoin};
 use crate::assignor::{Assignor, Subscriber};
+use crate::config::CommitPolicy;
 use crate::group::{LEAVE, LEAVE_STATIC};
 use crate::message::{GroupError, Member, MemberMetadata, Message, Outbox};
 
@@ -184,14 +185,25 @@ impl<P: Clone> GroupMember<P> {
         match self.membership {
             Membership::Joining => self.join(now, out),
             Membership::Syncing => self.rejoin = self.rejoin.max(Some(Rejoin::Lost)),
-            Membership::Active if self.is_assigned_by_coordinator() => {
+            // Nobody heard that it left.
+            Membership::Active if self.has_left => self.say_goodbye(out),
+            Membership::Active if self.is_assigned_by_coordinator() && self.rejoin < Some(Rejoin::Lost) => {
                 let owned = Some(self.all_owned());
                 self.beat(now, owned, out);
             }
             _ => {}
         }
         match self.phase {
-            // Whether it was stored is not known; the next commit covers it.
+            // Whether it was stored is not known. Work that must not begin before its commit waits for another; what
+            // cannot be committed is not begun.
+            Phase::Committing if self.config.commit == CommitPolicy::BeforeBatch => {
+                if !self.commit_positions(out) {
+                    self.put_back();
+                    self.phase = Phase::Polling;
+                    self.poll(now, out, observer);
+                }
+            }
+            // Otherwise the next commit covers it.
             Phase::Committing => self.go_on(now, out, observer),
             Phase::Polling => self.poll(now, out, observer),
             Phase::SettingAside { .. } => {
