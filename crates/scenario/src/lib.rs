@@ -47,6 +47,7 @@ mod edit;
 mod expect;
 pub mod library;
 mod options;
+mod options_log;
 mod options_queue;
 mod parse;
 mod parse_contender;

@@ -10,7 +10,8 @@ use brokerlab_broker::config::{
 use brokerlab_event::{ApplicationId, Duration, Millionths, Offset, Time};
 use toml_edit::TableLike;
 
-use crate::options::{CONSUMER_HEARTBEAT, CONTENDERS, Kind, MODELS, SEEK};
+use crate::options::{CONTENDERS, Kind, MODELS};
+use crate::options_log::{CONSUMER_HEARTBEAT, SEEK};
 use crate::parse_producer::producer;
 use crate::parse_queue_side::{Short, queue_side};
 use crate::parse_rest::Names;

@@ -3,7 +3,8 @@
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use crate::edit;
-use crate::options::{CONSUMER_HEARTBEAT, CONTENDERS, Kind, MODELS, Opt, ROOT, Spec};
+use crate::options::{CONTENDERS, Kind, MODELS, Opt, ROOT, Spec};
+use crate::options_log::CONSUMER_HEARTBEAT;
 use crate::options_queue::SHORT_FORM;
 use crate::problem::ScenarioError;
 use crate::scenario::Scenario;

@@ -1,0 +1,121 @@
+//! Topics and groups.
+
+use brokerlab_event::{ApplicationId, Duration, NodeId, StoreId};
+
+use crate::assignor::ServerAssignor;
+use crate::config::OffsetReset;
+use crate::share_partition::ShareRules;
+
+/// When the leader answers a produce request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Acks {
+    /// Never: the producer counts a record as sent, not as stored.
+    None,
+    /// After its own append.
+    Leader,
+    /// When all in-sync replicas have it.
+    All,
+}
+
+/// A topic of the log side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TopicConfig {
+    /// Its partitions in the order of their numbers.
+    pub partitions: Vec<StoreId>,
+    /// The node that leads them all (for now).
+    pub node: NodeId,
+    /// The nodes that keep a copy of each partition besides its leader; none by default.
+    pub followers: Vec<NodeId>,
+    /// Largest size of a segment in bytes (`segment.bytes`, default 1 GiB).
+    pub segment_bytes: u64,
+    /// Largest age of a segment (`segment.ms`, default 7 days).
+    pub segment_time: Duration,
+    /// Records older than this are dropped, segment by segment (`retention.ms`, default 7 days). `None`: never.
+    pub retention_time: Option<Duration>,
+    /// Size that a partition is cut back to, segment by segment (`retention.bytes`). `None`: never.
+    pub retention_bytes: Option<u64>,
+    /// How often retention is looked at (`log.retention.check.interval.ms`, default 5 min).
+    pub retention_check_interval: Duration,
+    /// Compaction, where `cleanup.policy` contains `compact`. Where it does not contain `delete`, there is no
+    /// retention by time or size.
+    pub compaction: Option<CompactionConfig>,
+}
+
+/// How a topic is compacted: of every key at least the latest record stays.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CompactionConfig {
+    /// A log is compacted once a larger part of it than this is dirty, in millionths (`min.cleanable.dirty.ratio`,
+    /// default 0.5).
+    pub min_cleanable_dirty_ratio: u32,
+    /// Records stay dirty for at least this long (`min.compaction.lag.ms`, default 0).
+    pub min_lag: Duration,
+    /// A log with older dirty records is compacted however clean the rest is (`max.compaction.lag.ms`). `None`: never.
+    pub max_lag: Option<Duration>,
+    /// How long a tombstone stays after the first pass that has looked at it (`delete.retention.ms`, default 24 h).
+    pub delete_retention: Duration,
+    /// How long the cleaner rests where nothing is to be done (`log.cleaner.backoff.ms`, default 15 s).
+    pub cleaner_backoff: Duration,
+    /// A producer id that was silent for this long is forgotten (`producer.id.expiration.ms`, default 24 h).
+    pub producer_id_expiration: Duration,
+}
+
+impl Default for CompactionConfig {
+    fn default() -> CompactionConfig {
+        CompactionConfig {
+            min_cleanable_dirty_ratio: 500_000,
+            min_lag: Duration::ZERO,
+            max_lag: None,
+            delete_retention: Duration::from_secs(24 * 3600),
+            cleaner_backoff: Duration::from_secs(15),
+            producer_id_expiration: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// A consumer group: the way a log serves an application.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupConfig {
+    /// The application, whose id names the group.
+    pub application: ApplicationId,
+    /// The node that coordinates it.
+    pub node: NodeId,
+    /// The partitions that it reads.
+    pub partitions: Vec<StoreId>,
+    /// A member that is silent for this long is removed (`session.timeout.ms`, default 45 s).
+    pub session_timeout: Duration,
+    /// How long a rebalance waits for members to join again (`max.poll.interval.ms`, default 5 min).
+    pub rebalance_timeout: Duration,
+    /// How long the first join of an empty group waits for others (`group.initial.rebalance.delay.ms`, 3 s).
+    pub initial_rebalance_delay: Duration,
+    /// How long a group without members keeps its committed offsets (`offsets.retention.minutes`, 7 days).
+    pub offsets_retention: Duration,
+    /// How it gives out partitions (`group.protocol`).
+    pub protocol: GroupProtocol,
+}
+
+/// How a group gives out its partitions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GroupProtocol {
+    /// All join in rounds, and one of them deals out the partitions by a strategy that all know.
+    Classic,
+    /// The coordinator deals them out, and each member moves towards its share by itself (KIP-848).
+    Consumer(ServerAssignor),
+}
+
+/// A share group: the way a log serves an application whose consumers share the records one by one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShareGroupConfig {
+    /// The application, whose id names the group.
+    pub application: ApplicationId,
+    /// The node that coordinates it.
+    pub node: NodeId,
+    /// The partitions that it reads.
+    pub partitions: Vec<StoreId>,
+    /// A member that is silent for this long is removed (`group.share.session.timeout.ms`, default 45 s).
+    pub session_timeout: Duration,
+    /// The rules of its partitions.
+    pub rules: ShareRules,
+    /// Where it begins to read a partition (`share.auto.offset.reset`). Without a policy it is the latest record, as by
+    /// default.
+    pub reset: OffsetReset,
+}
