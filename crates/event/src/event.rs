@@ -90,6 +90,10 @@ pub enum Refusal {
     Timeout = 3,
     /// Not as the target asks for: without a key for a compacted topic, or from too far in the future.
     Invalid = 4,
+    /// The transaction that it was a part of was aborted, by the application or because something in it failed.
+    Aborted = 5,
+    /// Another process has taken over the transactional id, or the transaction took too long: the producer is shut out.
+    Fenced = 6,
 }
 
 /// A value that an event carries, with its place in the packed form.
@@ -150,7 +154,7 @@ kinds! {
     Removal { Acked, AutoAcked, Rejected, RetentionTime, RetentionSize, Purged, NodeLost, Expired, MaxLength, DeliveryLimit, Compacted }
     Outcome { Ack, Requeue, Reject, Automatic }
     Departure { Crashed, Left }
-    Refusal { NotFound, TooLarge, Full, Timeout, Invalid }
+    Refusal { NotFound, TooLarge, Full, Timeout, Invalid, Aborted, Fenced }
     Blockage { Memory, Credit, Buffer }
 }
 

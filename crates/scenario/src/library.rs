@@ -31,6 +31,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("rebalance-storm"),
     bundled!("hot-key"),
     bundled!("idempotence"),
+    bundled!("open-transaction"),
     bundled!("retention-overtakes"),
     bundled!("latest-values"),
     bundled!("topic-routing"),

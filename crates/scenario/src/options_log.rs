@@ -97,6 +97,18 @@ const PRODUCING: &[Opt] = &[
         "true",
         "Records without a key go rather to partitions with short queues (partitioner.adaptive.partitioning.enable).",
     ),
+    optional(
+        "transactions",
+        Kind::Table(&TRANSACTIONS),
+        "Producers send in transactions, one after the other: readers with isolation = \"read_committed\" see each whole \
+         or not at all, and a message is confirmed when its transaction is committed. Needs enable_idempotence.",
+    ),
+    optional(
+        "transaction_timeout",
+        POSITIVE,
+        "transactions: the broker aborts one that is open for longer, which it looks for every 10s; 1min by default, and \
+         at most 15min (transaction.timeout.ms).",
+    ),
 ];
 
 /// Consumer groups.
@@ -364,6 +376,33 @@ const FETCH: &[Opt] = &[
 
 /// When positions may be committed, besides from time to time.
 const COMMITS: &[&str] = &["after-batch", "after-batch-async", "after-each", "after-each-async", "before-work"];
+
+pub(crate) static TRANSACTIONS: Spec = Spec {
+    title: "transactions",
+    options: &[
+        optional(
+            "messages",
+            Kind::Whole { least: 1, most: 1_000_000_000 },
+            "A transaction is committed after this many messages.",
+        ),
+        optional("every", Kind::Interval, "A transaction is committed this long after its first message."),
+        default("abort", SHARE, "0.0", "The share of transactions that the application aborts instead."),
+        default(
+            "transactional_id",
+            Kind::Choice(&["stable", "random"]),
+            "\"stable\"",
+            "Whether a process that takes the place of another has its id (transactional.id), which shuts the other out \
+             and aborts what it left open, or draws one of its own.",
+        ),
+        default(
+            "on_fenced",
+            Kind::Choice(&["end", "restart"]),
+            "\"end\"",
+            "What an application does whose producer was shut out (ProducerFencedException): it ends, or goes on with a new \
+             producer.",
+        ),
+    ],
+};
 
 pub(crate) static RETRY: Spec = Spec {
     title: "retry",

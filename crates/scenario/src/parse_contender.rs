@@ -12,7 +12,7 @@ use toml_edit::TableLike;
 
 use crate::options::{CONTENDERS, Kind, MODELS};
 use crate::options_log::{CONSUMER_HEARTBEAT, SEEK};
-use crate::parse_producer::producer;
+use crate::parse_producer::{producer, transactions};
 use crate::parse_queue_side::{Short, queue_side};
 use crate::parse_rest::Names;
 use crate::parse_share_group::share_group;
@@ -118,6 +118,7 @@ pub(crate) fn heartbeat(reader: &Reader<'_>, interval: Option<Duration>, session
 pub(crate) fn topic(reader: &Reader<'_>) -> Option<TopicOptions> {
     let partitions = reader.small("partitions");
     let producer = producer(reader);
+    let transactions = transactions(reader, producer.as_ref().map(|producer| producer.idempotence));
     let segment_bytes = reader.size("segment_bytes");
     let segment_time = reader.duration("segment_time");
     let retention_time = reader.duration_or_none("retention_time");
@@ -130,6 +131,7 @@ pub(crate) fn topic(reader: &Reader<'_>) -> Option<TopicOptions> {
     Some(TopicOptions {
         partitions: partitions?,
         producer: producer?,
+        transactions: transactions?,
         segment_bytes: segment_bytes?,
         segment_time: segment_time?,
         retention_time: retention_time?.filter(|_| deletes),

@@ -2,8 +2,11 @@
 
 use brokerlab_broker::config::{Acks, BatcherConfig, Partitioner};
 use brokerlab_broker::partitioner::KeyHash;
+use brokerlab_broker::transaction::MAX_TIMEOUT;
+use brokerlab_event::Duration;
 
 use crate::reader::Reader;
+use crate::scenario::TransactionOptions;
 
 /// The options of producers, for partitions that are not known yet.
 pub(crate) fn producer(reader: &Reader<'_>) -> Option<BatcherConfig> {
@@ -60,7 +63,55 @@ pub(crate) fn producer(reader: &Reader<'_>) -> Option<BatcherConfig> {
         max_request_bytes: max_request_bytes? as u32,
         partitioner: partitioner?,
         adaptive: adaptive?,
+        transactions: None,
     })
+}
+
+/// How long a transaction may be open where nothing else is said (`transaction.timeout.ms`).
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How producers put what they send into transactions, if they do.
+pub(crate) fn transactions(reader: &Reader<'_>, idempotence: Option<bool>) -> Option<Option<TransactionOptions>> {
+    let timeout = match reader.has("transaction_timeout") {
+        true => reader.duration("transaction_timeout"),
+        false => Some(TRANSACTION_TIMEOUT),
+    };
+    if !reader.has("transactions") {
+        if reader.has("transaction_timeout") {
+            reader.complain("transaction_timeout", "transaction_timeout means nothing without transactions");
+        }
+        return Some(None);
+    }
+    if let Some(timeout) = timeout
+        && timeout > MAX_TIMEOUT
+    {
+        let most = "the most that the broker allows (transaction.max.timeout.ms)";
+        reader
+            .complain("transaction_timeout", format!("transaction_timeout ({timeout}) is above {MAX_TIMEOUT}, {most}"));
+    }
+    if idempotence == Some(false) {
+        let place =
+            ["enable_idempotence", "acks", "max_in_flight", "retries"].into_iter().find(|name| reader.has(name));
+        reader.complain(place.unwrap_or("transactions"), "transactions need enable_idempotence");
+    }
+    let own = reader.table("transactions")?;
+    if !own.has("messages") && !own.has("every") {
+        reader.complain("transactions", "transactions needs messages or every: when one is committed");
+        return None;
+    }
+    let messages = if own.has("messages") { own.small("messages").map(Some) } else { Some(None) };
+    let every = if own.has("every") { own.duration("every").map(Some) } else { Some(None) };
+    let aborts = own.number("abort").map(|share| libm::round(share * 1e6) as u32);
+    let stable_id = own.choice("transactional_id").map(|id| id == "stable");
+    let restarts = own.choice("on_fenced").map(|deed| deed == "restart");
+    Some(Some(TransactionOptions {
+        messages: messages?,
+        every: every?,
+        aborts: aborts?,
+        timeout: timeout?,
+        stable_id: stable_id?,
+        restarts: restarts?,
+    }))
 }
 
 /// Most requests under way among which the broker can still tell what comes in order.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use brokerlab_broker::config::*;
 use brokerlab_broker::properties::Properties;
+use brokerlab_broker::transaction::TransactionalId;
 use brokerlab_event::{
     ApplicationId, ApplicationInfo, ClientId, ClientInfo, ClientRole, FailureLaw, FaultInfo, Kinds, Model, NodeId,
     RunHeader, StoreId, StoreInfo, StoreKind, Stream, Time, WorkLaw,
@@ -268,7 +269,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The topic and its producers.
+    /// The topic and its producers. The rules of the broker are known by now.
     fn written_topic(&mut self, options: &TopicOptions) -> Vec<StoreId> {
         let all: Vec<ApplicationId> = self.applications().collect();
         let partitions: Vec<StoreId> = (0..options.partitions).map(StoreId::new).collect();
@@ -278,10 +279,25 @@ impl<'a> Builder<'a> {
             applications: all.clone(),
         }));
         self.topic(partitions.clone(), options);
-        self.producers(ProducerKind::Batcher(BatcherConfig {
-            partitions: partitions.clone(),
-            ..options.producer.clone()
-        }));
+        let (producer, seed) = (&options.producer, self.scenario.seed);
+        let (version, every) = (self.deployment.profile.log.transactions, self.scenario.demand.producers);
+        let transactions = |producer: u32| {
+            options.transactions.map(|own| TransactionConfig {
+                id: TransactionalId(producer),
+                id_step: if own.stable_id { 0 } else { every },
+                messages: own.messages,
+                every: own.every,
+                timeout: own.timeout,
+                aborts: own.aborts,
+                chance: Stream::new(seed, "aborted transactions").within(u64::from(producer)),
+                restarts: own.restarts,
+                version,
+            })
+        };
+        self.producers(|number| {
+            let (partitions, transactions) = (partitions.clone(), transactions(number));
+            ProducerKind::Batcher(BatcherConfig { partitions, transactions, ..producer.clone() })
+        });
         partitions
     }
 
@@ -363,9 +379,9 @@ impl<'a> Builder<'a> {
         let PublishOptions { confirms, mandatory, max_unconfirmed } = publish;
         // Copies are kept only where a connection can break: otherwise nobody could ask for them.
         let republish = confirms && self.scenario.resets_producers();
-        self.producers(ProducerKind::Publisher {
+        self.producers(|_| ProducerKind::Publisher {
             exchange,
-            addresses,
+            addresses: Arc::clone(&addresses),
             confirms,
             mandatory,
             max_unconfirmed,
@@ -373,11 +389,12 @@ impl<'a> Builder<'a> {
         });
     }
 
-    fn producers(&mut self, kind: ProducerKind) {
+    /// The producers, each of the kind that its number asks for.
+    fn producers(&mut self, kind: impl Fn(u32) -> ProducerKind) {
         let producers = (0..self.scenario.demand.producers).map(|id| ProducerConfig {
             client: ClientId::new(id),
             node: NODE(),
-            kind: kind.clone(),
+            kind: kind(id),
         });
         self.deployment.producers.extend(producers);
     }

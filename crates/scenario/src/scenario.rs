@@ -285,6 +285,8 @@ pub struct TopicOptions {
     pub partitions: u32,
     /// What producers do. It names no partitions: those are the topic's.
     pub producer: BatcherConfig,
+    /// How producers put what they send into transactions, if they do.
+    pub transactions: Option<TransactionOptions>,
     /// Largest size of a segment.
     pub segment_bytes: u64,
     /// Largest age of a segment.
@@ -297,6 +299,23 @@ pub struct TopicOptions {
     pub retention_check_interval: Duration,
     /// How it is compacted, if it is. Where that is all, there is no retention.
     pub compaction: Option<CompactionConfig>,
+}
+
+/// How producers put what they send into transactions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransactionOptions {
+    /// One ends after this many messages.
+    pub messages: Option<u32>,
+    /// One ends this long after its first message.
+    pub every: Option<Duration>,
+    /// How many in a million are aborted.
+    pub aborts: u32,
+    /// The broker aborts one that is open for longer.
+    pub timeout: Duration,
+    /// A process has the transactional id of the one whose place it takes.
+    pub stable_id: bool,
+    /// An application whose producer was shut out goes on with a new one.
+    pub restarts: bool,
 }
 
 /// Retry topics and a dead-letter topic for each application.

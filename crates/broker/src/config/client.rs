@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use brokerlab_event::{ApplicationId, ClientId, Duration, FailureLaw, NodeId, Offset, StoreId, Time, WorkLaw};
+use brokerlab_event::{ApplicationId, ClientId, Duration, FailureLaw, NodeId, Offset, StoreId, Stream, Time, WorkLaw};
 
 use crate::assignor::Assignor;
-use crate::config::{Acks, ExchangeId, RoutingKey};
+use crate::config::{Acks, ExchangeId, RoutingKey, TransactionVersion};
 use crate::partitioner::KeyHash;
 use crate::properties::Properties;
+use crate::transaction::TransactionalId;
 
 /// A producer.
 #[derive(Clone, PartialEq, Debug)]
@@ -88,6 +89,32 @@ pub struct BatcherConfig {
     /// Records without a key go rather to partitions with short queues (`partitioner.adaptive.partitioning.enable`,
     /// default true).
     pub adaptive: bool,
+    /// It sends in transactions. Needs idempotence.
+    pub transactions: Option<TransactionConfig>,
+}
+
+/// How an application puts what it sends into transactions: one follows the other, each begins with the first message
+/// after the last one has ended, and the application waits while one is being committed or aborted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TransactionConfig {
+    /// The name under which the coordinator knows it (`transactional.id`).
+    pub id: TransactionalId,
+    /// How far the id moves on with every start of the process; 0 where it outlives the process, as it should.
+    pub id_step: u32,
+    /// It ends after this many messages. `None`: however many there are.
+    pub messages: Option<u32>,
+    /// It ends this long after it began. `None`: however long it takes.
+    pub every: Option<Duration>,
+    /// The coordinator aborts one that is open for longer (`transaction.timeout.ms`, default 1 min).
+    pub timeout: Duration,
+    /// How many in a million the application aborts instead of committing them.
+    pub aborts: u32,
+    /// Which ones, by their number.
+    pub chance: Stream,
+    /// An application that was shut out begins again with a new producer; otherwise it ends.
+    pub restarts: bool,
+    /// The rules of the broker.
+    pub version: TransactionVersion,
 }
 
 impl BatcherConfig {
@@ -110,6 +137,7 @@ impl BatcherConfig {
             max_request_bytes: 1 << 20,
             partitioner: Partitioner::ByKey(KeyHash::Murmur2),
             adaptive: true,
+            transactions: None,
         }
     }
 }

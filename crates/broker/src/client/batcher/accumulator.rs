@@ -86,6 +86,8 @@ pub(super) struct Accumulator<P> {
     waiting: VecDeque<Envelope<P>>,
     /// The earliest moment at which a batch may be worth sending. It may turn out too early, never too late.
     pub ready_at: Time,
+    /// Batches do not wait for company: somebody waits for all of them.
+    pub flushes: bool,
     /// Memory of batches that are done with.
     spare: Vec<Vec<Envelope<P>>>,
 }
@@ -109,6 +111,7 @@ impl<P: Clone> Accumulator<P> {
             free: config.buffer_bytes,
             waiting: VecDeque::new(),
             ready_at: Time::MAX,
+            flushes: false,
             spare: Vec::new(),
             lanes,
         }
@@ -151,6 +154,27 @@ impl<P: Clone> Accumulator<P> {
     /// The record that has waited longest is given up.
     pub fn give_up_waiting(&mut self) -> Option<MessageId> {
         self.waiting.pop_front().map(|record| record.message)
+    }
+
+    /// Gives up everything that was gathered; the memory of the batches is the caller's to release.
+    pub fn abandon(&mut self) -> Vec<Batch<P>> {
+        let lanes = &mut self.lanes;
+        let batches =
+            self.occupied.drain(..).flat_map(|lane| lanes[lane as usize].batches.drain(..).collect::<Vec<_>>());
+        let batches: Vec<_> = batches.collect();
+        self.queued -= batches.len();
+        self.waiting.clear();
+        batches
+    }
+
+    /// Nothing is gathered, and nobody waits for memory.
+    pub fn is_empty(&self) -> bool {
+        self.occupied.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Records whose senders wait for memory.
+    pub fn waiting_records(&self) -> impl Iterator<Item = &Envelope<P>> {
+        self.waiting.iter()
     }
 
     /// How many records wait for memory.
@@ -299,7 +323,7 @@ impl<P: Clone> Accumulator<P> {
         let Some(first) = batches.front() else { return Time::MAX };
         if first.attempts > 0 {
             first.retry_at
-        } else if batches.len() > 1 || first.is_full(self.batch_bytes) || self.is_exhausted() {
+        } else if batches.len() > 1 || first.is_full(self.batch_bytes) || self.is_exhausted() || self.flushes {
             Time::ZERO
         } else {
             first.created.saturating_add(self.linger)

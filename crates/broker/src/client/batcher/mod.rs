@@ -7,6 +7,7 @@
 mod accumulator;
 mod sender;
 mod sequences;
+mod transactions;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use brokerlab_event::{Blockage, ClientId, Departure, Duration, Event, Generator,
 use self::accumulator::{Accumulator, Gathered};
 use self::sender::{InFlight, Request};
 use self::sequences::Sequences;
+use self::transactions::Transactions;
 use crate::config::{BatcherConfig, ProducerConfig, ProducerKind};
 use crate::message::{Address, Envelope, Message, Outbox};
 use crate::transaction::Instance;
@@ -29,6 +31,8 @@ use crate::transaction::Instance;
 ///   that are under way already may land before it does.
 /// - An idempotent producer numbers its records, so that the broker stores none twice and refuses a batch that comes too
 ///   early; batches of a partition that are sent again go one at a time, in order.
+/// - A transactional producer sends nothing outside a transaction. Its records are confirmed when their transaction is
+///   committed, and refused when it is aborted.
 /// - When a batch is older than the delivery timeout the application is told so: nobody knows then whether it was stored.
 #[derive(Clone, Debug)]
 pub struct Batcher<P> {
@@ -54,7 +58,8 @@ pub struct Batcher<P> {
     jitter: Generator,
     /// The numbers of an idempotent producer.
     sequences: Option<Sequences>,
-    /// The request for a producer id that is awaited.
+    transactions: Option<Box<Transactions<P>>>,
+    /// The request for a producer id that is awaited, of a producer without transactions.
     asked: Option<u32>,
     /// Partitions to be numbered anew as soon as there is another producer id.
     anew: Vec<u32>,
@@ -96,7 +101,8 @@ impl<P: Clone> Batcher<P> {
             link: Link::Up,
             lost_connections: 0,
             jitter,
-            sequences: own.idempotence.then(|| Sequences::new(own.partitions.len())),
+            sequences: own.idempotence.then(|| Sequences::new(own.partitions.len(), own.transactions.is_some())),
+            transactions: own.transactions.map(|config| Box::new(Transactions::new(config, own.partitions.len()))),
             asked: None,
             anew: Vec::new(),
             holds_back: false,
@@ -112,12 +118,13 @@ impl<P: Clone> Batcher<P> {
         observer.observe(now, Event::Connected { client: self.client });
         self.send(Message::Connect, out);
         self.ask_for_id(out);
+        self.coordinate(now, out, observer);
     }
 
     /// Asks for a producer id where one is needed and none is there.
     fn ask_for_id(&mut self, out: &mut Outbox<P>) {
         let needs_one = self.sequences.as_ref().is_some_and(|sequences| !sequences.is_assigned());
-        if needs_one && self.asked.is_none() && self.link == Link::Up {
+        if needs_one && self.transactions.is_none() && self.asked.is_none() && self.link == Link::Up {
             let correlation = self.correlation;
             self.correlation = correlation.wrapping_add(1);
             self.asked = Some(correlation);
@@ -140,12 +147,20 @@ impl<P: Clone> Batcher<P> {
 
     /// The process dies. What it had gathered is never sent; what was not confirmed stays so.
     pub fn crash<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        let was_over = self.is_over();
         self.abandon(now, observer);
+        if was_over {
+            return;
+        }
         observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Crashed });
     }
 
     /// The process ends in good order: it sends everything that it has gathered before it closes the connection.
     pub fn leave<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        if self.is_over() {
+            return self.abandon(now, observer);
+        }
+        self.leave_transaction(now, out, observer);
         if self.link == Link::Up {
             if self.sequences.as_ref().is_none_or(Sequences::is_assigned) {
                 self.flush(now, out, observer);
@@ -156,7 +171,13 @@ impl<P: Clone> Batcher<P> {
         observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Left });
     }
 
+    /// True where the application has ended because it was shut out.
+    fn is_over(&self) -> bool {
+        self.transactions.as_ref().is_some_and(|own| own.is_over())
+    }
+
     fn abandon<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        self.clear_transactions();
         if self.blocked_until.take().is_some() {
             observer.observe(now, Event::Unblocked { client: self.client });
         }
@@ -190,11 +211,55 @@ impl<P: Clone> Batcher<P> {
         out: &mut Outbox<P>,
         observer: &mut O,
     ) {
+        if self.transactions.is_some() {
+            return self.handle_in_transaction(now, message, out, observer);
+        }
         match message {
             Message::Offer { envelope: record, .. } => {
                 self.append(now, record, observer);
                 self.send_ready(now, out, observer);
             }
+            message => self.handle_answer(now, message, out, observer),
+        }
+    }
+
+    /// The same for a transactional producer.
+    #[inline(never)]
+    fn handle_in_transaction<O: Observer>(
+        &mut self,
+        now: Time,
+        message: Message<P>,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        if self.is_over() {
+            return;
+        }
+        match message {
+            Message::Offer { envelope: record, .. } => self.offered_in_transaction(now, record, observer),
+            Message::ProducerIdAssigned { correlation, result } | Message::TransactionEnded { correlation, result } => {
+                self.coordinator_answered(now, correlation, result.map(Some), out, observer);
+            }
+            Message::PartitionsAdded { correlation, result } => {
+                self.coordinator_answered(now, correlation, result.map(|()| None), out, observer);
+            }
+            message => self.handle_answer(now, message, out, observer),
+        }
+        self.go_on(now, out, observer);
+    }
+
+    /// Sends what is worth sending, and asks the coordinator for what comes next.
+    fn go_on<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        self.send_ready(now, out, observer);
+        if self.transactions.is_some() {
+            self.unblock(now, observer);
+            self.coordinate(now, out, observer);
+        }
+    }
+
+    #[inline]
+    fn handle_answer<O: Observer>(&mut self, now: Time, message: Message<P>, out: &mut Outbox<P>, observer: &mut O) {
+        match message {
             Message::Produced { correlation, result, .. } => {
                 self.answered(now, correlation, result.err(), observer);
                 self.ask_for_id(out);
@@ -227,7 +292,7 @@ impl<P: Clone> Batcher<P> {
         if self.rare_timeout().is_some_and(|at| at <= now) {
             self.handle_rare_timeout(now, out, observer);
         }
-        self.send_ready(now, out, observer);
+        self.go_on(now, out, observer);
     }
 
     /// When something is due next. While nothing may be sent, it is no matter what is worth sending.
@@ -242,13 +307,16 @@ impl<P: Clone> Batcher<P> {
         let timeout = self.config.request_timeout;
         let request = self.requests.front().map(|request| request.sent.saturating_add(timeout));
         let reconnect = if let Link::Broken(at) = self.link { Some(at) } else { None };
-        [request, self.expiry, self.blocked_until, reconnect].into_iter().flatten().min()
+        let transaction = self.transactions.as_ref().and_then(|own| own.next_timeout(timeout));
+        [request, self.expiry, self.blocked_until, reconnect, transaction].into_iter().flatten().min()
     }
 
     #[cold]
     fn handle_rare_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         let timeout = self.config.request_timeout;
-        if self.requests.front().is_some_and(|request| request.sent.saturating_add(timeout) <= now) {
+        let coordinator_waits = self.transactions.as_ref().is_some_and(|own| own.waits_too_long(now, timeout));
+        if coordinator_waits || self.requests.front().is_some_and(|request| request.sent.saturating_add(timeout) <= now)
+        {
             // The client closes a connection on which it waits for too long, and all that is under way there fails.
             self.send(Message::Disconnect, out);
             self.disconnected(now, observer);
@@ -267,13 +335,14 @@ impl<P: Clone> Batcher<P> {
         }
     }
 
-    /// `send()` of one record.
+    /// `send()` of one record. False where the record is refused at once.
     #[inline]
-    fn append<O: Observer>(&mut self, now: Time, record: Envelope<P>, observer: &mut O) {
+    fn append<O: Observer>(&mut self, now: Time, record: Envelope<P>, observer: &mut O) -> bool {
         let (message, size) = (record.message, record.size);
         if size > self.config.max_request_bytes || u64::from(size) > self.config.buffer_bytes {
             let reason = Refusal::TooLarge;
-            return observer.observe(now, Event::Refused { message, producer: self.client, reason });
+            observer.observe(now, Event::Refused { message, producer: self.client, reason });
+            return false;
         }
         match self.gathered.gather(now, record) {
             Gathered::Taken if self.expiry.is_none() => {
@@ -282,6 +351,7 @@ impl<P: Clone> Batcher<P> {
             Gathered::Taken => {}
             Gathered::Waits => self.block(now, observer),
         }
+        true
     }
 
     #[cold]
@@ -318,6 +388,7 @@ impl<P: Clone> Batcher<P> {
         if let Some(message) = self.gathered.give_up_waiting() {
             let reason = Refusal::Timeout;
             observer.observe(now, Event::Refused { message, producer: self.client, reason });
+            self.refused_in_transaction(now, message);
         }
         self.blocked_until = Some(now.saturating_add(self.config.max_block));
         self.unblock_some(now, observer);

@@ -24,7 +24,7 @@ pub(super) struct InFlight<P> {
     request: u32,
     lane: u32,
     /// Nothing once the application was told that its time is over.
-    batch: Option<Batch<P>>,
+    pub batch: Option<Batch<P>>,
 }
 
 /// How long to wait before the next attempt: the first time this long, twice as long each time until the longest, and
@@ -62,8 +62,11 @@ impl<P: Clone> Batcher<P> {
     }
 
     fn settle_ready_at(&mut self) {
-        let sequences = self.sequences.as_ref();
-        let may_send = |lane, sequence| sequences.is_none_or(|own| own.may_send(lane, sequence));
+        let (sequences, transactions) = (self.sequences.as_ref(), self.transactions.as_ref());
+        let may_send = |lane, sequence| {
+            sequences.is_none_or(|own| own.may_send(lane, sequence))
+                && transactions.is_none_or(|own| own.may_send_to(lane))
+        };
         self.holds_back = self.gathered.settle_ready_at(may_send);
     }
 
@@ -84,8 +87,9 @@ impl<P: Clone> Batcher<P> {
         for _ in 0..self.gathered.occupied.len() {
             let lane = self.gathered.occupied[0];
             let first = self.gathered.lanes[lane as usize].batches.front().expect("an occupied lane has a batch");
-            let sequences = self.sequences.as_ref();
-            if first.retry_at > due || !sequences.is_none_or(|own| own.may_send(lane, first.sequence)) {
+            let numbers_allow = self.sequences.as_ref().is_none_or(|own| own.may_send(lane, first.sequence));
+            let takes_part = self.transactions.as_ref().is_none_or(|own| own.may_send_to(lane));
+            if first.retry_at > due || !numbers_allow || !takes_part {
                 self.gathered.occupied.rotate_left(1);
                 continue;
             }
@@ -100,6 +104,9 @@ impl<P: Clone> Batcher<P> {
             }
             self.send_batch(now, lane, batch, out, observer);
             count += 1;
+        }
+        if let Some(own) = &mut self.transactions {
+            own.sent();
         }
         if self.config.acks != Acks::None {
             self.requests.push_back(Request { sent: now, left: count });
@@ -157,14 +164,22 @@ impl<P: Clone> Batcher<P> {
         let Some(batch) = batch else { return };
         match error {
             None => {
-                for message in batch.messages() {
-                    observer.observe(now, Event::Confirmed { message, producer: self.client });
+                // What is part of a transaction counts only once that is committed.
+                if self.transactions.is_none() {
+                    for message in batch.messages() {
+                        observer.observe(now, Event::Confirmed { message, producer: self.client });
+                    }
                 }
                 if let (Some(own), Some(sequence)) = (&mut self.sequences, batch.sequence) {
                     own.confirmed(lane, sequence, batch.records.len());
                 }
                 self.gathered.release(batch);
                 self.close_gap(lane);
+            }
+            error if self.transactions.is_some() => {
+                if let Some(batch) = self.failed_in_transaction(now, lane, batch, error, observer) {
+                    self.try_again(now, lane, batch);
+                }
             }
             Some(LogError::OutOfOrderSequence) if batch.attempts <= self.config.retries => {
                 self.came_out_of_order(now, lane, batch);
@@ -192,7 +207,7 @@ impl<P: Clone> Batcher<P> {
     /// Numbers a partition anew where a batch that was given up has left a gap that nothing closes.
     #[inline]
     fn close_gap(&mut self, lane: u32) {
-        if self.sequences.as_mut().is_some_and(|own| own.is_gap_left(lane)) {
+        if self.transactions.is_none() && self.sequences.as_mut().is_some_and(|own| own.is_gap_left(lane)) {
             self.begin_epoch(lane);
         }
     }
@@ -257,6 +272,9 @@ impl<P: Clone> Batcher<P> {
             own.given_up(lane, sequence, batch.records.len());
         }
         self.gathered.release(batch);
+        if self.transactions.is_some() {
+            return self.expired_in_transaction(now);
+        }
         self.close_gap(lane);
     }
 
@@ -284,6 +302,9 @@ impl<P: Clone> Batcher<P> {
             observer.observe(now, Event::ConnectionLost { client: self.client });
         }
         self.asked = None;
+        if let Some(own) = &mut self.transactions {
+            own.disconnected();
+        }
         let failures = self.lost_connections;
         self.lost_connections += 1;
         let wait = backoff(RECONNECT_FIRST, RECONNECT_LONGEST, failures, &mut self.jitter);
@@ -291,7 +312,11 @@ impl<P: Clone> Batcher<P> {
         self.requests.clear();
         for InFlight { lane, batch, .. } in std::mem::take(&mut self.in_flight) {
             let Some(batch) = batch else { continue };
-            if batch.attempts <= self.config.retries {
+            if self.transactions.is_some() {
+                if let Some(batch) = self.failed_in_transaction(now, lane, batch, None, observer) {
+                    self.try_again(now, lane, batch);
+                }
+            } else if batch.attempts <= self.config.retries {
                 self.try_again(now, lane, batch);
             } else {
                 self.give_up_batch(now, lane, batch, observer);

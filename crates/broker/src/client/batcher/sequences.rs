@@ -4,17 +4,15 @@
 use std::collections::VecDeque;
 
 use crate::record::{BatchProducer, ProducerId, sequence_after};
+use crate::transaction::Instance;
 
 /// The last epoch of a producer id; a producer that needs another asks for a new id.
 const LAST_EPOCH: u16 = i16::MAX as u16;
 
-/// Under which id and epoch batches are numbered.
-type Identity = (ProducerId, u16);
-
 /// The numbers of one partition.
 #[derive(Clone, Debug, Default)]
 struct Numbering {
-    identity: Option<Identity>,
+    identity: Option<Instance>,
     next: u32,
     /// The number of the last record that was confirmed.
     confirmed: Option<u32>,
@@ -38,13 +36,15 @@ pub(super) enum OutOfOrder {
 #[derive(Clone, Debug)]
 pub(super) struct Sequences {
     /// Nothing until the broker has given one.
-    current: Option<Identity>,
+    current: Option<Instance>,
     lanes: Vec<Numbering>,
+    /// All batches are parts of transactions.
+    transactional: bool,
 }
 
 impl Sequences {
-    pub fn new(lanes: usize) -> Sequences {
-        Sequences { current: None, lanes: vec![Numbering::default(); lanes] }
+    pub fn new(lanes: usize, transactional: bool) -> Sequences {
+        Sequences { current: None, lanes: vec![Numbering::default(); lanes], transactional }
     }
 
     /// The process died: a new one has another id and knows nothing of the numbers.
@@ -56,6 +56,16 @@ impl Sequences {
     /// The broker has given the producer this id and epoch.
     pub fn assigned(&mut self, id: ProducerId, epoch: u16) {
         self.current = Some((id, epoch));
+    }
+
+    /// The id and the epoch that the broker has given it last, or that it has moved on to.
+    pub fn current(&self) -> Option<Instance> {
+        self.current
+    }
+
+    /// What is not done with never will be, and what becomes of it is known without its numbers.
+    pub fn forget(&mut self) {
+        self.lanes.fill(Numbering::default());
     }
 
     pub fn is_assigned(&self) -> bool {
@@ -89,7 +99,7 @@ impl Sequences {
     /// What a batch with this number says of its producer.
     pub fn producer(&self, lane: u32, sequence: u32) -> BatchProducer {
         let (id, epoch) = self.lanes[lane as usize].identity.expect("a numbered batch has a numbering");
-        BatchProducer { id, epoch, sequence, transactional: false }
+        BatchProducer { id, epoch, sequence, transactional: self.transactional }
     }
 
     /// The place of a batch among the open ones of its partition.
