@@ -27,6 +27,8 @@ pub(super) struct Batch<P> {
     pub sequence: Option<u32>,
     /// It was given another number than the one it was sent with first.
     pub is_renumbered: bool,
+    /// Its connection was lost before an answer came: it may be stored.
+    pub is_unknown: bool,
     /// Nothing more is added to it.
     is_closed: bool,
 }
@@ -270,6 +272,7 @@ impl<P: Clone> Accumulator<P> {
             retry_at,
             sequence: None,
             is_renumbered: false,
+            is_unknown: false,
             is_closed: false,
         });
     }
@@ -332,11 +335,11 @@ impl<P: Clone> Accumulator<P> {
 
     /// Works out anew when a batch is worth sending, among lanes whose first batch the producer may send as it is
     /// numbered. True where there are others.
-    pub fn settle_ready_at(&mut self, may_send: impl Fn(u32, Option<u32>) -> bool) -> bool {
+    pub fn settle_ready_at(&mut self, may_send: impl Fn(u32, &Batch<P>) -> bool) -> bool {
         let (mut ready_at, mut holds_back) = (Time::MAX, false);
         for &lane in &self.occupied {
-            let sequence = self.lanes[lane as usize].batches.front().and_then(|batch| batch.sequence);
-            match may_send(lane, sequence) {
+            let first = self.lanes[lane as usize].batches.front().expect("an occupied lane has a batch");
+            match may_send(lane, first) {
                 true => ready_at = ready_at.min(self.lane_ready_at(lane)),
                 false => holds_back = true,
             }

@@ -61,8 +61,8 @@ pub struct Batcher<P> {
     transactions: Option<Box<Transactions<P>>>,
     /// The request for a producer id that is awaited, of a producer without transactions.
     asked: Option<u32>,
-    /// Partitions to be numbered anew as soon as there is another producer id.
-    anew: Vec<u32>,
+    /// Some partition is to be numbered anew as soon as everything of it is answered, or there is another producer id.
+    renumbers: bool,
     /// Some partition has a batch that may not be sent, as it is numbered, before another is answered.
     holds_back: bool,
 }
@@ -104,7 +104,7 @@ impl<P: Clone> Batcher<P> {
             sequences: own.idempotence.then(|| Sequences::new(own.partitions.len(), own.transactions.is_some())),
             transactions: own.transactions.map(|config| Box::new(Transactions::new(config, own.partitions.len()))),
             asked: None,
-            anew: Vec::new(),
+            renumbers: false,
             holds_back: false,
         }
     }
@@ -139,9 +139,7 @@ impl<P: Clone> Batcher<P> {
         if let Some(sequences) = &mut self.sequences {
             sequences.assigned(id, epoch);
         }
-        for lane in std::mem::take(&mut self.anew) {
-            self.number_anew(lane);
-        }
+        self.begin_epoch_where_answered(true);
         self.send_ready(now, out, observer);
     }
 
@@ -188,8 +186,7 @@ impl<P: Clone> Batcher<P> {
         if let Some(sequences) = &mut self.sequences {
             sequences.clear();
         }
-        (self.asked, self.holds_back) = (None, false);
-        self.anew.clear();
+        (self.asked, self.holds_back, self.renumbers) = (None, false, false);
     }
 
     /// The process stands still.

@@ -63,8 +63,8 @@ impl<P: Clone> Batcher<P> {
 
     fn settle_ready_at(&mut self) {
         let (sequences, transactions) = (self.sequences.as_ref(), self.transactions.as_ref());
-        let may_send = |lane, sequence| {
-            sequences.is_none_or(|own| own.may_send(lane, sequence))
+        let may_send = |lane, batch: &Batch<P>| {
+            sequences.is_none_or(|own| own.may_send(lane, batch.sequence, batch.is_unknown))
                 && transactions.is_none_or(|own| own.may_send_to(lane))
         };
         self.holds_back = self.gathered.settle_ready_at(may_send);
@@ -87,7 +87,8 @@ impl<P: Clone> Batcher<P> {
         for _ in 0..self.gathered.occupied.len() {
             let lane = self.gathered.occupied[0];
             let first = self.gathered.lanes[lane as usize].batches.front().expect("an occupied lane has a batch");
-            let numbers_allow = self.sequences.as_ref().is_none_or(|own| own.may_send(lane, first.sequence));
+            let numbers = self.sequences.as_ref();
+            let numbers_allow = numbers.is_none_or(|own| own.may_send(lane, first.sequence, first.is_unknown));
             let takes_part = self.transactions.as_ref().is_none_or(|own| own.may_send_to(lane));
             if first.retry_at > due || !numbers_allow || !takes_part {
                 self.gathered.occupied.rotate_left(1);
@@ -161,7 +162,8 @@ impl<P: Clone> Batcher<P> {
             // Which batches may be sent is looked at again.
             self.gathered.ready_at = now;
         }
-        let Some(batch) = batch else { return };
+        let Some(mut batch) = batch else { return self.number_anew() };
+        batch.is_unknown = false;
         match error {
             None => {
                 // What is part of a transaction counts only once that is committed.
@@ -189,6 +191,7 @@ impl<P: Clone> Batcher<P> {
             }
             Some(error) => self.refused(now, lane, batch, error, observer),
         }
+        self.number_anew();
     }
 
     /// The broker expected another number than that of this batch, which is sent again under the same or another.
@@ -207,35 +210,54 @@ impl<P: Clone> Batcher<P> {
     /// Numbers a partition anew where a batch that was given up has left a gap that nothing closes.
     #[inline]
     fn close_gap(&mut self, lane: u32) {
-        if self.transactions.is_none() && self.sequences.as_mut().is_some_and(|own| own.is_gap_left(lane)) {
+        if self.transactions.is_none()
+            && let Some(own) = &mut self.sequences
+            && own.is_gap_left(lane)
+        {
             self.begin_epoch(lane);
         }
     }
 
     #[cold]
     fn begin_epoch(&mut self, lane: u32) {
-        let Some(own) = &mut self.sequences else { return };
-        if own.begin_epoch() {
-            self.number_anew(lane);
-        } else {
-            self.anew.push(lane);
+        if let Some(own) = &mut self.sequences {
+            own.end_numbering(lane);
+            self.renumbers = true;
         }
     }
 
-    /// Gives every batch of a partition that was sent and is not done with another number, in the old order.
-    pub(super) fn number_anew(&mut self, lane: u32) {
-        let Some(own) = &mut self.sequences else { return };
-        let under_way = self.in_flight.iter_mut().filter(|flight| flight.lane == lane);
-        let waiting = self.gathered.lanes[lane as usize].batches.iter_mut();
-        let all = under_way.filter_map(|flight| flight.batch.as_mut()).chain(waiting);
-        let mut open: Vec<(usize, &mut Batch<P>)> =
-            all.filter_map(|batch| Some((own.place(lane, batch.sequence?), batch))).collect();
-        open.sort_unstable_by_key(|(place, _)| *place);
-        own.begin_anew(lane);
-        for (_, batch) in open {
-            batch.sequence = Some(own.number(lane, batch.records.len()));
-            batch.is_renumbered = true;
+    /// Numbers those partitions anew that are to be and of which nothing is left that may be stored under an old number:
+    /// what is under way is answered first, and what was lost with a connection is sent once more as it was.
+    #[inline]
+    fn number_anew(&mut self) {
+        if self.renumbers {
+            self.begin_epoch_where_answered(false);
         }
+    }
+
+    /// `has_new_id`: the producer has just got another id, and needs no other epoch.
+    #[cold]
+    pub(super) fn begin_epoch_where_answered(&mut self, has_new_id: bool) {
+        let Some(own) = &mut self.sequences else { return };
+        let is_answered = |lane: &u32| {
+            let first = self.gathered.lanes[*lane as usize].batches.front();
+            let is_under_way = self.in_flight.iter().any(|flight| flight.lane == *lane && flight.batch.is_some());
+            !is_under_way && first.is_none_or(|batch| !batch.is_unknown)
+        };
+        let answered: Vec<u32> = own.ended().filter(is_answered).collect();
+        if answered.is_empty() || !(has_new_id || own.begin_epoch()) {
+            return; // either answers are awaited, or another id
+        }
+        for lane in answered {
+            own.begin_anew(lane);
+            // Whatever was sent is back in its lane, before what was not, in order.
+            for batch in self.gathered.lanes[lane as usize].batches.iter_mut().filter(|batch| batch.sequence.is_some()) {
+                batch.sequence = Some(own.number(lane, batch.records.len()));
+                batch.is_renumbered = true;
+            }
+        }
+        self.renumbers = own.ended().next().is_some();
+        self.gathered.ready_at = Time::ZERO;
     }
 
     /// One batch less is awaited of a request. It is over once none is.
@@ -311,7 +333,8 @@ impl<P: Clone> Batcher<P> {
         self.link = Link::Broken(now.saturating_add(wait));
         self.requests.clear();
         for InFlight { lane, batch, .. } in std::mem::take(&mut self.in_flight) {
-            let Some(batch) = batch else { continue };
+            let Some(mut batch) = batch else { continue };
+            batch.is_unknown = true;
             if self.transactions.is_some() {
                 if let Some(batch) = self.failed_in_transaction(now, lane, batch, None, observer) {
                     self.try_again(now, lane, batch);
@@ -322,6 +345,7 @@ impl<P: Clone> Batcher<P> {
                 self.give_up_batch(now, lane, batch, observer);
             }
         }
+        self.number_anew();
     }
 
     /// Gives up every batch that was begun too long ago.
@@ -340,6 +364,7 @@ impl<P: Clone> Batcher<P> {
         for (lane, batch) in expired.into_iter().chain(queued) {
             self.give_up_batch(now, lane, batch, observer);
         }
+        self.number_anew();
         let oldest = [oldest, oldest_queued].into_iter().flatten().min();
         self.expiry = oldest.map(|created| created.saturating_add(timeout));
     }

@@ -21,6 +21,9 @@ struct Numbering {
     /// A batch that was sent was given up: whether the broker has it will show with what was sent after it. The number
     /// after its last record.
     unresolved: Option<u32>,
+    /// Its numbers have a gap that nobody can close: it is numbered anew as soon as nothing is left that may be stored
+    /// under the old ones.
+    is_over: bool,
 }
 
 /// What is to be done about a batch whose number the broker did not expect.
@@ -74,9 +77,13 @@ impl Sequences {
 
     /// True where the first batch of a partition may be sent. One that was sent before must be the first that is open:
     /// while batches are sent again there is one under way. One that was not waits until the fate of what was given up
-    /// is known, and until nothing of an older epoch is open.
-    pub fn may_send(&self, lane: u32, sequence: Option<u32>) -> bool {
+    /// is known, and until nothing of an older epoch is open. Where a partition is to be numbered anew, nothing is sent
+    /// but what may be stored already: that shows only under its old number.
+    pub fn may_send(&self, lane: u32, sequence: Option<u32>, is_unknown: bool) -> bool {
         let own = &self.lanes[lane as usize];
+        if own.is_over && !is_unknown {
+            return false;
+        }
         match (sequence, own.open.front()) {
             (Some(sequence), first) => first == Some(&sequence),
             (None, Some(_)) if own.identity != self.current => false,
@@ -150,6 +157,16 @@ impl Sequences {
         }
         own.unresolved = None;
         own.next != own.confirmed.map_or(0, |last| sequence_after(last, 1))
+    }
+
+    /// A partition is to be numbered anew.
+    pub fn end_numbering(&mut self, lane: u32) {
+        self.lanes[lane as usize].is_over = true;
+    }
+
+    /// The partitions that are to be numbered anew.
+    pub fn ended(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..).zip(&self.lanes).filter(|(_, own)| own.is_over).map(|(lane, _)| lane)
     }
 
     /// Begins a new epoch. False where those of the id are used up: the producer must ask for another id.
