@@ -133,8 +133,13 @@ pub struct PartitionLog<P> {
     first_dirty: Offset,
 }
 
-/// What was known of producers where each segment begins, oldest first: more than the records that are left can tell.
+/// What was known of producers where some segments begin, oldest first: more than the records that are left can tell.
+/// There are at most three: the last at or below the start of the log, which tells of records that are gone, and the
+/// last two, from which reading anew goes fast. Behind any other place the records from there on tell the same.
 type Snapshots = VecDeque<(Offset, ProducerState)>;
+
+/// How many of the last are kept, as real brokers keep them after a clean shutdown.
+const RECENT_SNAPSHOTS: usize = 2;
 
 /// What is left of a partition when its node has gone down.
 #[derive(Clone, PartialEq, Debug)]
@@ -188,6 +193,14 @@ impl<P: Clone> PartitionLog<P> {
     /// Forgets producers that have been silent this long.
     pub fn expire_producers(&mut self, now: Time, after: Duration) {
         self.producers.expire(now, after);
+        for (_, producers) in &mut self.snapshots {
+            producers.expire(now, after);
+        }
+    }
+
+    /// How many copies it keeps of what was known of producers earlier.
+    pub fn snapshots(&self) -> usize {
+        self.snapshots.len()
     }
 
     /// The leader's epoch: a leader that takes over, or comes back, begins a new one.
@@ -270,6 +283,10 @@ impl<P: Clone> PartitionLog<P> {
         let rolls = !self.log.active().is_empty();
         if rolls && !self.producers.is_empty() {
             self.snapshots.push_back((self.log.end(), self.producers.clone()));
+            let keeps_first = self.snapshots[0].0 <= self.log.start();
+            if self.snapshots.len() > RECENT_SNAPSHOTS + usize::from(keeps_first) {
+                self.snapshots.remove(usize::from(keeps_first));
+            }
         }
         self.log.roll(now);
         rolls

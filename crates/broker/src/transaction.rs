@@ -81,6 +81,8 @@ struct Transaction {
     last_producer: Option<ProducerId>,
     /// Under which id and epoch the markers of the transaction that was decided last are written.
     marker: Instance,
+    /// How it was decided.
+    committed: bool,
     timeout: Duration,
     state: TransactionState,
     /// What takes part; while markers are being written, where they are still missing.
@@ -331,6 +333,7 @@ impl TransactionCoordinator {
             false => (TransactionState::PrepareAbort, TransactionState::CompleteAbort),
         };
         transaction.marker = (transaction.producer, transaction.epoch.unwrap_or_default());
+        transaction.committed = committed;
         transaction.state = if transaction.partitions.is_empty() { complete } else { prepared };
         self.want_markers(id, wanted);
     }
@@ -346,6 +349,29 @@ impl TransactionCoordinator {
         let (producer, epoch) = transaction.marker;
         let marker = EndMarker { producer, epoch, coordinator_epoch: self.epoch, committed };
         wanted.extend(transaction.partitions.iter().map(|store| MarkerWanted { id, store: *store, marker }));
+    }
+
+    /// A partition has come back with an open transaction of this producer. Where it was decided before, its marker is
+    /// gone, with the power of the machine that had it: it is asked for once more. Of a decision before the last one
+    /// nobody knows any more how it was, and such a transaction is aborted.
+    pub fn reopened(&self, store: StoreId, producer: Instance, wanted: &mut Vec<MarkerWanted>) {
+        let Some(id) = self.id_of(producer.0) else { return };
+        let transaction = self.transaction(id).expect("it was found just now");
+        let takes_part = transaction.partitions.contains(&store);
+        let is_decided = match transaction.state {
+            TransactionState::PrepareCommit | TransactionState::PrepareAbort => !takes_part,
+            TransactionState::Ongoing => !takes_part || transaction.epoch != Some(producer.1),
+            _ => true,
+        };
+        if !is_decided {
+            return;
+        }
+        let (ended, epoch) = transaction.marker;
+        let moved_on = u16::from(self.version == TransactionVersion::V2);
+        let is_last = (ended, epoch) == (producer.0, producer.1 + moved_on);
+        let (committed, epoch) = (transaction.committed && is_last, epoch.max(producer.1));
+        let marker = EndMarker { producer: producer.0, epoch, coordinator_epoch: self.epoch, committed };
+        wanted.push(MarkerWanted { id, store, marker });
     }
 
     /// A marker has been written and is safe. True where it was the last one: the transaction is complete.
@@ -403,6 +429,7 @@ impl Transaction {
             last_epoch: None,
             last_producer: None,
             marker: (producer, 0),
+            committed: false,
             timeout,
             state: TransactionState::Empty,
             partitions: Vec::new(),

@@ -488,7 +488,7 @@ impl<P: Clone + Default> LogSide<P> {
             }
         }
         side.groups.recover(durable.groups);
-        side.transactions.recover(now, durable.transactions);
+        side.transactions.recover(now, durable.transactions, &side.partitions);
         side.recover_shares(durable.shares);
         side.upkeep.restart(now);
         side

@@ -8,7 +8,9 @@ use brokerlab_broker::config::{BatcherConfig, ProducerConfig, ProducerKind};
 use brokerlab_broker::message::LogError;
 use brokerlab_broker::record::ProducerId;
 use brokerlab_broker::{Effect, Envelope, Message, Outbox};
-use brokerlab_event::{ClientId, Duration, Event, EventLog, Generator, KeyId, MessageId, NodeId, Offset, StoreId, Time};
+use brokerlab_event::{
+    ClientId, Duration, Event, EventLog, Generator, KeyId, MessageId, NodeId, Offset, StoreId, Time,
+};
 
 use crate::rig::secs;
 
@@ -25,7 +27,8 @@ type Sent = (u32, u16, u32, u64);
 
 impl Hand {
     fn new() -> Hand {
-        let own = BatcherConfig { linger: Duration::ZERO, batch_bytes: 10, ..BatcherConfig::new(vec![StoreId::new(0)]) };
+        let own =
+            BatcherConfig { linger: Duration::ZERO, batch_bytes: 10, ..BatcherConfig::new(vec![StoreId::new(0)]) };
         let config =
             ProducerConfig { client: ClientId::new(0), node: NodeId::new(0), kind: ProducerKind::Batcher(own) };
         let chance = |name| Generator::new(1, name);

@@ -376,6 +376,24 @@ fn what_is_known_of_producers_is_read_anew_from_the_log_after_a_crash() {
 }
 
 #[test]
+fn what_is_known_of_producers_takes_the_memory_of_a_few_copies() {
+    // A segment for each record, which nothing ever removes: what is kept besides the records must not grow with them.
+    let rules = PartitionRules { segment_bytes: 10, retention_time: None, ..PartitionRules::default() };
+    let mut log = PartitionLog::new(rules);
+    for sequence in 0..200 {
+        let producer = BatchProducer { id: ProducerId::new(1), epoch: 0, sequence, transactional: false };
+        log.append(batch(producer, 1), Time::ZERO).unwrap();
+        assert!(log.snapshots() <= 3);
+    }
+    log.mark_written(Offset::new(150));
+    let mut recovered = PartitionLog::recover(log.crash(Crash::Process));
+    let repeated = |sequence| BatchProducer { id: ProducerId::new(1), epoch: 0, sequence, transactional: false };
+    let told = recovered.append(batch(repeated(146), 1), Time::ZERO).unwrap();
+    assert!(told.is_duplicate, "read anew from the records, where the copies are of later");
+    assert!(!recovered.append(batch(repeated(150), 1), Time::ZERO).unwrap().is_duplicate);
+}
+
+#[test]
 fn what_is_known_of_producers_outlives_their_records() {
     let mut log = partition();
     let producer = |sequence| BatchProducer { id: ProducerId::new(1), epoch: 0, sequence, transactional: false };

@@ -308,6 +308,39 @@ fn what_was_decided_is_completed_after_a_crash() {
 }
 
 #[test]
+fn a_marker_that_went_with_the_power_is_written_again() {
+    for (version, committed) in [
+        (TransactionVersion::V1, true),
+        (TransactionVersion::V2, true),
+        (TransactionVersion::V1, false),
+        (TransactionVersion::V2, false),
+    ] {
+        let mut rig = rig(version);
+        let producer = rig.init(None).unwrap();
+        if version == TransactionVersion::V1 {
+            rig.add(producer, 0).unwrap();
+        }
+        rig.produce(0, producer, 0, true).unwrap();
+        // The record reaches stable storage; its marker comes no further than the page cache.
+        let flushed = Message::Flushed { store: store(0), until: Offset::new(1) };
+        rig.node.handle_message(rig.now, Address::Disk, flushed, &mut rig.out, &mut rig.events);
+        let next = rig.end(producer, committed).unwrap();
+        rig.write();
+        rig.node = Node::recover(rig.now, rig.node.clone().crash(Crash::Power), &rig.deployment);
+        rig.append(0, None).unwrap();
+        rig.wait(secs(0));
+        rig.write();
+        let expected: &[u64] = if committed { &[0, 1] } else { &[1] };
+        assert_eq!(rig.committed(0), expected, "{version:?}");
+        let sequence = u32::from(version == TransactionVersion::V1);
+        if version == TransactionVersion::V1 {
+            rig.add(next, 0).unwrap();
+        }
+        assert_eq!(rig.produce(0, next, sequence, true), Ok(Offset::new(3)), "{version:?}");
+    }
+}
+
+#[test]
 fn an_open_transaction_survives_a_crash_and_can_be_committed() {
     let mut rig = rig(TransactionVersion::V2);
     let producer = rig.init(None).unwrap();

@@ -251,7 +251,8 @@ impl<P: Clone> Batcher<P> {
         for lane in answered {
             own.begin_anew(lane);
             // Whatever was sent is back in its lane, before what was not, in order.
-            for batch in self.gathered.lanes[lane as usize].batches.iter_mut().filter(|batch| batch.sequence.is_some()) {
+            for batch in self.gathered.lanes[lane as usize].batches.iter_mut().filter(|batch| batch.sequence.is_some())
+            {
                 batch.sequence = Some(own.number(lane, batch.records.len()));
                 batch.is_renumbered = true;
             }

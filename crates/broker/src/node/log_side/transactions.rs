@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use brokerlab_event::{ClientId, Duration, Event, NodeId, Observer, Offset, StoreId, Time};
 
+use super::hosted::Hosted;
 use super::{Context, LogSide};
 use crate::config::{Deployment, TransactionVersion};
 use crate::message::{Address, Effect, LogError, Message};
@@ -47,9 +48,17 @@ impl Transactions {
         self.coordinator.crash()
     }
 
-    /// The coordinator comes back. Some producer may have left its numbers in the partitions.
-    pub fn recover(&mut self, now: Time, durable: DurableCoordinator) {
+    /// The coordinator comes back. Some producer may have left its numbers in the partitions, and some marker may be
+    /// missing there.
+    pub fn recover<P: Clone>(&mut self, now: Time, durable: DurableCoordinator, partitions: &[Hosted<P>]) {
         self.coordinator = TransactionCoordinator::recover(durable, &mut self.wanted);
+        for hosted in partitions.iter().filter(|hosted| hosted.is_led()) {
+            let producers = hosted.log.producers();
+            for (producer, _) in producers.open_transactions() {
+                let (epoch, _) = producers.last_sequence(producer).expect("it has a transaction here");
+                self.coordinator.reopened(hosted.store, (producer, epoch), &mut self.wanted);
+            }
+        }
         self.resume_at = (!self.wanted.is_empty()).then_some(now);
         self.expire_at = Some(now.saturating_add(EXPIRATION_INTERVAL));
     }
