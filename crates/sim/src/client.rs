@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use brokerlab_broker::client::{Batcher, GroupMember, Publisher, PublisherConfig, ShareConsumer, Subscriber};
-use brokerlab_broker::config::{ConsumerConfig, ConsumerKind, ProducerConfig, ProducerKind, SeekTo};
+use brokerlab_broker::config::{ConsumerConfig, ConsumerKind, ProducerConfig, ProducerKind};
 use brokerlab_broker::{Message, Outbox};
 use brokerlab_event::{Generator, Millionths, Observer, Time};
 
@@ -104,9 +104,9 @@ impl Client {
     }
 
     /// Only a log can be read elsewhere.
-    pub fn seek<O: Observer>(&mut self, now: Time, to: SeekTo, out: &mut Outbox<()>, observer: &mut O) {
+    pub fn ask_where<O: Observer>(&mut self, now: Time, out: &mut Outbox<()>, observer: &mut O) {
         match self {
-            Client::Member(client) => client.seek(now, to, out, observer),
+            Client::Member(client) => client.ask_where(now, out, observer),
             _ => unreachable!("validated: only consumers of a log can be sent elsewhere"),
         }
     }

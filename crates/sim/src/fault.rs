@@ -69,8 +69,12 @@ impl Simulation {
 
     /// Somebody sends the consumers of an application to another place in the log.
     pub(crate) fn seek(&mut self, seek: SeekPlan, observer: &mut impl Observer) {
+        for index in 0..self.nodes.len() {
+            self.nodes[index].machine.seek(self.now, seek.application, seek.to);
+            self.schedule_node(index);
+        }
         for client in self.consumers_of(seek.application).collect::<Vec<_>>() {
-            self.clients[client.index()].machine.seek(self.now, seek.to, &mut self.out, observer);
+            self.clients[client.index()].machine.ask_where(self.now, &mut self.out, observer);
             self.reschedule(client);
         }
     }

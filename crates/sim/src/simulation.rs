@@ -303,7 +303,7 @@ impl Simulation {
     }
 
     #[inline]
-    fn schedule_node(&mut self, node: usize) {
+    pub(crate) fn schedule_node(&mut self, node: usize) {
         let slot = (self.clients.len() + node) as Slot;
         self.nodes[node].schedule(slot, self.now, &mut self.agenda);
     }

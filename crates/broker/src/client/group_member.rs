@@ -15,7 +15,7 @@ use brokerlab_event::{
 
 use super::Worker;
 use super::reading::{AutoCommit, InHand, Lost, Owned};
-use crate::config::{CommitPolicy, ConsumerConfig, ConsumerKind, GroupMemberConfig, SeekTo};
+use crate::config::{CommitPolicy, ConsumerConfig, ConsumerKind, GroupMemberConfig};
 use crate::message::{Address, Effect, FetchedPartition, GroupError, LogError, Member, Message, Outbox};
 
 /// Where a membership stands.
@@ -90,9 +90,8 @@ pub struct GroupMember<P> {
     /// When a record may be returned that is to be tried again, of those that are here.
     due_at: Option<Time>,
     rejoin: Option<Rejoin>,
-    /// Where it was asked to go; it does so at its next poll. Outlives the process: who is down goes there at its
-    /// next start.
-    seek: Option<SeekTo>,
+    /// The group was sent elsewhere; its next poll asks where.
+    asks_where: bool,
     /// A partition that may not be read anywhere; its next poll throws.
     stranded: Option<StoreId>,
     /// The fetch that is awaited.
@@ -146,7 +145,7 @@ impl<P: Clone> GroupMember<P> {
             attempts: 0,
             due_at: None,
             rejoin: None,
-            seek: None,
+            asks_where: false,
             stranded: None,
             fetching: None,
             correlation: 0,
@@ -227,7 +226,7 @@ impl<P: Clone> GroupMember<P> {
         (self.next_heartbeat, self.automatic, self.due_at, self.assignment) = (None, None, None, None);
         self.awaited.clear();
         self.had.clear();
-        (self.is_cut_off, self.reconnect_at) = (false, None);
+        (self.is_cut_off, self.reconnect_at, self.asks_where) = (false, None, false);
     }
 
     /// The process stands still, and its heartbeats with it.
@@ -240,10 +239,11 @@ impl<P: Clone> GroupMember<P> {
         self.worker.resume(now, observer);
     }
 
-    /// Somebody asks the application to read from another place, in every partition that it owns. It does so with
-    /// its next poll, and commits the new positions at once, so that the next owner would begin there too.
-    pub fn seek<O: Observer>(&mut self, now: Time, to: SeekTo, out: &mut Outbox<P>, observer: &mut O) {
-        self.seek = Some(to);
+    /// The group was [sent elsewhere](crate::Node::seek). The application asks where to, of every partition that it
+    /// owns, with its next poll, and commits the new positions at once. One that is down will be told when it is given
+    /// partitions.
+    pub fn ask_where<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        self.asks_where = self.membership != Membership::Down;
         if self.membership == Membership::Active && self.phase == Phase::Polling && !self.worker.is_paused() {
             self.poll(now, out, observer);
         }
@@ -452,7 +452,8 @@ impl<P: Clone> GroupMember<P> {
         }
         let may_commit = self.may_commit();
         // While the broker is still asked where to go on, the answer is waited for first.
-        if may_commit && self.seek.is_some() && self.owned.iter().all(|owned| owned.lost.is_none()) {
+        let knows = self.awaited.is_empty() && self.owned.iter().all(|owned| owned.lost.is_none());
+        if self.asks_where && may_commit && knows {
             self.begin_seek(now, out);
         }
         if may_commit && self.automatic.as_mut().is_some_and(|automatic| automatic.take_due(now)) {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use brokerlab_event::{Duration, MessageId, Offset, StoreId, Time};
 
-use crate::config::{OffsetReset, SeekTo};
+use crate::config::OffsetReset;
 use crate::message::{Envelope, Position};
 
 /// A record in the hands of the application.
@@ -48,14 +48,10 @@ impl Position {
         }
     }
 
-    /// Where a reader goes that is asked to.
-    pub fn seek(&self, to: SeekTo) -> Offset {
-        match to {
-            SeekTo::Earliest => self.log_start,
-            SeekTo::Latest => self.high_watermark,
-            SeekTo::Time(_) => self.at_time,
-            SeekTo::Offset(offset) => offset.max(self.log_start).min(self.log_end),
-        }
+    /// Where somebody wants the reader to go: what is gone meanwhile is passed over.
+    pub fn sought(&self) -> Option<Offset> {
+        let committed = self.committed.filter(|_| self.sought)?;
+        Some(committed.max(self.log_start).min(self.log_end))
     }
 }
 
@@ -74,8 +70,8 @@ impl OffsetReset {
 pub enum Lost {
     /// The position is out of range; the reset policy decides.
     OutOfRange,
-    /// Somebody has asked for another position.
-    Seeking(SeekTo),
+    /// Somebody may have sent the group elsewhere.
+    Asking,
 }
 
 /// Commits inside polls: each poll asks whether one is due.

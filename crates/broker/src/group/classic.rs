@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use brokerlab_event::{Duration, Offset, StoreId, Time};
+use brokerlab_event::{ClientId, Duration, Offset, StoreId, Time};
 
 use super::members::{Instances, Sessions};
+use super::offsets::Offsets;
 use super::{DurableGroup, GroupAnswer, GroupTimes};
 use crate::assignor::Assignor;
 use crate::message::{GroupError, Member, MemberMetadata};
@@ -64,9 +65,7 @@ pub struct Group {
     assignor: Assignor,
     sessions: Sessions,
     instances: Instances,
-    offsets: BTreeMap<StoreId, Offset>,
-    /// While it is empty: when its offsets are forgotten.
-    forgets_at: Option<Time>,
+    offsets: Offsets,
 }
 
 impl Group {
@@ -83,8 +82,7 @@ impl Group {
             assignor: Assignor::Range,
             sessions: Sessions::default(),
             instances: Instances::default(),
-            offsets: BTreeMap::new(),
-            forgets_at: None,
+            offsets: Offsets::default(),
         }
     }
 
@@ -105,7 +103,22 @@ impl Group {
 
     /// The committed offset of a partition.
     pub fn committed(&self, store: StoreId) -> Option<Offset> {
-        self.offsets.get(&store).copied()
+        self.offsets.of(store)
+    }
+
+    /// The group is to go on from here in this partition, whoever reads it. Until that member has committed from there,
+    /// other commits do not count.
+    pub fn seek(&mut self, now: Time, store: StoreId, offset: Offset) {
+        self.offsets.seek(store, offset);
+        if self.members.is_empty() {
+            self.offsets.empty(now, self.times.offsets_retention);
+        }
+    }
+
+    /// A client asks where to read a partition. Whether somebody has sent the group there, where it is a member.
+    pub fn tell_where(&mut self, client: ClientId, store: StoreId) -> bool {
+        let memberships = Member { client, incarnation: 0 }..=Member { client, incarnation: u32::MAX };
+        self.members.range(memberships).next().is_some() && self.offsets.tell(store, client)
     }
 
     /// A member joins, or joins again. The answer comes when all members have.
@@ -257,7 +270,7 @@ impl Group {
             return Err(GroupError::RebalanceInProgress);
         }
         self.prolong(now, member);
-        self.offsets.extend(offsets.iter().copied());
+        self.offsets.commit(member.client, offsets);
         Ok(())
     }
 
@@ -286,9 +299,7 @@ impl Group {
                 _ => self.complete(now, answers),
             }
         }
-        if self.forgets_at.is_some_and(|at| at <= now) {
-            self.forgets_at = None;
-            self.offsets.clear();
+        if self.offsets.forget_due(now) {
             answers.push(GroupAnswer::OffsetsForgotten);
         }
     }
@@ -296,18 +307,20 @@ impl Group {
     /// When to call [`Group::handle_timeout`].
     pub fn next_timeout(&self) -> Option<Time> {
         let deadline = self.preparation.map(|preparation| preparation.deadline);
-        [deadline, self.sessions.next(), self.forgets_at].into_iter().flatten().min()
+        [deadline, self.sessions.next(), self.offsets.forgets_at()].into_iter().flatten().min()
     }
 
     /// What survives when the coordinator goes down.
     pub fn crash(self) -> DurableGroup {
-        DurableGroup { generation: self.generation, offsets: self.offsets, forgets_at: self.forgets_at }
+        DurableGroup { generation: self.generation, offsets: self.offsets }
     }
 
     /// The group of a coordinator that comes back. Generations go on, so that nobody's old one is taken for new.
-    pub fn recover(self, durable: DurableGroup) -> Group {
-        let DurableGroup { generation, offsets, forgets_at } = durable;
-        Group { generation, offsets, forgets_at, ..self }
+    /// Nobody is a member any more.
+    pub fn recover(self, now: Time, durable: DurableGroup) -> Group {
+        let DurableGroup { generation, mut offsets } = durable;
+        offsets.empty(now, self.times.offsets_retention);
+        Group { generation, offsets, ..self }
     }
 
     fn check(&self, member: Member, generation: u32) -> Result<(), GroupError> {
@@ -336,7 +349,7 @@ impl Group {
         let state = MemberState { metadata, slot, awaits_join: false, awaits_sync: false, assignment: Vec::new() };
         self.members.insert(member, state);
         self.leader = self.leader.or(Some(member));
-        self.forgets_at = None;
+        self.offsets.keep();
     }
 
     fn forget(&mut self, member: Member) {
@@ -408,8 +421,7 @@ impl Group {
         self.generation += 1;
         if self.members.is_empty() {
             self.state = GroupState::Empty;
-            let retention = self.times.offsets_retention;
-            self.forgets_at = (!self.offsets.is_empty()).then(|| now.saturating_add(retention));
+            self.offsets.empty(now, self.times.offsets_retention);
             answers.push(GroupAnswer::Completed { generation: self.generation, members: 0 });
             return;
         }

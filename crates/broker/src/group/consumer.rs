@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use brokerlab_event::{Offset, StoreId, Time};
+use brokerlab_event::{ClientId, Offset, StoreId, Time};
 
 use super::members::{Instances, Sessions};
+use super::offsets::Offsets;
 use super::{DurableGroup, GroupAnswer, GroupTimes};
 use crate::assignor::{ServerAssignor, Subscriber};
 use crate::message::{GroupError, Member, MemberMetadata};
@@ -63,11 +64,9 @@ pub struct ConsumerGroup {
     /// Until when members have to give up what they have to; by the slots of their sessions.
     revocations: Sessions,
     instances: Instances,
-    offsets: BTreeMap<StoreId, Offset>,
+    offsets: Offsets,
     /// Somebody is on the way to the target.
     moving: bool,
-    /// While it is empty: when its offsets are forgotten.
-    forgets_at: Option<Time>,
 }
 
 impl ConsumerGroup {
@@ -85,9 +84,8 @@ impl ConsumerGroup {
             sessions: Sessions::default(),
             revocations: Sessions::default(),
             instances: Instances::default(),
-            offsets: BTreeMap::new(),
+            offsets: Offsets::default(),
             moving: false,
-            forgets_at: None,
         }
     }
 
@@ -114,7 +112,22 @@ impl ConsumerGroup {
 
     /// The committed offset of a partition.
     pub fn committed(&self, store: StoreId) -> Option<Offset> {
-        self.offsets.get(&store).copied()
+        self.offsets.of(store)
+    }
+
+    /// The group is to go on from here in this partition, whoever reads it. Until that member has committed from there,
+    /// other commits do not count.
+    pub fn seek(&mut self, now: Time, store: StoreId, offset: Offset) {
+        self.offsets.seek(store, offset);
+        if self.members.is_empty() {
+            self.offsets.empty(now, self.times.offsets_retention);
+        }
+    }
+
+    /// A client asks where to read a partition. Whether somebody has sent the group there, where the partition is its
+    /// own.
+    pub fn tell_where(&mut self, client: ClientId, store: StoreId) -> bool {
+        self.holder(store).is_some_and(|holder| holder.client == client) && self.offsets.tell(store, client)
     }
 
     /// All that a member says: that it joins, is there, owns this now, leaves. See [`JOIN`], [`LEAVE`] and
@@ -163,7 +176,7 @@ impl ConsumerGroup {
         if state.epoch != epoch {
             return Err(GroupError::StaleMemberEpoch);
         }
-        self.offsets.extend(offsets.iter().copied());
+        self.offsets.commit(member.client, offsets);
         Ok(())
     }
 
@@ -175,27 +188,27 @@ impl ConsumerGroup {
         while let Some(member) = self.revocations.pop_due(now) {
             self.remove(now, member, answers);
         }
-        if self.forgets_at.is_some_and(|at| at <= now) {
-            self.forgets_at = None;
-            self.offsets.clear();
+        if self.offsets.forget_due(now) {
             answers.push(GroupAnswer::OffsetsForgotten);
         }
     }
 
     /// When to call [`ConsumerGroup::handle_timeout`].
     pub fn next_timeout(&self) -> Option<Time> {
-        [self.sessions.next(), self.revocations.next(), self.forgets_at].into_iter().flatten().min()
+        [self.sessions.next(), self.revocations.next(), self.offsets.forgets_at()].into_iter().flatten().min()
     }
 
     /// What survives when the coordinator goes down.
     pub fn crash(self) -> DurableGroup {
-        DurableGroup { generation: self.epoch, offsets: self.offsets, forgets_at: self.forgets_at }
+        DurableGroup { generation: self.epoch, offsets: self.offsets }
     }
 
     /// The group of a coordinator that comes back. Epochs go on, so that nobody's old one is taken for new.
-    pub fn recover(self, durable: DurableGroup) -> ConsumerGroup {
-        let DurableGroup { generation: epoch, offsets, forgets_at } = durable;
-        ConsumerGroup { epoch, target_epoch: epoch, offsets, forgets_at, ..self }
+    /// Nobody is a member any more.
+    pub fn recover(self, now: Time, durable: DurableGroup) -> ConsumerGroup {
+        let DurableGroup { generation: epoch, mut offsets } = durable;
+        offsets.empty(now, self.times.offsets_retention);
+        ConsumerGroup { epoch, target_epoch: epoch, offsets, ..self }
     }
 
     fn unknown(&self, member: Member) -> GroupError {
@@ -234,7 +247,7 @@ impl ConsumerGroup {
             slot,
         };
         self.members.insert(member, state);
-        self.forgets_at = None;
+        self.offsets.keep();
         self.epoch += 1;
         Ok(())
     }
@@ -338,8 +351,7 @@ impl ConsumerGroup {
         self.epoch += 1;
         if self.members.is_empty() {
             self.target_epoch = self.epoch;
-            let retention = self.times.offsets_retention;
-            self.forgets_at = (!self.offsets.is_empty()).then(|| now.saturating_add(retention));
+            self.offsets.empty(now, self.times.offsets_retention);
         }
         self.tell(answers);
     }

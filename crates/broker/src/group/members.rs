@@ -1,9 +1,9 @@
 //! What both protocols keep of members: their sessions, and who is which static member.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use brokerlab_event::Time;
+use brokerlab_event::{ClientId, Time};
 
 use crate::deadlines::Deadlines;
 use crate::message::Member;
@@ -62,7 +62,8 @@ impl Sessions {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Instances {
     current: BTreeMap<Arc<str>, Member>,
-    fenced: BTreeSet<Member>,
+    /// By client: this membership and all before it are over, because another took their place.
+    fenced: BTreeMap<ClientId, u32>,
 }
 
 impl Instances {
@@ -77,7 +78,8 @@ impl Instances {
             && let Some(before) = self.current.insert(Arc::clone(instance), member)
             && before != member
         {
-            self.fenced.insert(before);
+            let last = self.fenced.entry(before.client).or_default();
+            *last = before.incarnation.max(*last);
         }
     }
 
@@ -90,6 +92,6 @@ impl Instances {
 
     /// True where another member has taken its place.
     pub fn is_fenced(&self, member: Member) -> bool {
-        self.fenced.contains(&member)
+        self.fenced.get(&member.client).is_some_and(|last| member.incarnation <= *last)
     }
 }

@@ -5,15 +5,16 @@
 mod classic;
 mod consumer;
 mod members;
+mod offsets;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use brokerlab_event::{Duration, Offset, StoreId, Time};
+use brokerlab_event::{Duration, StoreId};
 
 pub use classic::{Group, GroupState};
 pub use consumer::{ConsumerGroup, JOIN, LEAVE, LEAVE_STATIC};
 
+use self::offsets::Offsets;
 use crate::assignor::Assignor;
 use crate::config::GroupConfig;
 use crate::message::{GroupError, Member, MemberMetadata};
@@ -101,6 +102,5 @@ pub enum GroupAnswer {
 #[derive(Clone, PartialEq, Debug)]
 pub struct DurableGroup {
     generation: u32,
-    offsets: BTreeMap<StoreId, Offset>,
-    forgets_at: Option<Time>,
+    offsets: Offsets,
 }

@@ -519,7 +519,7 @@ pub enum Message<P> {
         member: Member,
         /// The generation that the member believed in.
         generation: u32,
-        /// What was asked to be stored.
+        /// What was stored, or not; without what is out of date because the group was sent elsewhere.
         offsets: Vec<(StoreId, Offset)>,
         /// Stored, or why not.
         result: Result<(), GroupError>,

@@ -226,6 +226,8 @@ pub struct Position {
     pub store: StoreId,
     /// The committed offset (the next record to read), if there is one.
     pub committed: Option<Offset>,
+    /// Somebody has set that from outside, and who asks is to go there, wherever it is.
+    pub sought: bool,
     /// The first readable offset.
     pub log_start: Offset,
     /// The offset that the next record will get: a position up to here is in range.

@@ -165,7 +165,7 @@ impl<P: Clone + Default> LogSide<P> {
                 self.produce(client, store, correlation, acks, batch, context);
             }
             (Address::Client(client), Message::FindPositions { group, stores, time }) => {
-                let positions = self.find_positions(group, stores, time);
+                let positions = self.find_positions(client, group, stores, time);
                 context.send(Address::Client(client), Message::Positions { group, positions });
             }
             (Address::Disk, Message::Written { store, until }) => self.written(store, until, context),
@@ -487,7 +487,7 @@ impl<P: Clone + Default> LogSide<P> {
                 hosted.settle_high_watermark();
             }
         }
-        side.groups.recover(durable.groups);
+        side.groups.recover(now, durable.groups);
         side.transactions.recover(now, durable.transactions, &side.partitions);
         side.recover_shares(durable.shares);
         side.upkeep.restart(now);

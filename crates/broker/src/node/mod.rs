@@ -6,7 +6,7 @@ mod queue_side;
 
 use brokerlab_event::{ApplicationId, Event, NodeId, Observer, Offset, RunHeader, StoreId, Time};
 
-use crate::config::Deployment;
+use crate::config::{Deployment, SeekTo};
 use crate::log::Crash;
 use crate::message::{Address, Message, Outbox};
 
@@ -190,6 +190,14 @@ impl<P: Clone + Default> Node<P> {
     /// (or where it would begin) to the ends of the logs.
     pub fn lag(&self, group: ApplicationId) -> u64 {
         self.log_side.lag(group)
+    }
+
+    /// Somebody sends the members of a group elsewhere, as `kafka-consumer-groups --reset-offsets` does: what is
+    /// committed becomes this place in every partition that the group reads, and whoever reads it is told so when it
+    /// asks. Members that read already ask once they are [told to](crate::client::GroupMember::ask_where).
+    pub fn seek(&mut self, now: Time, group: ApplicationId, to: SeekTo) {
+        self.log_side.seek(now, group, to);
+        self.log_due = self.log_side.next_timeout();
     }
 
     /// At the end of a run: tells which messages this node still has for somebody.

@@ -106,7 +106,7 @@ fn epochs_fence() {
     let mut answers = Vec::new();
     group.handle_timeout(at(11), &mut answers);
     assert_eq!(beat(&mut group, at(11), one, 1, None, None).0, Some(Err(GroupError::UnknownMember)));
-    let group = self::group().recover(group.crash());
+    let group = self::group().recover(at(8), group.crash());
     assert_eq!((group.epoch(), group.committed(StoreId::new(0))), (2, Some(Offset::new(5))));
 }
 

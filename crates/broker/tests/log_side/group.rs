@@ -218,7 +218,7 @@ fn heartbeats_and_commits_are_answered_by_state_and_generation() {
 fn a_coordinator_that_comes_back_knows_offsets_and_generation_but_no_members() {
     let mut desk = Desk::stable();
     desk.group.commit(at(8), member(1), 1, &[(StoreId::new(0), Offset::new(5))]).expect("it is a member");
-    let mut group = Group::new(TIMES).recover(desk.group.crash());
+    let mut group = Group::new(TIMES).recover(at(8), desk.group.crash());
     assert_eq!((group.committed(StoreId::new(0)), group.generation()), (Some(Offset::new(5)), 1));
     assert_eq!(group.heartbeat(at(9), member(1), 1), Err(GroupError::UnknownMember));
 }

@@ -9,6 +9,7 @@ mod reading;
 mod reference;
 mod replication;
 mod rig;
+mod seeking;
 mod share;
 mod stories;
 mod transactions;

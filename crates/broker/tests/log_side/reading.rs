@@ -77,23 +77,23 @@ fn who_is_sent_back_reads_again_and_commits_where_it_is() {
     plan.member.commit = CommitPolicy::AfterBatch;
     let mut rig = reading(&plan);
     rig.offer(2, 1).run(secs(1)).offer(2, 1).run(secs(1));
-    rig.seek(1, SeekTo::Time(Time::ZERO + secs(4))).run(secs(1));
+    rig.seek(SeekTo::Time(Time::ZERO + secs(4))).run(secs(1));
     assert_eq!(delivered(&rig), [0, 1, 2, 3, 2, 3]);
     let sought = "5.1s Committed  consumer: c1, store: s0, offset: @2\n";
     assert!(rig.story(&["Committed"]).contains(sought), "{}", rig.story(&["Committed"]));
-    rig.seek(1, SeekTo::Offset(Offset::new(3))).run(secs(1)).seek(1, SeekTo::Offset(Offset::new(99))).run(secs(1));
-    rig.seek(1, SeekTo::Latest).offer(1, 1).run(secs(1));
+    rig.seek(SeekTo::Offset(Offset::new(3))).run(secs(1)).seek(SeekTo::Offset(Offset::new(99))).run(secs(1));
+    rig.seek(SeekTo::Latest).offer(1, 1).run(secs(1));
     assert_eq!(delivered(&rig), [0, 1, 2, 3, 2, 3, 3, 4]);
 }
 
 #[test]
 fn who_works_finishes_its_batch_before_it_goes_elsewhere() {
     let mut rig = reading(&Plan { linger: ms(1), ..one_partition() });
-    rig.offer(5, 1).run(ms(15)).seek(1, SeekTo::Earliest).run(secs(1));
+    rig.offer(5, 1).run(ms(15)).seek(SeekTo::Earliest).run(secs(1));
     assert_eq!(delivered(&rig), [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]);
     assert_eq!(rig.processed(), [2, 2, 2, 2, 2]);
     // Who is down goes there when it is back.
-    rig.leave(1).seek(1, SeekTo::Offset(Offset::new(4))).run(secs(1)).start(1).run(secs(5));
+    rig.leave(1).seek(SeekTo::Offset(Offset::new(4))).run(secs(1)).start(1).run(secs(5));
     assert_eq!(rig.processed(), [2, 2, 2, 2, 3]);
 }
 

@@ -232,8 +232,12 @@ impl Rig {
         self
     }
 
-    pub fn seek(&mut self, number: u32, to: SeekTo) -> &mut Rig {
-        self.members[Rig::member_index(number)].seek(self.now, to, &mut self.out, &mut self.events);
+    /// Somebody sends the group elsewhere.
+    pub fn seek(&mut self, to: SeekTo) -> &mut Rig {
+        self.nodes[0].seek(self.now, ApplicationId::new(0), to);
+        for member in &mut self.members {
+            member.ask_where(self.now, &mut self.out, &mut self.events);
+        }
         self.settle();
         self
     }

@@ -7,7 +7,7 @@ use brokerlab_event::{Count, Duration, Event, Observer, Offset, StoreId, Time};
 
 use super::{GroupMember, Membership, Phase, Rejoin};
 use crate::client::reading::{AutoCommit, Lost, Owned};
-use crate::config::{CommitPolicy, SeekTo};
+use crate::config::CommitPolicy;
 use crate::group::JOIN;
 use crate::message::{GroupError, Message, Outbox, Position};
 
@@ -85,22 +85,25 @@ impl<P: Clone> GroupMember<P> {
             let store = position.store;
             let Some(at) = self.awaited.iter().position(|awaited| *awaited == store) else { continue };
             self.awaited.remove(at);
-            let Ok(offset) = position.start(reset) else {
+            let Ok(offset) = position.sought().ok_or(()).or_else(|()| position.start(reset)) else {
                 self.stranded = Some(store);
                 continue;
             };
             observer.observe(now, Event::Assigned { consumer, store, offset, generation });
-            if position.committed.is_some_and(|committed| committed != offset) {
+            if !position.sought && position.committed.is_some_and(|committed| committed != offset) {
                 observer.observe(now, Event::PositionReset { consumer, store, offset });
             }
             let mut owned = Owned::new(store, offset, position.committed);
+            // It takes note of that below, like those that read it already.
+            owned.lost = position.sought.then_some(Lost::Asking);
             owned.delay = self.config.retry.as_ref().map_or(Duration::ZERO, |retry| retry.delay(store));
             self.owned.push(owned);
         }
-        self.find_again(now, positions, out, observer);
+        self.find_again(now, positions, observer);
         if self.membership == Membership::Positioning {
             self.membership = Membership::Active;
         }
+        self.go_where_sent(now, positions, out, observer);
         if let CommitPolicy::Automatic { every } = self.config.commit
             && self.automatic.is_none()
             && self.membership == Membership::Active
@@ -120,35 +123,30 @@ impl<P: Clone> GroupMember<P> {
     /// Leaves every position, and asks for those that somebody wants instead. What a fetch that is under way brings
     /// is of no use any more.
     pub(super) fn begin_seek(&mut self, now: Time, out: &mut Outbox<P>) {
-        let Some(to) = self.seek.take() else { return };
-        self.fetching = None;
+        (self.asks_where, self.fetching) = (false, None);
         self.buffered.clear();
         for owned in &mut self.owned {
-            owned.lose(Lost::Seeking(to));
+            owned.lose(Lost::Asking);
         }
         self.find_lost(now, out);
     }
 
     /// Asks where to go on in the partitions that have no position.
     pub(super) fn find_lost(&self, now: Time, out: &mut Outbox<P>) {
-        let lost: Vec<_> = self.owned.iter().filter_map(|owned| Some((owned.store, owned.lost?))).collect();
-        let Some((_, why)) = lost.first() else { return };
-        let time = match why {
-            Lost::OutOfRange => self.config.reset.time(now),
-            Lost::Seeking(SeekTo::Time(time)) => Some(*time),
-            Lost::Seeking(_) => None,
-        };
-        self.find_positions(lost.iter().map(|(store, _)| *store).collect(), time, out);
+        let lost: Vec<StoreId> =
+            self.owned.iter().filter(|owned| owned.lost.is_some()).map(|owned| owned.store).collect();
+        if !lost.is_empty() {
+            self.find_positions(lost, self.config.reset.time(now), out);
+        }
     }
 
     /// Goes on where partitions that had no position may be read.
-    fn find_again<O: Observer>(&mut self, now: Time, positions: &[Position], out: &mut Outbox<P>, observer: &mut O) {
+    fn find_again<O: Observer>(&mut self, now: Time, positions: &[Position], observer: &mut O) {
         let (consumer, reset) = (self.client, self.config.reset);
-        let mut sought: Vec<(StoreId, Offset)> = Vec::new();
         for position in positions {
             let store = position.store;
             let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store) else { continue };
-            match owned.lost {
+            match owned.lost.filter(|_| !position.sought) {
                 Some(Lost::OutOfRange) => {
                     let Ok(offset) = position.reset(reset) else {
                         self.stranded = Some(store);
@@ -157,16 +155,28 @@ impl<P: Clone> GroupMember<P> {
                     owned.seek(offset);
                     observer.observe(now, Event::PositionReset { consumer, store, offset });
                 }
-                Some(Lost::Seeking(to)) => {
-                    let offset = position.seek(to);
-                    owned.seek(offset);
-                    observer.observe(now, Event::Sought { consumer, store, offset });
-                    sought.push((store, offset));
-                }
+                // It has been there already.
+                Some(Lost::Asking) => owned.seek(owned.position),
                 None => {}
             }
         }
-        if !sought.is_empty() {
+    }
+
+    /// Goes where somebody has sent the group, and commits that at once, or as soon as it may.
+    fn go_where_sent<O: Observer>(&mut self, now: Time, positions: &[Position], out: &mut Outbox<P>, observer: &mut O) {
+        let consumer = self.client;
+        let mut sought: Vec<(StoreId, Offset)> = Vec::new();
+        for position in positions {
+            let Some(offset) = position.sought() else { continue };
+            let store = position.store;
+            let is_asked = |owned: &&mut Owned<P>| owned.store == store && owned.lost.is_some();
+            let Some(owned) = self.owned.iter_mut().find(is_asked) else { continue };
+            owned.seek(offset);
+            owned.committed = None;
+            observer.observe(now, Event::Sought { consumer, store, offset });
+            sought.push((store, offset));
+        }
+        if !sought.is_empty() && self.may_commit() {
             self.commit(sought, out);
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use brokerlab_event::{ApplicationId, Count, Event, NodeId, Observer, Offset, StoreId, Time};
+use brokerlab_event::{ApplicationId, ClientId, Count, Event, NodeId, Observer, Offset, StoreId, Time};
 
 use super::LogSide;
-use crate::config::{ConsumerKind, Deployment, GroupConfig, GroupProtocol, Isolation, OffsetReset};
+use crate::config::{ConsumerKind, Deployment, GroupConfig, GroupProtocol, Isolation, OffsetReset, SeekTo};
 use crate::deadlines::Deadlines;
 use crate::group::{ConsumerGroup, DurableGroup, Group, GroupAnswer, GroupTimes};
 use crate::message::{Address, Member, Message, Position};
@@ -67,10 +67,24 @@ impl Coordinator {
     }
 
     /// Of a coordinator that is new: what it was before.
-    fn recover(self, durable: DurableGroup) -> Coordinator {
+    fn recover(self, now: Time, durable: DurableGroup) -> Coordinator {
         match self {
-            Coordinator::Classic(group) => Coordinator::Classic(group.recover(durable)),
-            Coordinator::Consumer(group) => Coordinator::Consumer(group.recover(durable)),
+            Coordinator::Classic(group) => Coordinator::Classic(group.recover(now, durable)),
+            Coordinator::Consumer(group) => Coordinator::Consumer(group.recover(now, durable)),
+        }
+    }
+
+    fn seek(&mut self, now: Time, store: StoreId, offset: Offset) {
+        match self {
+            Coordinator::Classic(group) => group.seek(now, store, offset),
+            Coordinator::Consumer(group) => group.seek(now, store, offset),
+        }
+    }
+
+    fn tell_where(&mut self, client: ClientId, store: StoreId) -> bool {
+        match self {
+            Coordinator::Classic(group) => group.tell_where(client, store),
+            Coordinator::Consumer(group) => group.tell_where(client, store),
         }
     }
 }
@@ -140,7 +154,7 @@ impl Groups {
 
     /// Sends what a group has to say and notes when it wants to be called.
     fn finish<P: Clone, O: Observer>(&mut self, index: usize, context: &mut Context<'_, P, O>) {
-        let HostedGroup { application: group, topics, group: state, .. } = &self.groups[index];
+        let HostedGroup { application: group, topics, .. } = &self.groups[index];
         let (group, application) = (*group, *group);
         for answer in self.answers.drain(..) {
             let (member, message): (Member, Message<P>) = match answer {
@@ -173,10 +187,7 @@ impl Groups {
             };
             context.send(Address::Client(member.client), message);
         }
-        match state.next_timeout() {
-            Some(at) => self.deadlines.set(index as u32, at),
-            None => self.deadlines.clear(index as u32),
-        }
+        self.schedule(index);
     }
 
     /// For each group that reads this partition: the first offset that it has still to read.
@@ -194,9 +205,18 @@ impl Groups {
         self.groups.into_iter().map(|hosted| hosted.group.crash()).collect()
     }
 
-    pub fn recover(&mut self, durable: Vec<DurableGroup>) {
-        for (hosted, durable) in self.groups.iter_mut().zip(durable) {
-            hosted.group = hosted.group.clone().recover(durable);
+    pub fn recover(&mut self, now: Time, durable: Vec<DurableGroup>) {
+        for (index, durable) in durable.into_iter().enumerate() {
+            let hosted = &mut self.groups[index];
+            hosted.group = hosted.group.clone().recover(now, durable);
+            self.schedule(index);
+        }
+    }
+
+    fn schedule(&mut self, index: usize) {
+        match self.groups[index].group.next_timeout() {
+            Some(at) => self.deadlines.set(index as u32, at),
+            None => self.deadlines.clear(index as u32),
         }
     }
 }
@@ -220,8 +240,9 @@ fn classic<P: Clone, O: Observer>(
             context.send(Address::Client(member.client), message);
         }
         Message::LeaveGroup { member, .. } => group.leave(now, member, answers),
-        Message::CommitOffsets { group: application, member, generation, offsets } => {
+        Message::CommitOffsets { group: application, member, generation, mut offsets } => {
             let result = group.commit(now, member, generation, &offsets);
+            offsets.retain(|(store, offset)| result.is_err() || group.committed(*store) == Some(*offset));
             let message = Message::OffsetsCommitted { group: application, member, generation, offsets, result };
             context.send(Address::Client(member.client), message);
         }
@@ -240,8 +261,9 @@ fn consumer<P: Clone, O: Observer>(
         Message::GroupHeartbeat { member, epoch, metadata, owned, .. } => {
             group.heartbeat(context.now, member, epoch, metadata, owned.as_deref(), answers);
         }
-        Message::CommitOffsets { group: application, member, generation, offsets } => {
+        Message::CommitOffsets { group: application, member, generation, mut offsets } => {
             let result = group.commit(member, generation, &offsets);
+            offsets.retain(|(store, offset)| result.is_err() || group.committed(*store) == Some(*offset));
             let message = Message::OffsetsCommitted { group: application, member, generation, offsets, result };
             context.send(Address::Client(member.client), message);
         }
@@ -284,9 +306,28 @@ impl HostedGroup {
 }
 
 impl<P: Clone + Default> LogSide<P> {
+    /// Somebody sends a group that is coordinated here to another place in every partition that it reads.
+    pub fn seek(&mut self, now: Time, group: ApplicationId, to: SeekTo) {
+        let Some(index) = self.groups.index(group) else { return };
+        let topics = Arc::clone(&self.groups.groups[index].topics);
+        for store in topics.iter().flatten() {
+            let Some(place) = self.led(*store) else { continue };
+            let log = &self.partitions[place].log;
+            let offset = match to {
+                SeekTo::Earliest => log.log().start(),
+                SeekTo::Latest => log.high_watermark(),
+                SeekTo::Time(time) => log.offset_at(time),
+                SeekTo::Offset(offset) => offset.max(log.log().start()).min(log.log().end()),
+            };
+            self.groups.groups[index].group.seek(now, *store, offset);
+        }
+        self.groups.schedule(index);
+    }
+
     /// What this node knows of where a group may start in partitions that it leads.
     pub(super) fn find_positions(
         &mut self,
+        client: ClientId,
         group: ApplicationId,
         stores: Vec<StoreId>,
         time: Option<Time>,
@@ -302,6 +343,7 @@ impl<P: Clone + Default> LogSide<P> {
             positions.push(Position {
                 store,
                 committed: hosted.group.committed(store),
+                sought: hosted.group.tell_where(client, store),
                 log_start: log.log().start(),
                 log_end: log.log().end(),
                 high_watermark: log.high_watermark(),
