@@ -39,6 +39,7 @@ fn deployment() -> Deployment {
         }],
         groups: vec![],
         share_groups: vec![],
+        streams: vec![],
         fetch: FetchLimits::default(),
         producers: vec![],
         consumers: vec![],

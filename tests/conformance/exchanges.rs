@@ -33,6 +33,7 @@ fn deployment(queues: usize, keys: &[&str], profile: Profile) -> Deployment {
         topics: vec![],
         groups: vec![],
         share_groups: vec![],
+        streams: vec![],
         fetch: FetchLimits::default(),
         producers: vec![],
         consumers: vec![],

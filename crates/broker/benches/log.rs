@@ -68,6 +68,7 @@ impl Bench {
             topics: vec![topic],
             groups: vec![],
             share_groups: vec![],
+            streams: vec![],
             fetch: FetchLimits { max_partition_bytes, ..FetchLimits::default() },
             producers: vec![],
             consumers: vec![],

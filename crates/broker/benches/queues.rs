@@ -52,6 +52,7 @@ impl Bench {
             topics: vec![],
             groups: vec![],
             share_groups: vec![],
+            streams: vec![],
             fetch: FetchLimits::default(),
             producers: vec![],
             consumers: vec![],

@@ -57,6 +57,7 @@ fn router(bindings: usize) -> Router {
         topics: vec![],
         groups: vec![],
         share_groups: vec![],
+        streams: vec![],
         fetch: FetchLimits::default(),
         producers: vec![],
         consumers: vec![],

@@ -53,7 +53,7 @@
 //! - [`node`]: composes the components into a broker node. [`client`]: producers and consumers.
 //! - Queue side: [`router`], [`properties`], [`queue`], [`quorum`], [`dispatch`], [`channel`], [`dead_letter`].
 //! - Log side: [`record`], [`partition`], [`cleaner`], [`partitioner`], [`producer_state`], [`transaction`], [`group`],
-//!   [`assignor`], [`share_partition`], [`deadlines`].
+//!   [`assignor`], [`share_partition`], [`stream`], [`deadlines`].
 //! - [`log`]: the one store underneath both, with its watermarks and what a crash leaves of it.
 
 pub mod assignor;
@@ -78,6 +78,7 @@ pub mod record;
 mod ring;
 pub mod router;
 pub mod share_partition;
+pub mod stream;
 pub mod transaction;
 
 pub use message::{Address, Effect, Envelope, Message, Outbox, Publication};

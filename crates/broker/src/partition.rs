@@ -464,7 +464,7 @@ impl<P: Clone> PartitionLog<P> {
 
     /// Deletes the oldest segments for as long as the rule says so and they lie below the high watermark. An empty
     /// active segment always stays.
-    fn delete_prefix(
+    pub(crate) fn delete_prefix(
         &mut self,
         now: Time,
         done: &mut Retained,

@@ -41,6 +41,25 @@ fn fnv1a(data: &[u8]) -> u32 {
     data.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
+/// MurmurHash3 of 32 bits with the seed of RabbitMQ's stream clients.
+fn murmur3(data: &[u8]) -> u32 {
+    const SEED: u32 = 104_729;
+    let scramble = |k: u32| k.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
+    let mut words = data.chunks_exact(4);
+    let mut hash = SEED;
+    for word in words.by_ref() {
+        hash ^= scramble(u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+        hash = hash.rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
+    }
+    let rest = words.remainder();
+    let place = |word: u32, (place, byte): (usize, &u8)| word | u32::from(*byte) << (8 * place);
+    hash ^= scramble(rest.iter().enumerate().fold(0, place));
+    hash ^= data.len() as u32;
+    hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    hash ^ hash >> 16
+}
+
 /// How a client hashes keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum KeyHash {
@@ -49,6 +68,8 @@ pub enum KeyHash {
     Murmur2,
     /// CRC-32: librdkafka's `consistent` and `consistent_random`, its default.
     Crc32,
+    /// MurmurHash3: RabbitMQ's stream clients, for the partitions of a super stream.
+    Murmur3,
     /// FNV-1a read as a signed number, without its sign: librdkafka's `fnv1a` and `fnv1a_random`.
     Fnv1a,
 }
@@ -59,6 +80,7 @@ impl KeyHash {
         match self {
             KeyHash::Murmur2 => murmur2(key) & 0x7fff_ffff,
             KeyHash::Crc32 => crc32(key),
+            KeyHash::Murmur3 => murmur3(key),
             KeyHash::Fnv1a => (fnv1a(key) as i32).unsigned_abs(),
         }
     }
@@ -196,6 +218,7 @@ mod tests {
         let cases = [
             (KeyHash::Murmur2, [1_357_151_166, 275_646_681]),
             (KeyHash::Crc32, [0x9ef6_1f95, 0]),
+            (KeyHash::Murmur3, [0x5887_2bdc, 0xc675_7d56]),
             (KeyHash::Fnv1a, [0x4063_0698, 0x7ee3_623b]),
         ];
         for (hash, expected) in cases {

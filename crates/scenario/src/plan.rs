@@ -138,6 +138,7 @@ impl<'a> Builder<'a> {
             topics: Vec::new(),
             groups: Vec::new(),
             share_groups: Vec::new(),
+            streams: Vec::new(),
             fetch: FetchLimits::default(),
             producers: Vec::new(),
             consumers: Vec::new(),

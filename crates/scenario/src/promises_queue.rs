@@ -36,7 +36,10 @@ impl<'a> Way<'a> {
     pub(crate) fn of(case: &Case<'_>, deployment: &'a Deployment, stores: &[StoreInfo], routes: &Routes) -> Way<'a> {
         let told = |consumer: &'a brokerlab_broker::config::ConsumerConfig| match &consumer.kind {
             ConsumerKind::Queue(told) => Some((consumer.application, told)),
-            ConsumerKind::Broadcast { .. } | ConsumerKind::Group(_) | ConsumerKind::Share(_) => None,
+            ConsumerKind::Broadcast { .. }
+            | ConsumerKind::Group(_)
+            | ConsumerKind::Share(_)
+            | ConsumerKind::Stream(_) => None,
         };
         let everybody: Vec<_> = deployment.consumers.iter().filter_map(told).collect();
         let own = |application| application == case.application;
@@ -141,7 +144,7 @@ impl<'a> Way<'a> {
     fn republishes(&self) -> bool {
         let republishes = |producer: &ProducerConfig| match producer.kind {
             ProducerKind::Publisher { republish, .. } => republish,
-            ProducerKind::Batcher(_) => false,
+            ProducerKind::Batcher(_) | ProducerKind::Stream(_) => false,
         };
         self.deployment.producers.iter().any(republishes)
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use brokerlab_broker::client::{Batcher, GroupMember, Publisher, PublisherConfig, ShareConsumer, Subscriber};
+use brokerlab_broker::client::{
+    Batcher, GroupMember, Publisher, PublisherConfig, ShareConsumer, StreamConsumer, StreamPublisher, Subscriber,
+};
 use brokerlab_broker::config::{ConsumerConfig, ConsumerKind, ProducerConfig, ProducerKind};
 use brokerlab_broker::{Message, Outbox};
 use brokerlab_event::{Generator, Millionths, Observer, Time};
@@ -15,6 +17,8 @@ pub(crate) enum Client {
     Subscriber(Subscriber),
     Member(GroupMember<()>),
     Sharer(ShareConsumer),
+    StreamPublisher(StreamPublisher<()>),
+    StreamConsumer(StreamConsumer),
 }
 
 impl Client {
@@ -27,6 +31,7 @@ impl Client {
                 let own = PublisherConfig { exchange, addresses, confirms, mandatory, max_unconfirmed, republish };
                 Client::Publisher(Publisher::new(config.client, config.node, own))
             }
+            ProducerKind::Stream(_) => Client::StreamPublisher(StreamPublisher::new(config, Arc::clone(hashes))),
             ProducerKind::Batcher(_) => {
                 let of =
                     |purpose: &str| Generator::new(seed, &format!("{purpose} of producer {}", config.client.get()));
@@ -40,6 +45,7 @@ impl Client {
             ConsumerKind::Queue(_) | ConsumerKind::Broadcast { .. } => Client::Subscriber(Subscriber::new(config)),
             ConsumerKind::Group(_) => Client::Member(GroupMember::new(config)),
             ConsumerKind::Share(_) => Client::Sharer(ShareConsumer::new(config)),
+            ConsumerKind::Stream(_) => Client::StreamConsumer(StreamConsumer::new(config)),
         }
     }
 
@@ -50,6 +56,8 @@ impl Client {
             Client::Subscriber(client) => client.start(now, out, observer),
             Client::Member(client) => client.start(now, out, observer),
             Client::Sharer(client) => client.start(now, out, observer),
+            Client::StreamPublisher(client) => client.start(now, out, observer),
+            Client::StreamConsumer(client) => client.start(now, out, observer),
         }
     }
 
@@ -60,6 +68,8 @@ impl Client {
             Client::Subscriber(client) => client.crash(now, observer),
             Client::Member(client) => client.crash(now, observer),
             Client::Sharer(client) => client.crash(now, observer),
+            Client::StreamPublisher(client) => client.crash(now, observer),
+            Client::StreamConsumer(client) => client.crash(now, observer),
         }
     }
 
@@ -70,6 +80,8 @@ impl Client {
             Client::Subscriber(client) => client.leave(now, out, observer),
             Client::Member(client) => client.leave(now, out, observer),
             Client::Sharer(client) => client.leave(now, out, observer),
+            Client::StreamPublisher(client) => client.leave(now, out, observer),
+            Client::StreamConsumer(client) => client.leave(now, out, observer),
         }
     }
 
@@ -80,6 +92,8 @@ impl Client {
             Client::Subscriber(client) => client.pause(now, observer),
             Client::Member(client) => client.pause(now, observer),
             Client::Sharer(client) => client.pause(now, observer),
+            Client::StreamPublisher(client) => client.pause(now, observer),
+            Client::StreamConsumer(client) => client.pause(now, observer),
         }
     }
 
@@ -90,24 +104,30 @@ impl Client {
             Client::Subscriber(client) => client.resume(now, observer),
             Client::Member(client) => client.resume(now, observer),
             Client::Sharer(client) => client.resume(now, observer),
+            Client::StreamPublisher(client) => client.resume(now, observer),
+            Client::StreamConsumer(client) => client.resume(now, observer),
         }
     }
 
     /// Producers do no work, so only consumers have a speed.
     pub fn set_speed<O: Observer>(&mut self, now: Time, factor: Millionths, observer: &mut O) {
         match self {
-            Client::Publisher(_) | Client::Batcher(_) => unreachable!("validated: only consumers can be slowed"),
+            Client::Publisher(_) | Client::Batcher(_) | Client::StreamPublisher(_) => {
+                unreachable!("validated: only consumers can be slowed")
+            }
             Client::Subscriber(client) => client.set_speed(now, factor, observer),
             Client::Member(client) => client.set_speed(now, factor, observer),
             Client::Sharer(client) => client.set_speed(now, factor, observer),
+            Client::StreamConsumer(client) => client.set_speed(now, factor, observer),
         }
     }
 
-    /// Only a log can be read elsewhere.
+    /// Only a log or a stream can be read elsewhere.
     pub fn ask_where<O: Observer>(&mut self, now: Time, out: &mut Outbox<()>, observer: &mut O) {
         match self {
             Client::Member(client) => client.ask_where(now, out, observer),
-            _ => unreachable!("validated: only consumers of a log can be sent elsewhere"),
+            Client::StreamConsumer(client) => client.ask_where(out),
+            _ => unreachable!("validated: only consumers of logs and streams can be sent elsewhere"),
         }
     }
 
@@ -129,9 +149,7 @@ impl Client {
                 client.handle(now, message, observer);
                 client.next_timeout()
             }
-            Client::Batcher(_) | Client::Member(_) | Client::Sharer(_) => {
-                self.handle_log_client(now, message, out, observer)
-            }
+            _ => self.handle_log_client(now, message, out, observer),
         }
     }
 
@@ -148,6 +166,8 @@ impl Client {
             Client::Batcher(client) => client.handle_message(now, message.take(), out, observer),
             Client::Member(client) => client.handle(now, message, out, observer),
             Client::Sharer(client) => client.handle(now, message, out, observer),
+            Client::StreamPublisher(client) => client.handle(now, message, out, observer),
+            Client::StreamConsumer(client) => client.handle(now, message, out, observer),
             Client::Publisher(_) | Client::Subscriber(_) => unreachable!("these are clients of queues"),
         }
         self.next_timeout()
@@ -169,7 +189,9 @@ impl Client {
             Client::Batcher(client) if due(client.next_timeout()) => client.handle_timeout(now, out, observer),
             Client::Member(client) if due(client.next_timeout()) => client.handle_timeout(now, out, observer),
             Client::Sharer(client) if due(client.next_timeout()) => client.handle_timeout(now, out, observer),
-            Client::Batcher(_) | Client::Member(_) | Client::Sharer(_) => {}
+            Client::StreamPublisher(client) if due(client.next_timeout()) => client.handle_timeout(now, out, observer),
+            Client::StreamConsumer(client) if due(client.next_timeout()) => client.handle_timeout(now, out, observer),
+            _ => {}
         }
         self.next_timeout()
     }
@@ -182,25 +204,29 @@ impl Client {
             Client::Subscriber(client) => client.next_timeout(),
             Client::Member(client) => client.next_timeout(),
             Client::Sharer(client) => client.next_timeout(),
+            Client::StreamPublisher(client) => client.next_timeout(),
+            Client::StreamConsumer(client) => client.next_timeout(),
         }
     }
 
     /// How many messages a consumer holds that are not done; nothing for producers.
     pub fn unsettled(&self) -> u64 {
         match self {
-            Client::Publisher(_) | Client::Batcher(_) => 0,
+            Client::Publisher(_) | Client::Batcher(_) | Client::StreamPublisher(_) => 0,
             Client::Subscriber(client) => client.unsettled(),
             Client::Member(client) => client.unsettled(),
             Client::Sharer(client) => client.unsettled(),
+            Client::StreamConsumer(client) => client.unsettled(),
         }
     }
 
     pub fn census<O: Observer>(&self, now: Time, observer: &mut O) {
         match self {
-            Client::Publisher(_) | Client::Batcher(_) => {}
+            Client::Publisher(_) | Client::Batcher(_) | Client::StreamPublisher(_) => {}
             Client::Subscriber(client) => client.census(now, observer),
             Client::Member(client) => client.census(now, observer),
             Client::Sharer(client) => client.census(now, observer),
+            Client::StreamConsumer(client) => client.census(now, observer),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use brokerlab_broker::config::{BatcherConfig, Partitioner, ProducerKind};
+use brokerlab_broker::partitioner::KeyHash;
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{Bytes, ClientId, ClientInfo, ClientRole, Event, NodeId, Observer, RunHeader, StoreId, Time};
 use brokerlab_scenario::{Arrival, Demand, FaultPlan, Plan, SeekPlan};
@@ -413,6 +414,9 @@ impl Simulation {
                 let records = partitions.iter().flat_map(|partition| partition.records.iter().flatten());
                 records.for_each(|(_, envelope)| remains(envelope.message));
             }
+            Message::DeliverChunk { messages, .. } => {
+                messages.iter().for_each(|(_, envelope)| remains(envelope.message));
+            }
             Message::ShareFetched { partitions, .. } => {
                 let records = partitions.iter().flat_map(|partition| &partition.records);
                 records.for_each(|(_, envelope)| remains(envelope.message));
@@ -451,7 +455,8 @@ impl Host {
 /// The hash of every key as the producers take it, which they share.
 fn key_hashes(plan: &Plan) -> Arc<[u32]> {
     let by_key = plan.deployment.producers.iter().find_map(|producer| match &producer.kind {
-        ProducerKind::Batcher(BatcherConfig { partitioner: Partitioner::ByKey(hash), .. }) => Some(hash),
+        ProducerKind::Batcher(BatcherConfig { partitioner: Partitioner::ByKey(hash), .. }) => Some(*hash),
+        ProducerKind::Stream(_) => Some(KeyHash::Murmur3),
         _ => None,
     });
     by_key.map_or_else(|| Arc::from([]), |hash| hash.table(&plan.header.keys))

@@ -69,6 +69,7 @@ pub fn deployment(case: &Value) -> Result<(Deployment, Names), String> {
         topics: vec![],
         groups: vec![],
         share_groups: vec![],
+        streams: vec![],
         fetch: FetchLimits::default(),
         producers: vec![],
         consumers: vec![],

@@ -8,6 +8,8 @@ mod group_member;
 mod publisher;
 pub mod reading;
 mod share_consumer;
+mod stream_consumer;
+mod stream_publisher;
 mod subscriber;
 mod worker;
 
@@ -15,5 +17,7 @@ pub use batcher::Batcher;
 pub use group_member::GroupMember;
 pub use publisher::{Publisher, PublisherConfig};
 pub use share_consumer::ShareConsumer;
+pub use stream_consumer::StreamConsumer;
+pub use stream_publisher::StreamPublisher;
 pub use subscriber::Subscriber;
 pub use worker::Worker;

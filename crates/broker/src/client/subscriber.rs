@@ -71,7 +71,9 @@ impl Subscriber {
         let source = match config.kind {
             ConsumerKind::Queue(queue) => Source::Queue(queue),
             ConsumerKind::Broadcast { exchange } => Source::Broadcast { exchange },
-            ConsumerKind::Group(_) | ConsumerKind::Share(_) => panic!("a group member polls; it is another machine"),
+            ConsumerKind::Group(_) | ConsumerKind::Share(_) | ConsumerKind::Stream(_) => {
+                panic!("only what a queue or a broadcast pushes comes here; others are other machines")
+            }
         };
         Subscriber {
             client: config.client,

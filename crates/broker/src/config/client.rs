@@ -5,7 +5,7 @@ use std::sync::Arc;
 use brokerlab_event::{ApplicationId, ClientId, Duration, FailureLaw, NodeId, Offset, StoreId, Stream, Time, WorkLaw};
 
 use crate::assignor::Assignor;
-use crate::config::{Acks, ExchangeId, RoutingKey, TransactionVersion};
+use crate::config::{Acks, ExchangeId, RoutingKey, StreamConsumerConfig, StreamPublisherConfig, TransactionVersion};
 use crate::partitioner::KeyHash;
 use crate::properties::Properties;
 use crate::transaction::TransactionalId;
@@ -50,6 +50,8 @@ pub enum ProducerKind {
     },
     /// Appends batches to the partitions of a topic.
     Batcher(BatcherConfig),
+    /// Publishes to a stream.
+    Stream(StreamPublisherConfig),
 }
 
 /// How a producer of the log side works. The defaults are those of Kafka 4.0.
@@ -188,6 +190,8 @@ pub enum ConsumerKind {
     Group(GroupMemberConfig),
     /// It polls the partitions that its share group reads, together with the group's other members.
     Share(ShareConsumerConfig),
+    /// It reads streams.
+    Stream(StreamConsumerConfig),
 }
 
 /// A consumer of a queue.

@@ -4,6 +4,7 @@ mod client;
 mod log;
 mod profile;
 mod queue;
+mod stream;
 
 use brokerlab_event::Model;
 
@@ -11,6 +12,7 @@ pub use client::*;
 pub use log::*;
 pub use profile::*;
 pub use queue::*;
+pub use stream::*;
 
 /// Everything that a contender consists of: nodes with what they host, and clients.
 #[derive(Clone, PartialEq, Debug)]
@@ -38,6 +40,8 @@ pub struct Deployment {
     pub groups: Vec<GroupConfig>,
     /// Share groups.
     pub share_groups: Vec<ShareGroupConfig>,
+    /// Streams.
+    pub streams: Vec<StreamConfig>,
     /// How much fetches wait for and return.
     pub fetch: FetchLimits,
     /// Producers; their ids count from 0.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use brokerlab_event::{ApplicationId, ClientId, Duration, MessageId, Offset, Refusal, StoreId, Time};
 
 use crate::assignor::Assignor;
-use crate::config::{Acks, ExchangeId, Isolation};
+use crate::config::{Acks, ExchangeId, Isolation, ReaderName, StreamCredit, StreamOffset};
 use crate::record::{Batch, Record};
 use crate::share_partition::{Acknowledged, ShareError};
 use crate::transaction::{Instance, TransactionalId};
@@ -416,6 +416,56 @@ pub enum Message<P> {
         acknowledged: Vec<(StoreId, Acknowledged)>,
     },
 
+    // Streams, client → node.
+    /// Append a chunk to a stream. Answered by [`Message::Produced`] once it is safe. The publishing id of a message is
+    /// its number.
+    PublishChunk {
+        /// The stream.
+        store: StoreId,
+        /// Comes back in the answer.
+        correlation: u32,
+        /// The publisher has a name: what it has published already is not stored again.
+        deduplicate: bool,
+        /// The messages, in order.
+        messages: Vec<Envelope<P>>,
+    },
+    /// Subscribe to a stream, instead of any earlier subscription of this client to it.
+    SubscribeStream {
+        /// The stream.
+        store: StoreId,
+        /// Under which name.
+        reader: ReaderName,
+        /// Where to begin.
+        from: StreamOffset,
+        /// Rather begin behind the last message that was stored as done under this name.
+        tracked: bool,
+        /// How much may be sent.
+        credit: StreamCredit,
+    },
+    /// More chunks or messages of a stream may be sent.
+    CreditStream {
+        /// The stream.
+        store: StoreId,
+        /// How many.
+        count: u32,
+    },
+    /// Keep the last message that a reader has done. Nothing is answered.
+    StoreStreamOffset {
+        /// The stream.
+        store: StoreId,
+        /// The name.
+        reader: ReaderName,
+        /// Its offset.
+        offset: Offset,
+    },
+    /// The answer to [`Message::StepDown`]: somebody else may go on.
+    SteppedDown {
+        /// The stream.
+        store: StoreId,
+        /// The name.
+        reader: ReaderName,
+    },
+
     // Log side, node → client.
     /// The answer to [`Message::InitProducerId`].
     ProducerIdAssigned {
@@ -555,6 +605,27 @@ pub enum Message<P> {
         store: StoreId,
         /// Why.
         error: ShareError,
+    },
+
+    // Streams, node → client.
+    /// A subscription has become active.
+    StreamStarted {
+        /// The stream.
+        store: StoreId,
+        /// The first offset that will be sent.
+        offset: Offset,
+    },
+    /// A chunk of a stream, or a part of one.
+    DeliverChunk {
+        /// The stream.
+        store: StoreId,
+        /// The messages, with their offsets, in order.
+        messages: Vec<(Offset, Envelope<P>)>,
+    },
+    /// Somebody else is to go on with a stream: nothing more is sent.
+    StepDown {
+        /// The stream.
+        store: StoreId,
     },
 
     // Node ↔ node.

@@ -5,6 +5,7 @@ mod groups;
 mod hosted;
 mod replication;
 mod share;
+mod streams;
 mod transactions;
 mod upkeep;
 
@@ -14,6 +15,7 @@ use self::fetches::{Fetches, WaitingFetch};
 use self::groups::Groups;
 use self::hosted::{Follower, Hosted, PendingAck, Role};
 use self::share::{DurableShareGroup, Shares};
+use self::streams::Streams;
 use self::transactions::Transactions;
 use self::upkeep::Upkeep;
 use super::Context;
@@ -23,6 +25,7 @@ use crate::log::{Crash, Entry};
 use crate::message::{Address, Effect, FetchedPartition, LogError, Message};
 use crate::partition::{Appended, DurablePartition, Fetched, PartitionLog, PartitionRules};
 use crate::record::Batch;
+use crate::stream::Tracking;
 use crate::transaction::DurableCoordinator;
 
 /// No partition with this id is hosted here.
@@ -40,6 +43,7 @@ pub struct LogSide<P> {
     transactions: Transactions,
     upkeep: Upkeep,
     shares: Shares,
+    streams: Streams,
     /// When this node asks the leaders of its copies (again).
     replicate_at: Option<Time>,
     /// Clients whose fetch an append has completed; kept for its memory.
@@ -73,6 +77,7 @@ pub struct DurableLogs<P> {
     groups: Vec<DurableGroup>,
     transactions: DurableCoordinator,
     shares: Vec<DurableShareGroup>,
+    streams: Vec<Tracking>,
 }
 
 impl<P: Clone + Default> LogSide<P> {
@@ -87,11 +92,15 @@ impl<P: Clone + Default> LogSide<P> {
             transactions: Transactions::new(node, deployment),
             upkeep: Upkeep::default(),
             shares: Shares::new(node, deployment),
+            streams: Streams::new(node, deployment),
             replicate_at: None,
             woken: Vec::new(),
         };
         for topic in &deployment.topics {
             side.host(node, topic);
+        }
+        for stream in &deployment.streams {
+            side.host(node, &stream.topic());
         }
         side
     }
@@ -179,6 +188,7 @@ impl<P: Clone + Default> LogSide<P> {
             (Address::Client(client), Message::Connect | Message::Disconnect | Message::ConnectionLost) => {
                 self.forget_client(client);
                 self.end_share_session(client, context);
+                self.end_subscriptions(client, context);
             }
             (Address::Node(node), Message::ConnectionLost) => self.forget_node(node, context.now),
             (
@@ -187,6 +197,14 @@ impl<P: Clone + Default> LogSide<P> {
                 | Message::AddPartitionsToTransaction { .. }
                 | Message::EndTransaction { .. }),
             ) => self.handle_transaction(client, request, context),
+            (
+                Address::Client(client),
+                request @ (Message::PublishChunk { .. }
+                | Message::SubscribeStream { .. }
+                | Message::CreditStream { .. }
+                | Message::StoreStreamOffset { .. }
+                | Message::SteppedDown { .. }),
+            ) => self.handle_stream(client, request, context),
             (Address::Client(_), request) => self.groups.handle(request, context),
             _ => {}
         }
@@ -228,12 +246,13 @@ impl<P: Clone + Default> LogSide<P> {
             let from = readers.find(|(application, ..)| *application == group);
             from.map_or(0, |(_, _, from)| hosted.log.log().end().get() - from.get())
         };
-        led.map(unread).sum::<u64>() + self.share_lag(group)
+        led.map(unread).sum::<u64>() + self.share_lag(group) + self.stream_lag(group)
     }
 
     /// Tells what each group has still to read.
     pub fn census<O: Observer>(&self, context: &mut Context<'_, P, O>) {
         self.share_census(context);
+        self.stream_census(context);
         for place in &self.partitions {
             let log = place.log.log();
             for (application, isolation, mut from) in self.groups.remaining(place.store, &place.log) {
@@ -357,6 +376,7 @@ impl<P: Clone + Default> LogSide<P> {
             self.markers_safe(place);
             self.wake_readers(place, before, context);
             self.wake_members(place, context);
+            self.wake_subscriptions(place, context);
         }
     }
 
@@ -472,6 +492,7 @@ impl<P: Clone + Default> LogSide<P> {
             partitions,
             groups: self.groups.crash(),
             shares: self.shares.crash(),
+            streams: self.streams.crash(kind),
             transactions: self.transactions.crash(),
         }
     }
@@ -490,6 +511,7 @@ impl<P: Clone + Default> LogSide<P> {
         side.groups.recover(now, durable.groups);
         side.transactions.recover(now, durable.transactions, &side.partitions);
         side.recover_shares(durable.shares);
+        side.recover_streams(durable.streams);
         side.upkeep.restart(now);
         side
     }

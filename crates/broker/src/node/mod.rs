@@ -118,6 +118,11 @@ impl<P: Clone + Default> Node<P> {
             | Message::LeaveShareGroup { .. }
             | Message::ShareFetch { .. }
             | Message::ShareAcknowledge { .. }
+            | Message::PublishChunk { .. }
+            | Message::SubscribeStream { .. }
+            | Message::CreditStream { .. }
+            | Message::StoreStreamOffset { .. }
+            | Message::SteppedDown { .. }
             | Message::ReplicaFetch { .. }
             | Message::ReplicaFetched { .. } => {
                 self.log_side.handle(from, message, context);

@@ -26,6 +26,7 @@ impl Rig {
                 topics: vec![],
                 groups: vec![],
                 share_groups: vec![],
+                streams: vec![],
                 fetch: FetchLimits::default(),
                 producers: vec![],
                 consumers: vec![],

@@ -12,4 +12,5 @@ mod rig;
 mod seeking;
 mod share;
 mod stories;
+mod stream;
 mod transactions;

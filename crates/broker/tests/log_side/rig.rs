@@ -150,6 +150,7 @@ impl Plan {
             topics,
             groups: vec![group],
             share_groups: vec![],
+            streams: vec![],
             fetch: self.fetch,
             producers: vec![ProducerConfig { client: ClientId::new(0), node: NodeId::new(0), kind: batcher }],
             consumers: (1..=self.members).map(|number| self.member_config(number)).collect(),
@@ -365,7 +366,7 @@ impl Rig {
     }
 }
 
-fn header() -> RunHeader {
+pub fn header() -> RunHeader {
     RunHeader {
         title: String::new(),
         contender: String::new(),

@@ -58,6 +58,7 @@ fn rig(version: TransactionVersion) -> Rig {
         topics: vec![topic],
         groups: Vec::new(),
         share_groups: Vec::new(),
+        streams: Vec::new(),
         fetch: FetchLimits { max_wait: Duration::ZERO, ..FetchLimits::default() },
         producers: Vec::new(),
         consumers: Vec::new(),

@@ -91,6 +91,7 @@ impl Topology {
             topics: vec![],
             groups: vec![],
             share_groups: vec![],
+            streams: vec![],
             fetch: FetchLimits::default(),
             producers: vec![],
             consumers: vec![],

@@ -306,8 +306,10 @@ impl HostedGroup {
 }
 
 impl<P: Clone + Default> LogSide<P> {
-    /// Somebody sends a group that is coordinated here to another place in every partition that it reads.
+    /// Somebody sends a group that is coordinated here to another place in every partition that it reads, or the readers
+    /// of streams.
     pub fn seek(&mut self, now: Time, group: ApplicationId, to: SeekTo) {
+        self.seek_streams(now, group, to);
         let Some(index) = self.groups.index(group) else { return };
         let topics = Arc::clone(&self.groups.groups[index].topics);
         for store in topics.iter().flatten() {
