@@ -136,6 +136,10 @@ impl<P> Entry for Record<P> {
     fn timestamp(&self) -> Time {
         self.timestamp
     }
+    #[inline]
+    fn is_message(&self) -> bool {
+        self.kind.is_message()
+    }
 }
 
 impl<P: Clone> Record<P> {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use brokerlab_event::{Duration, Offset, Time};
+use brokerlab_event::{ClientId, Duration, Offset, Time};
 
 use crate::message::Member;
 
@@ -343,6 +343,11 @@ impl SharePartition {
     /// A member is gone: what it holds becomes available at once.
     pub fn release_member(&mut self, member: Member) -> Vec<Change> {
         self.release(|run| run.member == Some(member))
+    }
+
+    /// The connection of a client is gone: what it holds becomes available at once, whoever it was then.
+    pub fn release_client(&mut self, client: ClientId) -> Vec<Change> {
+        self.release(|run| run.member.is_some_and(|member| member.client == client))
     }
 
     /// Releases what was held for too long.

@@ -81,8 +81,7 @@ impl Case<'_> {
                 if options.topic.compaction.is_some() {
                     reasons.push("compaction keeps the latest record of each key, whether or not the others were read");
                 }
-                let fails = self.spec.failures.poison > 0 || self.spec.failures.transient > 0;
-                if fails && options.member.max_attempts > 0 {
+                if self.fails() && options.member.max_attempts > 0 {
                     reasons.push(match options.retry {
                         Some(RetryOptions { dead_letter: true, .. }) => {
                             "a record on which work has failed too often becomes a dead letter"
@@ -97,6 +96,11 @@ impl Case<'_> {
                 }
                 if !before_work && self.moves(options) {
                     reasons.push("work after the last commit is done again by the next owner of the partition");
+                }
+                if options.retry.is_some() && self.fails() && self.hit(|action| action == FaultAction::Reset) {
+                    reasons.push(
+                        "a record that is set aside for a later try is set aside again where the answer was lost",
+                    );
                 }
                 if options.offsets_retention < self.scenario.duration {
                     reasons.push("a group that is away for too long is sent back to where its reset policy says");
@@ -121,6 +125,11 @@ impl Case<'_> {
             }
         }
         reasons
+    }
+
+    /// Whether work on records may fail.
+    fn fails(&self) -> bool {
+        self.spec.failures.poison > 0 || self.spec.failures.transient > 0
     }
 
     /// Where the application is sent.

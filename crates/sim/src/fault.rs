@@ -158,13 +158,26 @@ impl Simulation {
         self.deliver(Flight { from: node, to: own, message: Message::ConnectionLost, incarnation }, observer);
     }
 
-    /// Whether a client that connects is let in. One whose earlier connection broke is told.
+    /// Whether a client that connects is let in. One that has tried before, or had another connection, is told.
     #[cold]
-    pub(crate) fn connects_again(&mut self, client: ClientId) -> bool {
+    pub(crate) fn lets_in(&mut self, client: ClientId, again: bool) -> bool {
         let refused = self.holds(client, |action| action == FaultAction::Reset);
-        let answer = if refused { Message::ConnectionLost } else { Message::ConnectionRestored };
-        self.out.send(Address::Node(NodeId::new(0)), Address::Client(client), answer);
+        if refused {
+            self.refused.insert(client);
+        } else {
+            self.refused.remove(&client);
+        }
+        if refused || again {
+            let answer = if refused { Message::ConnectionLost } else { Message::ConnectionRestored };
+            self.out.send(Address::Node(NodeId::new(0)), Address::Client(client), answer);
+        }
         !refused
+    }
+
+    /// Whether the last connection that a client asked for was refused.
+    #[cold]
+    pub(crate) fn is_refused(&self, client: ClientId) -> bool {
+        self.refused.contains(&client)
     }
 
     fn leave(&mut self, client: ClientId, observer: &mut impl Observer) {
@@ -177,6 +190,7 @@ impl Simulation {
 
     /// The process is gone, and with it what had arrived while it stood still.
     fn gone(&mut self, client: ClientId, observer: &mut impl Observer) {
+        self.refused.remove(&client);
         let process = &mut self.clients[client.index()];
         process.connection.close();
         for flight in process.stopped.take().into_iter().flatten() {

@@ -1,7 +1,7 @@
 //! The loop: virtual time jumps from one due thing to the next, and within an instant effects are carried out
 //! first in, first out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use brokerlab_broker::config::{BatcherConfig, Partitioner, ProducerKind};
@@ -37,6 +37,8 @@ pub struct Simulation {
     pub(crate) timetable: Vec<Turn>,
     next_turn: usize,
     pub(crate) autoscalers: Vec<Autoscaler>,
+    /// Clients that have tried to connect and were not let in: nothing that they say is heard.
+    pub(crate) refused: BTreeSet<ClientId>,
     /// Whom each fault hit, by fault.
     pub(crate) hit: Vec<Vec<ClientId>>,
 }
@@ -108,6 +110,7 @@ impl Simulation {
             demand: plan.demand.clone(),
             next_arrival: None,
             hit: vec![Vec::new(); plan.faults.len()],
+            refused: BTreeSet::new(),
             timetable: timetable(plan),
             faults: plan.faults.clone(),
             next_turn: 0,
@@ -263,9 +266,12 @@ impl Simulation {
                 if let (Address::Client(client), Message::Connect) = (from, &*message) {
                     let connection = &mut self.clients[client.index()].connection;
                     let incarnation = sent.unwrap_or(connection.incarnation);
-                    if connection.connect(incarnation) && !self.connects_again(client) {
+                    let again = connection.connect(incarnation);
+                    if !self.lets_in(client, again) {
                         return;
                     }
+                } else if !self.refused.is_empty() && matches!(from, Address::Client(own) if self.is_refused(own)) {
+                    return;
                 }
                 let slot = self.clients.len() as Slot + Slot::from(node.get());
                 let host = &mut self.nodes[node.index()];

@@ -90,6 +90,32 @@ fn members_of_a_share_group_come_back_once_they_are_let_in() {
     }
 }
 
+#[test]
+fn who_starts_within_an_outage_is_not_let_in_before_it_is_over() {
+    for latency in ["0s", "500us"] {
+        for contender in 0..2 {
+            let text = SCENARIO.replace("JOINS", "0s").replace(r#""0s" }"#, &format!(r#""{latency}" }}"#));
+            let text = text.replace(r#"model = "log""#, r#"model = "log", session_timeout = "6s""#)
+                + "[[fault]]\nreset = \"billing/1\"\nat = \"4s\"\nfor = \"10s\"\n"
+                + "[[fault]]\ncrash = \"billing/1\"\nat = \"5s\"\nfor = \"1s\"\n";
+            let scenario = Scenario::parse(&Source::new("faults", text), &[]).unwrap_or_else(|error| panic!("{error}"));
+            let plan = compile(&scenario, contender);
+            let mut log = EventLog::default();
+            Simulation::new(&plan).run_until(plan.header.horizon, &plan.header, &mut log);
+            let seconds = |wanted: fn(&Event) -> bool| -> Vec<u64> {
+                let found = log.records().iter().filter(|record| wanted(&record.event()));
+                found.map(|record| record.time.as_nanos() / 1_000_000_000).collect()
+            };
+            assert_eq!(seconds(|event| matches!(event, Event::Connected { client } if client.get() > 0)), [0, 6]);
+            // The one tries every five seconds, the other all the time.
+            assert_eq!(seconds(|event| matches!(event, Event::Reconnected { .. })), [[16], [14]][contender]);
+            let delivered = seconds(|event| matches!(event, Event::Delivered { .. }));
+            assert!(delivered.iter().all(|second| !(5..14).contains(second)), "{contender}: {delivered:?}");
+            assert!(delivered.last() >= Some(&28), "{contender}: {delivered:?}");
+        }
+    }
+}
+
 /// How often each message was processed.
 fn times_processed(text: String) -> Vec<u32> {
     let scenario = Scenario::parse(&Source::new("faults", text), &[]).unwrap_or_else(|error| panic!("{error}"));

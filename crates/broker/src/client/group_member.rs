@@ -40,8 +40,8 @@ enum Phase {
     Polling,
     /// It works on the front of the batch.
     Working,
-    /// It waits for a commit to be acknowledged.
-    Committing,
+    /// It waits for this commit to be acknowledged.
+    Committing { correlation: u32 },
     /// It waits for the front of the batch to be stored elsewhere, with this request.
     SettingAside { correlation: u32, target: StoreId },
 }
@@ -303,13 +303,23 @@ impl<P: Clone> GroupMember<P> {
     #[inline(never)]
     fn handle_seldom<O: Observer>(&mut self, now: Time, message: Message<P>, out: &mut Outbox<P>, observer: &mut O) {
         match message {
-            Message::OffsetsCommitted { member, generation, offsets, result, .. }
+            Message::OffsetsCommitted { correlation, member, generation, offsets, result, .. }
                 if member.incarnation >= self.born =>
             {
                 // An epoch may have changed since, and the commit is still about what is its own.
                 let is_current = generation == self.generation || self.is_assigned_by_coordinator();
                 let is_current = is_current && member == self.member();
-                self.committed(now, offsets, result, is_current, out, observer);
+                let waits = self.phase == Phase::Committing { correlation };
+                match result {
+                    Ok(()) => self.committed(now, offsets, is_current, waits, out, observer),
+                    // By now it knows the epoch that counts.
+                    Err(GroupError::StaleMemberEpoch) if is_current && waits && generation != self.generation => {
+                        let correlation = self.commit(offsets, out);
+                        self.phase = Phase::Committing { correlation };
+                    }
+                    Err(error) if is_current => self.not_committed(now, error, waits, out, observer),
+                    Err(_) => {}
+                }
             }
             Message::HeartbeatAnswer { member, generation, result: Err(error), .. }
                 if member == self.member() && generation == self.generation =>
@@ -467,11 +477,11 @@ impl<P: Clone> GroupMember<P> {
         if self.batch.is_empty() {
             return;
         }
-        if self.config.commit == CommitPolicy::BeforeBatch && self.commit_positions(out) {
-            self.phase = Phase::Committing;
-            return;
+        let commits = self.config.commit == CommitPolicy::BeforeBatch;
+        match if commits { self.commit_positions(out) } else { None } {
+            Some(correlation) => self.phase = Phase::Committing { correlation },
+            None => self.begin(now, observer),
         }
-        self.begin(now, observer);
     }
 
     /// Takes records out of the buffers, partition by partition as they came.
@@ -545,21 +555,20 @@ impl<P: Clone> GroupMember<P> {
     fn done<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         let done = self.batch.pop_front().expect("the caller was at the front of the batch");
         let InHand { store, offset, .. } = done;
-        let waits = match self.config.commit {
+        let commit = match self.config.commit {
             // What is not committed now, later commits cover.
             CommitPolicy::AfterEach | CommitPolicy::AfterEachAsync if self.may_commit() => {
-                self.commit(vec![(store, offset.next())], out);
-                self.config.commit == CommitPolicy::AfterEach
+                Some(self.commit(vec![(store, offset.next())], out))
             }
             CommitPolicy::AfterBatch | CommitPolicy::AfterBatchAsync if self.batch.is_empty() => {
-                self.commit_positions(out) && self.config.commit == CommitPolicy::AfterBatch
+                self.commit_positions(out)
             }
-            _ => false,
+            _ => None,
         };
-        if waits {
-            self.phase = Phase::Committing;
-        } else {
-            self.go_on(now, out, observer);
+        let waits = matches!(self.config.commit, CommitPolicy::AfterEach | CommitPolicy::AfterBatch);
+        match commit.filter(|_| waits) {
+            Some(correlation) => self.phase = Phase::Committing { correlation },
+            None => self.go_on(now, out, observer),
         }
     }
 
@@ -637,24 +646,20 @@ impl<P: Clone> GroupMember<P> {
         }
     }
 
-    /// Commits everything that polls have returned and that is not committed. True where there was such.
-    fn commit_positions(&mut self, out: &mut Outbox<P>) -> bool {
+    /// Commits everything that polls have returned and that is not committed. The request, where there was such.
+    fn commit_positions(&mut self, out: &mut Outbox<P>) -> Option<u32> {
         self.commit_positions_of(|_| true, out)
     }
 
     /// The same for some of the partitions.
-    fn commit_positions_of(&mut self, which: impl Fn(StoreId) -> bool, out: &mut Outbox<P>) -> bool {
+    fn commit_positions_of(&mut self, which: impl Fn(StoreId) -> bool, out: &mut Outbox<P>) -> Option<u32> {
         if !self.may_commit() {
-            return false;
+            return None;
         }
         let is_due = |owned: &&Owned<P>| owned.lost.is_none() && owned.committed != Some(owned.position);
         let moved = self.owned.iter().filter(|owned| which(owned.store)).filter(is_due);
         let offsets: Vec<_> = moved.map(|owned| (owned.store, owned.position)).collect();
-        let any = !offsets.is_empty();
-        if any {
-            self.commit(offsets, out);
-        }
-        any
+        (!offsets.is_empty()).then(|| self.commit(offsets, out))
     }
 
     /// Goes back to the first records that polls have returned and the application has not done.
@@ -667,50 +672,53 @@ impl<P: Clone> GroupMember<P> {
         }
     }
 
-    fn commit(&self, offsets: Vec<(StoreId, Offset)>, out: &mut Outbox<P>) {
-        let (group, member, generation) = (self.application, self.member(), self.generation);
-        self.send(Message::CommitOffsets { group, member, generation, offsets }, out);
+    /// Commits these. The request.
+    fn commit(&mut self, offsets: Vec<(StoreId, Offset)>, out: &mut Outbox<P>) -> u32 {
+        self.correlation = self.correlation.wrapping_add(1);
+        let (correlation, group, member, generation) =
+            (self.correlation, self.application, self.member(), self.generation);
+        self.send(Message::CommitOffsets { correlation, group, member, generation, offsets }, out);
+        correlation
     }
 
+    /// The broker has stored a commit, for which the application may wait.
     fn committed<O: Observer>(
         &mut self,
         now: Time,
         offsets: Vec<(StoreId, Offset)>,
-        result: Result<(), GroupError>,
         is_current: bool,
+        waits: bool,
         out: &mut Outbox<P>,
         observer: &mut O,
     ) {
-        match result {
-            Ok(()) => {
-                for (store, offset) in offsets {
-                    observer.observe(now, Event::Committed { consumer: self.client, store, offset });
-                    let owned = self.owned.iter_mut().find(|owned| is_current && owned.store == store);
-                    if let Some(owned) = owned {
-                        owned.committed = Some(offset);
-                    }
-                }
-                if self.phase == Phase::Committing {
-                    self.go_on(now, out, observer);
-                }
+        for (store, offset) in offsets {
+            observer.observe(now, Event::Committed { consumer: self.client, store, offset });
+            if let Some(owned) = self.owned.iter_mut().find(|owned| is_current && owned.store == store) {
+                owned.committed = Some(offset);
             }
-            // By now it knows the epoch that counts.
-            Err(GroupError::StaleMemberEpoch) if is_current && self.phase == Phase::Committing => {
-                self.commit(offsets, out);
-            }
-            Err(error) if is_current => {
-                // The commit failed, so the partitions are somebody else's or about to be, or the commit must be tried
-                // again: what was not committed will be read again, here or there.
-                if self.phase == Phase::Committing {
-                    self.put_back();
-                    self.phase = Phase::Polling;
-                }
-                self.turned_away(now, error, out, observer);
-                if self.phase == Phase::Polling {
-                    self.poll(now, out, observer);
-                }
-            }
-            Err(_) => {}
+        }
+        if waits {
+            self.go_on(now, out, observer);
+        }
+    }
+
+    /// A commit failed, so the partitions are somebody else's or about to be, or the commit must be tried again: what
+    /// was not committed will be read again, here or there.
+    fn not_committed<O: Observer>(
+        &mut self,
+        now: Time,
+        error: GroupError,
+        waits: bool,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        if waits {
+            self.put_back();
+            self.phase = Phase::Polling;
+        }
+        self.turned_away(now, error, out, observer);
+        if self.phase == Phase::Polling {
+            self.poll(now, out, observer);
         }
     }
 }

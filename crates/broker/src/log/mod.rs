@@ -31,6 +31,11 @@ pub trait Entry {
     fn bytes(&self) -> u64;
     /// The time stamped on it.
     fn timestamp(&self) -> Time;
+    /// Whether readers are given it.
+    #[inline(always)]
+    fn is_message(&self) -> bool {
+        true
+    }
 }
 
 /// An append-only sequence of entries, numbered from 0. Entries that are needed no more can leave gaps behind.
@@ -153,6 +158,7 @@ impl<E: Entry> Log<E> {
             active.max_timestamp = timestamp;
         }
         let offset = active.base + active.entries.len() as u64;
+        active.others += usize::from(!entry.is_message());
         active.entries.push(entry);
         active.bytes += bytes;
         active.max_timestamp = active.max_timestamp.max(timestamp);
@@ -249,6 +255,13 @@ impl<E: Entry> Log<E> {
         segments.flat_map(move |segment| segment.entries_from(from))
     }
 
+    /// How many entries at or behind this offset readers are given. Whole segments are not looked into.
+    pub fn messages_from(&self, from: Offset) -> u64 {
+        let from = from.get().max(self.start);
+        let segments = self.segments().rev().take_while(|segment| segment.end_number() > from);
+        segments.map(|segment| segment.messages_from(from) as u64).sum()
+    }
+
     /// Moves the start up to this offset. Segments that lie wholly below it are deleted, except the active one,
     /// which is emptied in place once everything in it lies below. Their memory serves the next segments.
     #[inline(always)]
@@ -264,7 +277,7 @@ impl<E: Entry> Log<E> {
             self.bytes -= self.active.bytes;
             self.active.base = end;
             self.active.bytes = 0;
-            self.active.released = 0;
+            (self.active.released, self.active.others) = (0, 0);
             self.active.entries.clear();
         }
     }
@@ -329,6 +342,7 @@ impl<E: Entry> Log<E> {
             active.bytes -= cut;
             // Which of those that are left are needed no more is not known.
             active.released = 0;
+            active.others = active.entries.iter().filter(|entry| !entry.is_message()).count();
             self.bytes -= cut;
             active.max_timestamp = active.entries.iter().map(Entry::timestamp).max().unwrap_or_default();
         }

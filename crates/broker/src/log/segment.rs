@@ -20,6 +20,8 @@ pub struct Segment<E> {
     pub(super) entries: Vec<E>,
     /// How many of them are known to be needed no more.
     pub(super) released: usize,
+    /// How many of them no reader is given.
+    pub(super) others: usize,
     pub(super) bytes: u64,
     /// When the first entry was appended.
     pub(super) created: Time,
@@ -46,7 +48,8 @@ struct Gaps {
 impl<E> Segment<E> {
     pub(super) fn new(base: u64, entries: Vec<E>, created: Time) -> Segment<E> {
         let (first_timestamp, max_timestamp) = (Time::ZERO, Time::ZERO);
-        Segment { base, entries, released: 0, bytes: 0, created, first_timestamp, max_timestamp, gaps: None }
+        let (released, others, bytes, gaps) = (0, 0, 0, None);
+        Segment { base, entries, released, others, bytes, created, first_timestamp, max_timestamp, gaps }
     }
 
     /// Offset of its first entry (or, while it is empty, of the entry that will come first).
@@ -175,6 +178,7 @@ impl<E: Entry> Segment<E> {
             }
             self.max_timestamp = self.max_timestamp.max(entry.timestamp());
             self.bytes += entry.bytes();
+            self.others += usize::from(!entry.is_message());
             gaps.places.push((delta(offset), delta(batch)));
             gaps.end = offset.get() + 1;
             self.entries.push(entry);
@@ -195,6 +199,14 @@ impl<E: Entry> Segment<E> {
         gaps.end = end.get();
     }
 
+    /// How many entries at or behind this offset readers are given.
+    pub(super) fn messages_from(&self, from: u64) -> usize {
+        match (from <= self.base, self.others) {
+            (true, others) => self.entries.len() - others,
+            (false, _) => self.entries_from(from).filter(|(_, entry)| entry.is_message()).count(),
+        }
+    }
+
     /// Drops everything at and after this offset from a compacted segment.
     pub(super) fn truncate(&mut self, end: u64) {
         let keep = self.gaps.as_ref().map_or(self.entries.len(), |gaps| {
@@ -202,6 +214,7 @@ impl<E: Entry> Segment<E> {
         });
         self.entries.truncate(keep);
         self.bytes = self.entries.iter().map(Entry::bytes).sum();
+        self.others = self.entries.iter().filter(|entry| !entry.is_message()).count();
         self.max_timestamp = self.entries.iter().map(Entry::timestamp).max().unwrap_or_default();
         if let Some(gaps) = &mut self.gaps {
             gaps.places.truncate(keep);

@@ -324,6 +324,8 @@ pub enum Message<P> {
     },
     /// Store how far the group has read.
     CommitOffsets {
+        /// Comes back in the answer.
+        correlation: u32,
         /// The group.
         group: ApplicationId,
         /// The member.
@@ -563,6 +565,8 @@ pub enum Message<P> {
     },
     /// The answer to [`Message::CommitOffsets`].
     OffsetsCommitted {
+        /// From the request.
+        correlation: u32,
         /// The group.
         group: ApplicationId,
         /// The member.

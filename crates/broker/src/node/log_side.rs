@@ -244,7 +244,7 @@ impl<P: Clone + Default> LogSide<P> {
         let unread = |hosted: &Hosted<P>| -> u64 {
             let mut readers = self.groups.remaining(hosted.store, &hosted.log);
             let from = readers.find(|(application, ..)| *application == group);
-            from.map_or(0, |(_, _, from)| hosted.log.log().end().get() - from.get())
+            from.map_or(0, |(_, _, from)| hosted.log.log().messages_from(from))
         };
         led.map(unread).sum::<u64>() + self.share_lag(group) + self.stream_lag(group)
     }

@@ -207,6 +207,7 @@ impl Run {
         let found: Vec<u64> = fetched.records.iter().map(|(offset, _)| offset.get()).collect();
         assert_eq!(found, expected, "reading goes on at the next offset that is there");
         assert_eq!(fetched.next.get(), until.max(from));
+        assert_eq!(self.log.log().messages_from(Offset::new(from)), present.range(from..).count() as u64);
         for offset in 0..self.end() {
             let kept = self.log.log().entry(Offset::new(offset)).filter(|record| record.kind.is_message());
             assert_eq!(kept, present.get(&offset), "@{offset}");

@@ -3,6 +3,7 @@
 mod compaction;
 mod consumer_group;
 mod group;
+mod member;
 mod numbering;
 mod producers;
 mod reading;

@@ -252,6 +252,16 @@ fn records_of_a_consumer_that_crashes_or_leaves_go_to_another_at_once() {
 }
 
 #[test]
+fn whoever_holds_records_gives_them_back_with_its_connection_though_its_session_is_over() {
+    let rules = ShareRules { lock_duration: secs(300), ..Choice::default().rules };
+    let mut rig = Choice { rules, ..Choice::default() }.rig();
+    rig.start(1).store(2).pause(1).run(secs(60));
+    assert_eq!(rig.count("Released"), 0);
+    rig.crash(1);
+    assert_eq!(rig.count("Released"), 2);
+}
+
+#[test]
 fn the_records_of_a_consumer_that_stands_still_come_back_when_their_lock_ends() {
     let mut rig = Choice::default().rig();
     rig.start(1).store(2).pause(1).start(2).run(secs(29));

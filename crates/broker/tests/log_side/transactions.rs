@@ -1,14 +1,17 @@
 //! Transactions on a node: requests by hand, a disk that waits to be told, and crashes in between.
 
 use brokerlab_broker::config::{
-    Acks, Deployment, FetchLimits, Isolation, LogProfile, Profile, TopicConfig, TransactionVersion,
+    Acks, Deployment, FetchLimits, GroupConfig, GroupProtocol, Isolation, LogProfile, Profile, SeekTo, TopicConfig,
+    TransactionVersion,
 };
 use brokerlab_broker::log::Crash;
 use brokerlab_broker::message::LogError;
 use brokerlab_broker::record::{Batch, BatchProducer};
 use brokerlab_broker::transaction::{Instance, TransactionalId};
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
-use brokerlab_event::{ClientId, Duration, Event, EventLog, KeyId, MessageId, Model, NodeId, Offset, StoreId, Time};
+use brokerlab_event::{
+    ApplicationId, ClientId, Duration, Event, EventLog, KeyId, MessageId, Model, NodeId, Offset, StoreId, Time,
+};
 
 use crate::rig::secs;
 
@@ -24,6 +27,8 @@ struct Rig {
     writes: Vec<(StoreId, Offset)>,
     messages: u64,
 }
+
+const GROUP: fn() -> ApplicationId = || ApplicationId::new(0);
 
 fn client() -> ClientId {
     ClientId::new(0)
@@ -45,6 +50,16 @@ fn rig(version: TransactionVersion) -> Rig {
         retention_check_interval: secs(300),
         compaction: None,
     };
+    let group = GroupConfig {
+        application: GROUP(),
+        node: NodeId::new(0),
+        partitions: topic.partitions.clone(),
+        session_timeout: secs(45),
+        rebalance_timeout: secs(60),
+        initial_rebalance_delay: secs(3),
+        offsets_retention: secs(7 * 86_400),
+        protocol: GroupProtocol::Classic,
+    };
     let log = LogProfile { transactions: version };
     let deployment = Deployment {
         model: Model::Log,
@@ -56,7 +71,7 @@ fn rig(version: TransactionVersion) -> Rig {
         memory_watermark: None,
         bindings: Vec::new(),
         topics: vec![topic],
-        groups: Vec::new(),
+        groups: vec![group],
         share_groups: Vec::new(),
         streams: Vec::new(),
         fetch: FetchLimits { max_wait: Duration::ZERO, ..FetchLimits::default() },
@@ -198,6 +213,7 @@ impl Rig {
 fn a_transaction_over_two_partitions_is_seen_whole_or_not_at_all() {
     for committed in [true, false] {
         let mut rig = rig(TransactionVersion::V2);
+        rig.node.seek(rig.now, GROUP(), SeekTo::Earliest);
         let producer = rig.init(None).unwrap();
         assert_eq!(rig.produce(0, producer, 0, true), Ok(Offset::ZERO));
         assert_eq!(rig.produce(1, producer, 0, true), Ok(Offset::ZERO));
@@ -213,7 +229,8 @@ fn a_transaction_over_two_partitions_is_seen_whole_or_not_at_all() {
         assert_eq!(rig.happened(|event| matches!(event, Event::TransactionOpened { .. })), 2);
         assert_eq!(rig.happened(|event| matches!(event, Event::TransactionEnded { .. })), 2);
         assert_eq!(rig.happened(|event| matches!(event, Event::Aborted { .. })), if committed { 0 } else { 2 });
-        // The marker took offset 2.
+        // The marker took offset 2, and is nothing that anybody has still to do.
+        assert_eq!(rig.node.lag(GROUP()), 3);
         assert_eq!(rig.produce(0, next, 0, true), Ok(Offset::new(3)));
     }
 }

@@ -69,6 +69,25 @@ fn promises_come_from_the_configuration() {
 }
 
 #[test]
+fn what_is_set_aside_when_the_connection_breaks_may_be_set_aside_twice() {
+    let text = include_str!("one-dies.toml");
+    let settings = [
+        "contender.log.commit=before-work",
+        "contender.log.retry={ attempts = 2 }",
+        "demand.application.0.failures={ poison = 0.1 }",
+    ];
+    let settings = settings.map(str::to_string);
+    let duplicates = |text: String| -> Vec<String> {
+        let scenario = Scenario::parse(&Source::new("one-dies.toml", text), &settings);
+        let plan = compile(&scenario.unwrap_or_else(|error| panic!("{error}")), 2);
+        allowed(&plan, Guarantee::NoDuplicates).into_iter().map(str::to_string).collect()
+    };
+    let reason = "a record that is set aside for a later try is set aside again where the answer was lost";
+    assert_eq!(duplicates(text.replace("crash =", "reset =")), [reason]);
+    assert!(duplicates(text.to_string()).is_empty(), "a crash sends nothing twice");
+}
+
+#[test]
 fn a_log_promises_no_single_processing_where_a_batch_can_outlast_the_poll_interval() {
     let repeats = |work: &str, records: u32, more: &[&str]| {
         let work = format!("demand.application.billing.work={work}");

@@ -196,15 +196,18 @@ impl<P: Clone> GroupMember<P> {
         match self.phase {
             // Whether it was stored is not known. Work that must not begin before its commit waits for another; what
             // cannot be committed is not begun.
-            Phase::Committing if self.config.commit == CommitPolicy::BeforeBatch => {
-                if !self.commit_positions(out) {
-                    self.put_back();
-                    self.phase = Phase::Polling;
-                    self.poll(now, out, observer);
+            Phase::Committing { .. } if self.config.commit == CommitPolicy::BeforeBatch => {
+                match self.commit_positions(out) {
+                    Some(correlation) => self.phase = Phase::Committing { correlation },
+                    None => {
+                        self.put_back();
+                        self.phase = Phase::Polling;
+                        self.poll(now, out, observer);
+                    }
                 }
             }
             // Otherwise the next commit covers it.
-            Phase::Committing => self.go_on(now, out, observer),
+            Phase::Committing { .. } => self.go_on(now, out, observer),
             Phase::Polling => self.poll(now, out, observer),
             Phase::SettingAside { .. } => {
                 if let Some(&InHand { store, offset, .. }) = self.batch.front() {

@@ -240,10 +240,11 @@ fn classic<P: Clone, O: Observer>(
             context.send(Address::Client(member.client), message);
         }
         Message::LeaveGroup { member, .. } => group.leave(now, member, answers),
-        Message::CommitOffsets { group: application, member, generation, mut offsets } => {
+        Message::CommitOffsets { correlation, group: application, member, generation, mut offsets } => {
             let result = group.commit(now, member, generation, &offsets);
             offsets.retain(|(store, offset)| result.is_err() || group.committed(*store) == Some(*offset));
-            let message = Message::OffsetsCommitted { group: application, member, generation, offsets, result };
+            let group = application;
+            let message = Message::OffsetsCommitted { correlation, group, member, generation, offsets, result };
             context.send(Address::Client(member.client), message);
         }
         _ => {}
@@ -261,10 +262,11 @@ fn consumer<P: Clone, O: Observer>(
         Message::GroupHeartbeat { member, epoch, metadata, owned, .. } => {
             group.heartbeat(context.now, member, epoch, metadata, owned.as_deref(), answers);
         }
-        Message::CommitOffsets { group: application, member, generation, mut offsets } => {
+        Message::CommitOffsets { correlation, group: application, member, generation, mut offsets } => {
             let result = group.commit(member, generation, &offsets);
             offsets.retain(|(store, offset)| result.is_err() || group.committed(*store) == Some(*offset));
-            let message = Message::OffsetsCommitted { group: application, member, generation, offsets, result };
+            let group = application;
+            let message = Message::OffsetsCommitted { correlation, group, member, generation, offsets, result };
             context.send(Address::Client(member.client), message);
         }
         _ => {}

@@ -4,7 +4,7 @@
 //! redistributed. A member's session ends with its connection, and what it had acquired is released then; a member that
 //! stands still keeps its records until their locks end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use brokerlab_event::{ApplicationId, ClientId, Event, NodeId, Observer, Offset, Removal, StoreId, Time};
@@ -27,6 +27,9 @@ struct HostedShare {
     partitions: Vec<Option<SharePartition>>,
     /// The members that the coordinator knows.
     members: BTreeMap<ClientId, Member>,
+    /// Clients that have fetched since they connected, members or not: what they hold is released when their
+    /// connection ends.
+    readers: BTreeSet<ClientId>,
     /// By client: when its session ends.
     sessions: Deadlines,
     /// The place of the partition that the next fetch begins with, so that all of them are served.
@@ -98,6 +101,7 @@ impl HostedShare {
             partitions: vec![None; config.partitions.len()],
             config: config.clone(),
             members: BTreeMap::new(),
+            readers: BTreeSet::new(),
             sessions: Deadlines::default(),
             first: 0,
         }
@@ -150,13 +154,14 @@ impl<P: Clone + Default> LogSide<P> {
             Message::LeaveShareGroup { member, .. } => {
                 hosted.members.remove(&member.client);
                 hosted.sessions.clear(member.client.get());
-                self.release_member(index, member, context);
+                self.release(index, context, |share| share.release_member(member));
             }
             Message::ShareAcknowledge { member, acknowledged, .. } => {
                 self.acknowledge(index, member, acknowledged, context);
             }
             Message::ShareFetch { member, correlation, max_records, acknowledged, .. } => {
                 self.shares.waiting.retain(|waiting| waiting.member.client != member.client);
+                hosted.readers.insert(member.client);
                 self.acknowledge(index, member, acknowledged, context);
                 let until = context.now.saturating_add(self.limits.max_wait);
                 let fetch = Waiting { group: index, member, correlation, max_records, until };
@@ -193,16 +198,21 @@ impl<P: Clone + Default> LogSide<P> {
     pub(super) fn end_share_session<O: Observer>(&mut self, client: ClientId, context: &mut Context<'_, P, O>) {
         self.shares.waiting.retain(|waiting| waiting.member.client != client);
         for group in 0..self.shares.groups.len() {
-            if let Some(member) = self.shares.groups[group].members.get(&client) {
-                self.release_member(group, *member, context);
+            if self.shares.groups[group].readers.remove(&client) {
+                self.release(group, context, |share| share.release_client(client));
             }
         }
     }
 
-    fn release_member<O: Observer>(&mut self, group: usize, member: Member, context: &mut Context<'_, P, O>) {
+    fn release<O: Observer>(
+        &mut self,
+        group: usize,
+        context: &mut Context<'_, P, O>,
+        release: impl Fn(&mut SharePartition) -> Vec<Change>,
+    ) {
         for index in 0..self.shares.groups[group].partitions.len() {
             if let Some(share) = &mut self.shares.groups[group].partitions[index] {
-                let changes = share.release_member(member);
+                let changes = release(share);
                 self.changed(group, index, &changes, context);
             }
         }
@@ -348,9 +358,10 @@ impl<P: Clone + Default> LogSide<P> {
         let Some(hosted) = self.shares.index(application).map(|index| &self.shares.groups[index]) else { return 0 };
         let lag = |(index, store): (usize, &StoreId)| {
             let log = &self.partitions[self.led(*store)?].log;
-            let unread = log.log().end().get() - hosted.first_untouched(Time::ZERO, index, log).get();
+            let unread = log.log().messages_from(hosted.first_untouched(Time::ZERO, index, log));
             let unfinished = hosted.partitions[index].iter().flat_map(SharePartition::unfinished);
-            Some(unread + unfinished.map(|(first, last)| last.get() - first.get() + 1).sum::<u64>())
+            let unfinished = unfinished.map(|(first, last)| messages(log, first, last).count() as u64);
+            Some(unread + unfinished.sum::<u64>())
         };
         hosted.stores.iter().enumerate().filter_map(lag).sum()
     }

@@ -1,0 +1,142 @@
+//! A member that is told one thing at a time: what it does with each answer, however the answers are ordered.
+
+use brokerlab_broker::assignor::ServerAssignor;
+use brokerlab_broker::client::GroupMember;
+use brokerlab_broker::config::{CommitPolicy, GroupProtocol};
+use brokerlab_broker::message::{FetchedPartition, GroupError, Member, Position};
+use brokerlab_broker::{Address, Effect, Envelope, Message, Outbox};
+use brokerlab_event::{ApplicationId, ClientId, Event, EventLog, KeyId, MessageId, Offset, StoreId, Time};
+
+use crate::rig::Plan;
+
+/// Request, epoch, and partitions with their offsets.
+type Commit = (u32, u32, Vec<(StoreId, Offset)>);
+
+const ME: fn() -> Member = || Member { client: ClientId::new(1), incarnation: 1 };
+
+/// A member of a group in which the broker assigns. It commits before its work, and has read a record of each of two
+/// partitions at epoch 1; the commit of these is on its way.
+struct Story {
+    member: GroupMember<()>,
+    out: Outbox<()>,
+    events: EventLog,
+}
+
+impl Story {
+    fn committing() -> Story {
+        let mut plan = Plan { protocol: GroupProtocol::Consumer(ServerAssignor::Uniform), ..Plan::default() };
+        plan.member.assignors = Vec::new();
+        plan.member.commit = CommitPolicy::BeforeBatch;
+        plan.member.max_poll_records = 1;
+        let member = GroupMember::new(&plan.deployment().consumers[0]);
+        let mut story = Story { member, out: Outbox::default(), events: EventLog::default() };
+        story.member.start(Time::ZERO, &mut story.out, &mut story.events);
+        story.hear(beaten(Ok((1, Some(vec![StoreId::new(0), StoreId::new(1)])))));
+        story.hear(Message::Positions {
+            group: ApplicationId::new(0),
+            positions: [0, 1].map(|store| position(StoreId::new(store))).to_vec(),
+        });
+        let Some(Message::Fetch { correlation, positions, .. }) = story.asked().pop() else {
+            panic!("it fetches");
+        };
+        let partitions = [0, 1].map(|store| fetched(StoreId::new(store)));
+        story.hear(Message::Fetched { correlation, partitions: partitions.to_vec(), positions });
+        story
+    }
+
+    fn hear(&mut self, message: Message<()>) {
+        self.member.handle_message(Time::ZERO, message, &mut self.out, &mut self.events);
+    }
+
+    /// What it has asked the broker since.
+    fn asked(&mut self) -> Vec<Message<()>> {
+        let sent = std::iter::from_fn(|| self.out.pop()).map(|effect| match effect {
+            Effect::Send { to: Address::Node(_), message, .. } => message,
+            other => panic!("a client sends to its broker only, not {other:?}"),
+        });
+        sent.collect()
+    }
+
+    /// The commits among that.
+    fn commits(&mut self) -> Vec<Commit> {
+        let commits = self.asked().into_iter().filter_map(|message| match message {
+            Message::CommitOffsets { correlation, generation, offsets, .. } => Some((correlation, generation, offsets)),
+            _ => None,
+        });
+        commits.collect()
+    }
+
+    fn answer(&mut self, commit: &Commit, result: Result<(), GroupError>) {
+        let (correlation, generation, offsets) = commit.clone();
+        let (group, member) = (ApplicationId::new(0), ME());
+        self.hear(Message::OffsetsCommitted { correlation, group, member, generation, offsets, result });
+    }
+
+    fn started(&self) -> usize {
+        self.events.records().iter().filter(|record| matches!(record.event(), Event::Started { .. })).count()
+    }
+}
+
+fn beaten(result: Result<(u32, Option<Vec<StoreId>>), GroupError>) -> Message<()> {
+    Message::GroupHeartbeatAnswer { group: ApplicationId::new(0), member: ME(), result }
+}
+
+fn position(store: StoreId) -> Position {
+    Position {
+        store,
+        committed: None,
+        sought: false,
+        log_start: Offset::ZERO,
+        log_end: Offset::new(2),
+        high_watermark: Offset::new(2),
+        at_time: Offset::new(2),
+    }
+}
+
+fn fetched(store: StoreId) -> FetchedPartition<()> {
+    let record = |offset: u64| Envelope {
+        message: MessageId::new(2 * offset + u64::from(store.get())),
+        key: KeyId::NONE,
+        size: 100,
+        timestamp: Time::ZERO,
+        sender: ClientId::new(0),
+        tombstone: false,
+        payload: (),
+    };
+    let records = vec![(Offset::ZERO, record(0)), (Offset::new(1), record(1))];
+    FetchedPartition { store, records: Ok(records), high_watermark: Offset::new(2), next: Offset::new(2) }
+}
+
+#[test]
+fn work_begins_with_the_answer_to_its_own_commit_and_no_other() {
+    let mut story = Story::committing();
+    let first = story.commits().pop().expect("it commits before it works");
+    story.answer(&(first.0 + 1, 1, vec![(StoreId::new(1), Offset::new(7))]), Ok(()));
+    assert_eq!(story.started(), 0, "that was about something else");
+    story.answer(&first, Ok(()));
+    assert_eq!(story.started(), 1);
+}
+
+#[test]
+fn a_commit_of_an_epoch_that_is_over_is_sent_again_under_the_next_one() {
+    let mut story = Story::committing();
+    let first = story.commits().pop().expect("it commits before it works");
+    story.hear(beaten(Ok((2, None))));
+    story.answer(&first, Err(GroupError::StaleMemberEpoch));
+    let second = story.commits().pop().expect("it tries again");
+    assert_eq!((second.1, &second.2), (2, &first.2));
+    story.answer(&second, Ok(()));
+    assert_eq!(story.started(), 1);
+}
+
+#[test]
+fn who_is_fenced_off_while_it_waits_for_a_commit_joins_again_instead_of_committing_for_ever() {
+    let mut story = Story::committing();
+    let first = story.commits().pop().expect("it commits before it works");
+    story.hear(beaten(Err(GroupError::FencedMemberEpoch)));
+    assert!(story.asked().is_empty(), "it acts on that with its next poll");
+    story.answer(&first, Err(GroupError::StaleMemberEpoch));
+    let asked = story.asked();
+    assert!(matches!(asked[..], [Message::GroupHeartbeat { epoch: 0, .. }]), "{asked:?}");
+    assert_eq!(story.started(), 0);
+}
