@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("report", &["event", "analysis"]),
     ("lab", &["event", "broker", "scenario", "sim", "analysis", "report"]),
     ("cli", &["lab"]),
+    ("gui", &["lab"]),
 ];
 
 /// Words that must not occur in the sources of the state machines: they have no clock, threads, I/O or async.

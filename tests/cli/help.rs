@@ -8,7 +8,7 @@ use super::Rig;
 fn every_command_has_help() {
     let rig = Rig::new();
     insta::assert_snapshot!("help", rig.exits(0, &["--help"]).out);
-    for command in ["list", "run", "check", "plot", "verify", "new", "options", "schema", "completions"] {
+    for command in ["list", "run", "check", "plot", "verify", "new", "options", "schema", "gui", "completions"] {
         insta::assert_snapshot!(format!("help_{command}"), rig.exits(0, &[command, "--help"]).out);
     }
     assert!(rig.exits(0, &["--version"]).out.starts_with("brokerlab "));

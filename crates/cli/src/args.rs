@@ -79,6 +79,21 @@ pub enum Command {
         #[arg(value_name = "SECTION")]
         section: Option<String>,
     },
+    /// Open the desktop lab in a window: play, scrub back, kill a consumer, see the contenders diverge
+    #[command(
+        after_help = "Examples:\n  brokerlab gui\n  brokerlab gui slow-consumer\n  brokerlab gui my.toml --set demand.rate=80/s"
+    )]
+    Gui {
+        /// A scenario file, or the name of a bundled scenario; without it, ways to begin are shown
+        #[arg(value_name = "SCENARIO")]
+        scenario: Option<String>,
+        /// Change a value of the scenario; may be given several times
+        #[arg(long = "set", value_name = "PATH=VALUE")]
+        settings: Vec<String>,
+        /// Another seed
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Print the completions of a shell
     #[command(
         after_help = "Example:\n  brokerlab completions bash > ~/.local/share/bash-completion/completions/brokerlab"

@@ -11,6 +11,7 @@ use brokerlab_lab::{ENGINE, Experiment, Request, redraw, reopen, verify};
 use clap::CommandFactory;
 use clap_complete::Shell;
 
+use crate::BAD_INPUT;
 use crate::args::{Cli, PlotArgs};
 use crate::interrupt::undisturbed;
 use crate::progress::Bars;
@@ -156,4 +157,21 @@ pub fn completions(shell: Shell) -> anyhow::Result<ExitCode> {
     clap_complete::generate(shell, &mut Cli::command(), "brokerlab", &mut script);
     print(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `gui`: the window is a program of its own, so that this one stays small. It stands beside this one, or on the path.
+pub fn gui(scenario: Option<String>, settings: &[String], seed: Option<u64>) -> anyhow::Result<ExitCode> {
+    let name = format!("brokerlab-gui{}", std::env::consts::EXE_SUFFIX);
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name(&name)).filter(|path| path.is_file());
+    let mut window = std::process::Command::new(beside.unwrap_or(PathBuf::from(&name)));
+    window.args(scenario);
+    window.args(settings.iter().flat_map(|setting| ["--set", setting]));
+    window.args(seed.map(|seed| format!("--seed={seed}")));
+    match window.status() {
+        Ok(status) => Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(BAD_INPUT))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
+            "{name} is neither beside this program nor on the path; `cargo install --path crates/gui` installs it"
+        ),
+        Err(error) => Err(anyhow::Error::new(error).context(format!("{name} cannot be started"))),
+    }
 }

@@ -64,6 +64,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::New { file, template, force } => commands::new(&file, &template, force),
         Command::Options { section } => commands::options(section.as_deref()),
         Command::Schema => commands::print_schema(),
+        Command::Gui { scenario, settings, seed } => commands::gui(scenario, &settings, seed),
         Command::Completions { shell } => commands::completions(shell),
     }
 }

@@ -1,6 +1,7 @@
 //! From a scenario's name to an outcome: what every front end does first.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use brokerlab_report::Report;
 use brokerlab_scenario::{Expectation, Flip, Scenario, Source, closest, library};
@@ -8,7 +9,7 @@ use brokerlab_scenario::{Expectation, Flip, Scenario, Source, closest, library};
 use crate::error::LabError;
 use crate::expectation::{Finding, judge};
 use crate::report::report;
-use crate::run::{Keep, Progress, Run, run_on};
+use crate::run::{Keep, Progress, Run, run_cancellable, run_on};
 
 /// Which scenario is to be run, and how it is changed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -130,7 +131,22 @@ impl Experiment {
 
     /// [`run`](Experiment::run) on a given number of threads, which changes nothing about the outcome.
     pub fn run_on(&self, threads: usize, keep: Keep, progress: &dyn Progress) -> Outcome {
-        let runs = run_on(threads, &self.scenario, &self.contenders, keep, progress);
+        self.outcome(run_on(threads, &self.scenario, &self.contenders, keep, progress), keep)
+    }
+
+    /// [`run_on`](Experiment::run_on), given up soon after somebody sets the flag; then there is nothing.
+    pub fn run_cancellable(
+        &self,
+        threads: usize,
+        keep: Keep,
+        progress: &dyn Progress,
+        cancelled: &AtomicBool,
+    ) -> Option<Outcome> {
+        let runs = run_cancellable(threads, &self.scenario, &self.contenders, keep, (progress, cancelled))?;
+        Some(self.outcome(runs, keep))
+    }
+
+    fn outcome(&self, runs: Vec<Run>, keep: Keep) -> Outcome {
         let findings = judge(&self.scenario, &runs);
         let conclusion = self.conclude(&findings);
         Outcome { report: report(self, &runs, &findings, keep), runs, findings, conclusion }

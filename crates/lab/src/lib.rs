@@ -29,6 +29,8 @@ mod folder;
 mod report;
 mod run;
 
+pub use brokerlab_analysis as analysis;
+pub use brokerlab_event as event;
 pub use brokerlab_report as reporting;
 pub use brokerlab_scenario as scenario;
 
@@ -37,4 +39,4 @@ pub use expectation::{Finding, display, judge, value};
 pub use experiment::{Conclusion, Experiment, Outcome, Request};
 pub use folder::{ContenderVerification, Verification, redraw, reopen, verify, write};
 pub use report::ENGINE;
-pub use run::{Keep, Progress, Run, run, run_contender, run_on};
+pub use run::{Keep, Progress, Run, run, run_cancellable, run_contender, run_on};

@@ -1,7 +1,7 @@
 //! Running a scenario: each contender by itself, side by side on threads.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use brokerlab_analysis::{Analysis, Options as AnalysisOptions, Results};
 use brokerlab_event::{Duration, EventLog, Fingerprint, RunHeader, Time};
@@ -44,40 +44,60 @@ impl Progress for () {
 /// How often a run reports its progress.
 const REPORTS: u64 = 200;
 
+/// What a run is that nobody may cancel.
+const UNCANCELLED: &str = "a run comes to its end where nobody cancels it";
+
 /// Runs one contender of a scenario.
 pub fn run_contender(scenario: &Scenario, contender: usize, keep: Keep, progress: &dyn Progress) -> Run {
+    run_one(scenario, contender, keep, progress, &AtomicBool::new(false)).expect(UNCANCELLED)
+}
+
+fn run_one(
+    scenario: &Scenario,
+    contender: usize,
+    keep: Keep,
+    progress: &dyn Progress,
+    cancelled: &AtomicBool,
+) -> Option<Run> {
     let plan = compile(scenario, contender);
     let mut simulation = Simulation::new(&plan);
     let analysis = Analysis::new(&plan.header, AnalysisOptions { messages: keep.messages, ..Default::default() });
-    let report = |part| progress.advance(contender, part);
+    let report = |part| {
+        progress.advance(contender, part);
+        !cancelled.load(Ordering::Relaxed)
+    };
     // Two instantiations of the engine: with the event log and without.
     let (fingerprint, analysis, events) = if keep.events {
         let mut observers = (Fingerprint::default(), analysis, EventLog::default());
-        drive(&mut simulation, &plan, &mut observers, report);
+        drive(&mut simulation, &plan, &mut observers, report)?;
         (observers.0, observers.1, Some(observers.2))
     } else {
         let mut observers = (Fingerprint::default(), analysis);
-        drive(&mut simulation, &plan, &mut observers, report);
+        drive(&mut simulation, &plan, &mut observers, report)?;
         (observers.0, observers.1, None)
     };
     let results = analysis.finish(plan.header.horizon);
-    Run { header: plan.header, results, fingerprint, events }
+    Some(Run { header: plan.header, results, fingerprint, events })
 }
 
+/// Runs to the end, or to where a report is answered with `false`: then there is nothing.
 fn drive(
     simulation: &mut Simulation,
     plan: &Plan,
     observers: &mut impl brokerlab_event::Observer,
-    report: impl Fn(f64),
-) {
+    report: impl Fn(f64) -> bool,
+) -> Option<()> {
     let horizon = plan.header.horizon;
     let stretch = Duration::from_nanos((horizon.as_nanos() / REPORTS).max(1));
     let mut until = Time::ZERO;
     while !simulation.is_finished() {
         until = until.saturating_add(stretch).min(horizon);
         simulation.run_until(until, &plan.header, observers);
-        report(until.as_nanos() as f64 / horizon.as_nanos() as f64);
+        if !report(until.as_nanos() as f64 / horizon.as_nanos() as f64) {
+            return None;
+        }
     }
+    Some(())
 }
 
 /// Runs several contenders, each on a thread of its own as far as the machine has cores. The results are in the
@@ -95,6 +115,17 @@ pub fn run_on(
     keep: Keep,
     progress: &dyn Progress,
 ) -> Vec<Run> {
+    run_cancellable(threads, scenario, contenders, keep, (progress, &AtomicBool::new(false))).expect(UNCANCELLED)
+}
+
+/// [`run_on`], given up soon after somebody sets the flag; then there is nothing.
+pub fn run_cancellable(
+    threads: usize,
+    scenario: &Scenario,
+    contenders: &[usize],
+    keep: Keep,
+    (progress, cancelled): (&dyn Progress, &AtomicBool),
+) -> Option<Vec<Run>> {
     let runs: Vec<Mutex<Option<Run>>> = contenders.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -104,12 +135,11 @@ pub fn run_on(
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     runs.get(index).zip(contenders.get(index))
                 } {
-                    let run = run_contender(scenario, contender, keep, progress);
-                    *place.lock().expect("nobody panics while holding it") = Some(run);
+                    let run = run_one(scenario, contender, keep, progress, cancelled);
+                    *place.lock().expect("nobody panics while holding it") = run;
                 }
             });
         }
     });
-    let finished = |place: Mutex<Option<Run>>| place.into_inner().expect("nobody panics while holding it");
-    runs.into_iter().map(|place| finished(place).expect("every contender was run")).collect()
+    runs.into_iter().map(|place| place.into_inner().expect("nobody panics while holding it")).collect()
 }

@@ -182,7 +182,7 @@ pub(crate) fn png(scene: &Scene, size: (u32, u32)) -> Vec<u8> {
         }
         rest = &rest[(run + 1).min(rest.len())..];
     }
-    encode(&averaged(&buffer, size, factor as usize), size)
+    rgb_png(&averaged(&buffer, size, factor as usize), size)
 }
 
 type Bitmap<'a> = BitMapBackend<'a>;
@@ -274,7 +274,8 @@ fn averaged(buffer: &[u8], (width, height): (u32, u32), factor: usize) -> Vec<u8
     image
 }
 
-fn encode(image: &[u8], size: (u32, u32)) -> Vec<u8> {
+/// Pixels, three bytes each (red, green, blue) and row after row, as a PNG image.
+pub fn rgb_png(image: &[u8], size: (u32, u32)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut encoder = png::Encoder::new(&mut bytes, size.0, size.1);
     encoder.set_color(png::ColorType::Rgb);

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
+use toml_edit::{ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 use crate::problem::{Place, Problem};
 use crate::suggest;
@@ -16,7 +16,8 @@ pub(crate) struct Applied {
 }
 
 /// Applies a setting such as `contender.queue.prefetch=1` to a document. The entries of a list are named by their
-/// `name` or by their number, from 0. What is not there yet is added. A value that is no TOML is a text.
+/// `name` or by their number, from 0. What is not there yet is added. A value that is no TOML is a text. A path that
+/// ends with `+` names a list of tables, and a table is added to it: `fault+={at="30s",crash="billing/2"}`.
 pub(crate) fn apply(document: &mut DocumentMut, setting: &str) -> Result<Applied, Problem> {
     let wrong =
         |path: &str, message: String| Problem { place: Place::Setting(path.to_string()), message, excerpt: None };
@@ -24,11 +25,16 @@ pub(crate) fn apply(document: &mut DocumentMut, setting: &str) -> Result<Applied
         return Err(wrong(setting, "a setting is a path and a value, such as demand.rate=80/s".to_string()));
     };
     let (path, value) = (path.trim(), value.trim());
+    let (path, adds) = path.strip_suffix('+').map_or((path, false), |list| (list.trim(), true));
     let steps: Vec<&str> = path.split('.').map(str::trim).collect();
     if steps.iter().any(|step| step.is_empty()) {
         return Err(wrong(path, "the path has an empty step; it is written like demand.rate".to_string()));
     }
     let value: Value = value.parse().unwrap_or_else(|_| Value::from(value));
+    if adds {
+        let path = add(document, &steps, value).map_err(|message| wrong(path, message))?;
+        return Ok(Applied { path, created: steps.len() });
+    }
     match set(document.as_table_mut(), &steps, 0, value, false) {
         Ok(created) => Ok(Applied { path: path.to_string(), created }),
         Err(message) => Err(wrong(path, message)),
@@ -88,6 +94,43 @@ fn set(table: &mut dyn TableLike, steps: &[&str], at: usize, value: Value, inlin
     }
 }
 
+/// Adds a table to the list at the end of the path, and returns the path of the new entry.
+fn add(document: &mut DocumentMut, steps: &[&str], value: Value) -> Result<String, String> {
+    let path = steps.join(".");
+    let Value::InlineTable(entry) = value else {
+        return Err(format!("{path}+ adds a table to a list: it is written like {path}+={{name=\"value\"}}"));
+    };
+    let (last, rest) = steps.split_last().expect("a path has a step");
+    let mut table: &mut dyn TableLike = document.as_table_mut();
+    let mut at = 0;
+    while at < rest.len() {
+        let step = rest[at];
+        let item = table.get_mut(step).ok_or_else(|| format!("there is no {step}"))?;
+        if let Item::ArrayOfTables(list) = item {
+            let name = rest.get(at + 1).ok_or_else(|| format!("{step} is a list of tables: name one of them"))?;
+            let index = self::entry(list.iter().map(|table| table as &dyn TableLike), step, name, true)?;
+            table = list.get_mut(index).expect("the entry was found");
+            at += 2;
+        } else {
+            table = item.as_table_like_mut().ok_or_else(|| format!("{step} is not a table"))?;
+            at += 1;
+        }
+    }
+    let list = table.entry(last).or_insert(Item::ArrayOfTables(ArrayOfTables::new()));
+    let index = match list {
+        Item::ArrayOfTables(list) => {
+            list.push(entry.into_table());
+            list.len() - 1
+        }
+        Item::Value(Value::Array(list)) => {
+            list.push(entry);
+            list.len() - 1
+        }
+        _ => return Err(format!("{last} is not a list of tables")),
+    };
+    Ok(format!("{path}.{index}"))
+}
+
 /// The entry of a list that a step names.
 fn entry<'a>(
     list: impl Iterator<Item = &'a dyn TableLike>,
@@ -134,7 +177,14 @@ pub(crate) fn locate(root: &dyn TableLike, applied: &Applied) -> Option<Range<us
         }
         let list = crate::reader::list_of_tables(item)?;
         let index = entry(list.iter().map(|(table, _)| *table), "", steps[at], true).ok()?;
-        table = list.get(index)?.0;
+        let (inner, span) = list.get(index)?;
         at += 1;
+        if at == steps.len() {
+            // The span of a table under a header is that of the header alone.
+            let ends = inner.iter().filter_map(|(_, item)| item.span()).map(|span| span.end);
+            let span = span.clone()?;
+            return Some(span.start..ends.fold(span.end, usize::max));
+        }
+        table = *inner;
     }
 }

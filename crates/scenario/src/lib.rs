@@ -74,6 +74,7 @@ mod templates;
 mod topology;
 mod trace;
 mod units;
+mod values;
 
 pub use demand::{Arrival, Demand, LARGEST_MESSAGE};
 pub use expect::{Clause, Comparison, Expectation, Flip, METRICS, Metric, Quantity, Relation};
@@ -91,3 +92,4 @@ pub use suggest::closest;
 pub use templates::{TEMPLATES, Template, template};
 pub use topology::{BindingSpec, BoundTo, ConsumerSpec, DeadLetterSpec, QueueLifetime, QueueSpec, Topology};
 pub use trace::{Row, Trace, TraceOptions};
+pub use values::SettableValue;

@@ -414,6 +414,7 @@ pub(crate) static FAULT: Spec = Spec {
     title: "[[fault]]",
     options: &[
         required("at", FROM_ZERO, "When it begins."),
+        optional("contender", Kind::Name, "Which contender alone it hits; without it, each of them."),
         optional("for", POSITIVE, "How long it lasts. Without it, to the end of the run."),
         optional("crash", Kind::Target, "Whose process dies. It is started again when the fault ends."),
         optional("pause", Kind::Target, "Who stands still, without even a heartbeat, and goes on when the fault ends."),

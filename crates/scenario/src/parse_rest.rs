@@ -94,6 +94,14 @@ pub(crate) fn fault(
     {
         reader.complain("at", format!("the fault begins at {at}, and the run ends at {run}"));
     }
+    let contender = match reader.named("contender").map(|name| names.contender(&name)) {
+        None => None,
+        Some(Ok(index)) => Some(index),
+        Some(Err(message)) => {
+            reader.complain("contender", message);
+            None
+        }
+    };
     let factor = reader.number("factor");
     let given: Vec<&str> = ACTIONS.iter().copied().filter(|name| reader.has(name)).collect();
     let action = match given.as_slice() {
@@ -131,7 +139,7 @@ pub(crate) fn fault(
     };
     // A fault that outlasts the run never ends within it.
     let until = until.filter(|until| run.is_none_or(|run| *until < end(run)));
-    Some(FaultPlan { at, until, action, target: target? })
+    Some(FaultPlan { at, until, contender, action, target: target? })
 }
 
 fn target(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {

@@ -28,7 +28,7 @@ pub struct Plan {
     pub deployment: Deployment,
     /// The messages; each contender of a scenario gets the same.
     pub demand: Demand,
-    /// The faults in the order of the scenario; a [`FaultId`](brokerlab_event::FaultId) is an index into them.
+    /// The faults that this contender meets, in the order of the scenario; a [`FaultId`](brokerlab_event::FaultId) is an index into them.
     pub faults: Vec<FaultPlan>,
     /// The network.
     pub network: Network,
@@ -49,6 +49,7 @@ const NODE: fn() -> NodeId = || NodeId::new(0);
 /// # Panics
 /// Panics where the contender is not one of the scenario's.
 pub fn compile(scenario: &Scenario, contender: usize) -> Plan {
+    let scenario = &*scenario.met_by(contender);
     let contender = &scenario.contenders[contender];
     let builder = Builder::new(scenario, contender);
     let (deployment, stores) = builder.build();

@@ -1,5 +1,6 @@
 //! A scenario as typed values: what a valid file says, with every default filled in.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use brokerlab_broker::config::{
@@ -372,6 +373,8 @@ pub struct FaultPlan {
     /// When it ends by itself: the crashed client is started again, the paused one resumes, the slow one is
     /// restored, the one that left connects again. `None`: never.
     pub until: Option<Time>,
+    /// The one contender that it hits, by its index. `None`: it hits each of them.
+    pub contender: Option<usize>,
     /// What happens.
     pub action: FaultAction,
     /// To whom.
@@ -429,6 +432,11 @@ impl Scenario {
         self.contenders.iter().find(|contender| contender.name == name)
     }
 
+    /// How many messages there will be, on the average over all seeds.
+    pub fn expected_messages(&self) -> f64 {
+        crate::demand::expected_messages(&self.demand)
+    }
+
     /// The first client of an application. Producers come first, then the consumers of each application in turn:
     /// the same ids in every contender.
     pub fn first_consumer(&self, application: ApplicationId) -> ClientId {
@@ -443,6 +451,17 @@ impl Scenario {
             Target::Producers => true,
             Target::Application(_) | Target::Role { .. } => false,
         })
+    }
+
+    /// The scenario as one of its contenders meets it: without the faults that hit another one alone.
+    pub(crate) fn met_by(&self, contender: usize) -> Cow<'_, Scenario> {
+        let meets = |fault: &FaultPlan| fault.contender.is_none_or(|only| only == contender);
+        if self.faults.iter().all(meets) {
+            return Cow::Borrowed(self);
+        }
+        let mut scenario = self.clone();
+        scenario.faults.retain(meets);
+        Cow::Owned(scenario)
     }
 
     /// The name of a client: `producer/1`, `billing/2`.

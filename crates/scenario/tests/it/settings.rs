@@ -142,3 +142,40 @@ fn a_file_cut_anywhere_is_an_error_and_no_panic() {
         let _ = Scenario::parse(&Source::new("test.toml", rest.join("\n")), &[]).map_err(|error| error.to_string());
     }
 }
+
+#[test]
+fn a_path_that_ends_with_a_plus_adds_an_entry_to_a_list() {
+    let added = [r#"fault+={ at = "20s", for = "5s", crash = "billing/1", contender = "queue" }"#];
+    let scenario = parse(&added).expect("the fault is valid");
+    assert_eq!(scenario.faults.len(), 2);
+    assert_eq!((scenario.faults[1].at.as_secs_f64(), scenario.faults[1].contender), (20.0, Some(0)));
+    assert!(scenario.text().contains("[[fault]]\nat = \"20s\""), "{}", scenario.text());
+    assert!(scenario.text().contains("# a few"), "comments are kept");
+    // It counts from where the list begins, and can be added to a list that is not there yet, or one within braces.
+    let other = parse(&["demand.kind+={ name = \"orders\", share = 1.0 }"]).expect("the kind is valid");
+    assert_eq!(other.demand.kinds.len(), 1);
+    let text =
+        TEXT.replace("[[fault]]\nat = \"10s\"\ncrash = \"billing\"", "").replace("duration", "fault = []\nduration");
+    let scenario = Scenario::parse(&Source::new("test.toml", text), &added.map(String::from)).expect("it is valid");
+    assert_eq!(scenario.faults.len(), 1);
+}
+
+#[test]
+fn what_cannot_be_added_is_told() {
+    let wrong = error("fault+=crash");
+    assert!(wrong.contains("adds a table to a list"), "{wrong}");
+    let wrong = error("demand+={ rate = 1 }");
+    assert!(wrong.contains("demand is not a list of tables"), "{wrong}");
+    let wrong = error("contender.lag.seek+={ at = \"1s\" }");
+    assert!(wrong.contains("contender has no entry \"lag\""), "{wrong}");
+    let wrong = error(r#"fault+={ at = "20s", crash = "biling/1" }"#);
+    assert!(wrong.contains("--set fault.1") && wrong.contains("did you mean \"billing"), "{wrong}");
+}
+
+#[test]
+fn a_fault_of_one_contender_is_met_by_that_one_alone() {
+    let text = format!("{TEXT}contender = \"queue\"\n\n[[contender]]\nname = \"other\"\nmodel = \"queue\"\n");
+    let scenario = Scenario::parse(&Source::new("test.toml", text), &[]).expect("it is valid");
+    let faults = |contender| brokerlab_scenario::compile(&scenario, contender).faults.len();
+    assert_eq!((faults(0), faults(1)), (1, 0));
+}

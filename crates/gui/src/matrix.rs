@@ -1,0 +1,54 @@
+//! The delivery matrix: what became of every message, for each contender and application.
+
+use brokerlab_lab::reporting::{Matrix, grouped, percent};
+use eframe::egui::{self, Grid, RichText, ScrollArea, Ui, Vec2};
+
+use crate::style;
+
+/// Shows the matrix: a number, a share and a bar in each field.
+pub fn show(ui: &mut Ui, matrix: &Matrix) {
+    let palette = style::palette(ui.ctx());
+    ScrollArea::both().auto_shrink(false).show(ui, |ui| {
+        Grid::new("matrix").striped(true).spacing([14.0, 6.0]).show(ui, |ui| {
+            ui.label("");
+            for column in matrix.columns.iter().chain([&matrix.total]).chain(&matrix.attributes) {
+                ui.label(RichText::new(column).font(style::bold(style::SMALL + 1.0)));
+            }
+            ui.end_row();
+            for row in &matrix.rows {
+                ui.horizontal(|ui| {
+                    let (rect, _) = ui.allocate_exact_size(Vec2::splat(13.0), egui::Sense::empty());
+                    style::mark(ui.painter(), &palette, row.look, rect.center(), 5.0);
+                    ui.label(RichText::new(&row.name).font(style::bold(style::NORMAL)));
+                    ui.label(&row.detail);
+                });
+                for count in &row.counts {
+                    field(ui, *count, row.total, style::colour(palette.of(row.look)));
+                }
+                ui.label(grouped(row.total));
+                for count in &row.attributes {
+                    ui.label(grouped(*count));
+                }
+                ui.end_row();
+            }
+        });
+    });
+}
+
+fn field(ui: &mut Ui, count: u64, total: u64, colour: egui::Color32) {
+    ui.vertical(|ui| {
+        ui.spacing_mut().item_spacing.y = 1.0;
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 5.0;
+            ui.label(grouped(count));
+            if count > 0 {
+                ui.label(RichText::new(percent(count, total)).size(style::SMALL).weak());
+            }
+        });
+        let (rect, _) = ui.allocate_exact_size(Vec2::new(58.0, 4.0), egui::Sense::empty());
+        let share = count as f32 / total.max(1) as f32;
+        // Even one message of a million shows.
+        let width = if count == 0 { 0.0 } else { (share * rect.width()).max(1.5) };
+        ui.painter().rect_filled(egui::Rect::from_min_size(rect.min, Vec2::new(width, rect.height())), 0.0, colour);
+    });
+}

@@ -1,0 +1,138 @@
+//! How the window looks: the palette of the plots, the fonts of the plots, edges that can be seen.
+
+use std::sync::Arc;
+
+use brokerlab_lab::reporting::{FONT_BOLD, FONT_REGULAR, Look, Mark, Palette, Rgb, Theme as PlotTheme};
+use eframe::egui::{
+    self, Color32, Context, FontData, FontDefinitions, FontFamily, FontId, Painter, Pos2, RichText, Shape, Stroke,
+    TextStyle, Theme, Vec2,
+};
+
+/// The smallest text, in points.
+pub const SMALL: f32 = 12.0;
+/// Most text.
+pub const NORMAL: f32 = 14.0;
+/// Titles.
+pub const LARGE: f32 = 17.0;
+
+/// A colour of the palette as egui takes it.
+pub fn colour(rgb: Rgb) -> Color32 {
+    Color32::from_rgb(rgb.0, rgb.1, rgb.2)
+}
+
+/// The theme that plots are drawn in.
+pub fn plot_theme(theme: Theme) -> PlotTheme {
+    match theme {
+        Theme::Light => PlotTheme::Light,
+        Theme::Dark => PlotTheme::Dark,
+    }
+}
+
+/// The palette of the window's theme.
+pub fn palette(ctx: &Context) -> Palette {
+    Palette::new(plot_theme(ctx.theme()), false)
+}
+
+/// The bold font.
+pub fn bold(size: f32) -> FontId {
+    FontId::new(size, FontFamily::Name("bold".into()))
+}
+
+/// The regular font.
+pub fn regular(size: f32) -> FontId {
+    FontId::new(size, FontFamily::Proportional)
+}
+
+/// A title.
+pub fn title(text: impl Into<String>) -> RichText {
+    RichText::new(text).font(bold(LARGE))
+}
+
+/// What matters in a line.
+pub fn strong(text: impl Into<String>) -> RichText {
+    RichText::new(text).font(bold(NORMAL))
+}
+
+/// Fonts, sizes and colours, once at the start.
+pub fn install(ctx: &Context) {
+    let mut fonts = FontDefinitions::default();
+    for (name, bytes) in [("plex", FONT_REGULAR), ("plex-bold", FONT_BOLD)] {
+        fonts.font_data.insert(name.into(), Arc::new(FontData::from_static(bytes)));
+    }
+    fonts.families.entry(FontFamily::Proportional).or_default().insert(0, "plex".into());
+    let mut family = vec!["plex-bold".to_string()];
+    family.extend(fonts.families[&FontFamily::Proportional].iter().cloned());
+    fonts.families.insert(FontFamily::Name("bold".into()), family);
+    ctx.set_fonts(fonts);
+    for theme in [Theme::Light, Theme::Dark] {
+        let palette = Palette::new(plot_theme(theme), false);
+        ctx.style_mut_of(theme, |style| dress(style, theme, &palette));
+    }
+}
+
+fn dress(style: &mut egui::Style, theme: Theme, palette: &Palette) {
+    let sizes = [
+        (TextStyle::Small, SMALL),
+        (TextStyle::Body, NORMAL),
+        (TextStyle::Button, NORMAL),
+        (TextStyle::Monospace, 13.0),
+    ];
+    for (kind, size) in sizes {
+        let family = if kind == TextStyle::Monospace { FontFamily::Monospace } else { FontFamily::Proportional };
+        style.text_styles.insert(kind, FontId::new(size, family));
+    }
+    style.text_styles.insert(TextStyle::Heading, bold(LARGE));
+    style.spacing.item_spacing = Vec2::new(8.0, 5.0);
+    style.spacing.button_padding = Vec2::new(8.0, 3.0);
+    let text = colour(palette.text);
+    let edge = if theme == Theme::Light { Color32::from_gray(0x6E) } else { Color32::from_gray(0x8C) };
+    let visuals = &mut style.visuals;
+    visuals.override_text_color = None;
+    visuals.panel_fill = colour(palette.background);
+    visuals.window_fill = colour(palette.panel);
+    visuals.extreme_bg_color = colour(palette.panel);
+    visuals.faint_bg_color = colour(palette.span);
+    visuals.weak_text_color = Some(colour(palette.muted));
+    visuals.selection.stroke = Stroke::new(2.0, text);
+    visuals.widgets.noninteractive.fg_stroke.color = text;
+    for widget in [
+        &mut visuals.widgets.inactive,
+        &mut visuals.widgets.hovered,
+        &mut visuals.widgets.active,
+        &mut visuals.widgets.open,
+    ] {
+        widget.fg_stroke.color = text;
+        widget.bg_stroke = Stroke::new(widget.bg_stroke.width.max(1.0), edge);
+    }
+}
+
+/// The mark of a look.
+pub fn mark(painter: &Painter, palette: &Palette, look: Look, at: Pos2, radius: f32) {
+    let shown = colour(palette.of(look));
+    let (fill, stroke) = match look.variant {
+        true => (colour(palette.panel), Stroke::new(1.6, shown)),
+        false => (shown, Stroke::NONE),
+    };
+    let corner = |dx: f32, dy: f32| Pos2::new(at.x + dx * radius, at.y + dy * radius);
+    let shape = match look.mark {
+        Mark::Circle => Shape::Circle(egui::epaint::CircleShape { center: at, radius, fill, stroke }),
+        Mark::Square => {
+            polygon(&[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)].map(|(x, y)| corner(x, y)), fill, stroke)
+        }
+        Mark::Diamond => {
+            polygon(&[(0.0, -1.2), (1.2, 0.0), (0.0, 1.2), (-1.2, 0.0)].map(|(x, y)| corner(x, y)), fill, stroke)
+        }
+        Mark::Triangle => polygon(&[(0.0, -1.1), (1.1, 0.9), (-1.1, 0.9)].map(|(x, y)| corner(x, y)), fill, stroke),
+        Mark::Wedge => polygon(&[(0.0, 1.1), (1.1, -0.9), (-1.1, -0.9)].map(|(x, y)| corner(x, y)), fill, stroke),
+        Mark::Plus => {
+            let stroke = Stroke::new(2.2, shown);
+            painter.line_segment([corner(-1.0, 0.0), corner(1.0, 0.0)], stroke);
+            Shape::line_segment([corner(0.0, -1.0), corner(0.0, 1.0)], stroke)
+        }
+    };
+    painter.add(shape);
+}
+
+fn polygon(points: &[Pos2], fill: Color32, stroke: Stroke) -> Shape {
+    Shape::convex_polygon(points.to_vec(), fill, stroke)
+}
