@@ -54,7 +54,8 @@ impl App {
         let response = ui.put(slider, Slider::new(&mut seconds, 0.0..=end).show_value(false).smart_aim(false));
         response.widget_info(|| egui::WidgetInfo::slider(true, seconds, "Virtual time"));
         // A tap that is over within one frame goes past the slider itself.
-        let tapped = response.clicked().then(|| ui.ctx().input(|input| input.pointer.latest_pos())).flatten();
+        let tap = |input: &egui::InputState| input.pointer.latest_pos().filter(|_| input.pointer.primary_clicked());
+        let tapped = ui.ctx().input(tap).filter(|at| response.hovered() && slider.contains(*at));
         if let Some(at) = tapped {
             seconds = (f64::from((at.x - rail.min) / rail.span()) * end).clamp(0.0, end);
         }

@@ -13,6 +13,7 @@ use crate::style;
 impl App {
     /// Shows the bar.
     pub(crate) fn transport(&mut self, ui: &mut Ui) {
+        let is_narrow = ui.available_width() < 1150.0;
         ui.horizontal(|ui| {
             let is_ready = self.finished.is_some();
             ui.add_enabled_ui(is_ready, |ui| {
@@ -29,8 +30,10 @@ impl App {
             });
             self.speeds(ui);
             ui.label(egui::RichText::new(format!("t = {}", seconds(&self.player))).monospace().size(style::NORMAL));
-            ui.separator();
-            self.pokes(ui);
+            if !is_narrow {
+                ui.separator();
+                self.pokes(ui);
+            }
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 self.button(ui, "Help", "every key (?)", Command::Help);
                 self.button(ui, "Theme", "light or dark (T)", Command::Theme);
@@ -38,6 +41,9 @@ impl App {
                 self.button(ui, "Open", "another scenario (Ctrl+O)", Command::Open);
             });
         });
+        if is_narrow {
+            ui.horizontal(|ui| self.pokes(ui));
+        }
     }
 
     fn button(&mut self, ui: &mut Ui, label: &str, hint: &str, command: Command) {

@@ -249,16 +249,16 @@ impl<'a> Canvas<'a> {
         if count == 0 {
             self.painter.hline(room.x_range(), room.bottom(), Stroke::new(1.0, style::colour(self.palette.grid)));
         }
+        // Each group has its own part of the height, so that two at one place are seen side by side.
+        let part = (room.height() + 6.0) / groups.len().max(1) as f32;
         for (index, group) in groups.iter().enumerate() {
             let x = at(group.position.clamp(first, end));
-            let bar = Stroke::new(2.4, self.ink());
-            self.painter.vline(x, (room.top() - 3.0)..=(room.bottom() + 3.0), bar);
-            if groups.len() > 1 {
-                let name = self.lane.header.applications[index].name.chars().take(1).collect::<String>();
-                // Two groups at one place do not write over each other.
-                let y = if index % 2 == 0 { room.top() - 4.0 } else { room.bottom() + 4.0 };
-                self.painter.text(pos2(x + 2.0, y), Align2::LEFT_CENTER, name, style::regular(10.0), self.ink());
-            }
+            let top = room.top() - 3.0 + index as f32 * part;
+            self.painter.vline(
+                x,
+                top..=(top + part - if groups.len() > 1 { 1.5 } else { 0.0 }),
+                Stroke::new(2.6, self.ink()),
+            );
         }
     }
 
