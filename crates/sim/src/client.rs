@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use brokerlab_broker::client::{
     Batcher, GroupMember, Publisher, PublisherConfig, ShareConsumer, StreamConsumer, StreamPublisher, Subscriber,
+    Worker,
 };
 use brokerlab_broker::config::{ConsumerConfig, ConsumerKind, ProducerConfig, ProducerKind};
 use brokerlab_broker::{Message, Outbox};
@@ -89,11 +90,8 @@ impl Client {
         match self {
             Client::Publisher(client) => client.pause(now, observer),
             Client::Batcher(client) => client.pause(now, observer),
-            Client::Subscriber(client) => client.pause(now, observer),
-            Client::Member(client) => client.pause(now, observer),
-            Client::Sharer(client) => client.pause(now, observer),
             Client::StreamPublisher(client) => client.pause(now, observer),
-            Client::StreamConsumer(client) => client.pause(now, observer),
+            consumer => consumer.worker().pause(now, observer),
         }
     }
 
@@ -101,24 +99,26 @@ impl Client {
         match self {
             Client::Publisher(client) => client.resume(now, observer),
             Client::Batcher(client) => client.resume(now, observer),
-            Client::Subscriber(client) => client.resume(now, observer),
-            Client::Member(client) => client.resume(now, observer),
-            Client::Sharer(client) => client.resume(now, observer),
             Client::StreamPublisher(client) => client.resume(now, observer),
-            Client::StreamConsumer(client) => client.resume(now, observer),
+            consumer => consumer.worker().resume(now, observer),
         }
     }
 
     /// Producers do no work, so only consumers have a speed.
     pub fn set_speed<O: Observer>(&mut self, now: Time, factor: Millionths, observer: &mut O) {
+        self.worker().set_speed(now, factor, observer);
+    }
+
+    /// The part of a consumer that works.
+    fn worker(&mut self) -> &mut Worker {
         match self {
             Client::Publisher(_) | Client::Batcher(_) | Client::StreamPublisher(_) => {
-                unreachable!("validated: only consumers can be slowed")
+                unreachable!("validated: producers do no work")
             }
-            Client::Subscriber(client) => client.set_speed(now, factor, observer),
-            Client::Member(client) => client.set_speed(now, factor, observer),
-            Client::Sharer(client) => client.set_speed(now, factor, observer),
-            Client::StreamConsumer(client) => client.set_speed(now, factor, observer),
+            Client::Subscriber(client) => client.worker(),
+            Client::Member(client) => client.worker(),
+            Client::Sharer(client) => client.worker(),
+            Client::StreamConsumer(client) => client.worker(),
         }
     }
 

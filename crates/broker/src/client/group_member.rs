@@ -1,6 +1,8 @@
 //! A consumer of a group, working as Kafka's clients do: it learns of a rebalance by heartbeat, and acts on it at its
 //! next poll, after the work on what the last poll returned.
 
+mod committing;
+mod fetching;
 mod retrying;
 mod session;
 mod share;
@@ -9,14 +11,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use brokerlab_event::{
-    ApplicationId, ClientId, Count, Departure, Duration, Event, FailureLaw, Millionths, NodeId, Observer, Offset,
-    StoreId, Time,
+    ApplicationId, ClientId, Departure, Duration, Event, FailureLaw, NodeId, Observer, Offset, StoreId, Time,
 };
 
 use super::Worker;
-use super::reading::{AutoCommit, InHand, Lost, Owned};
+use super::reading::{AutoCommit, InHand, Owned};
 use crate::config::{CommitPolicy, ConsumerConfig, ConsumerKind, GroupMemberConfig};
-use crate::message::{Address, Effect, FetchedPartition, GroupError, LogError, Member, Message, Outbox};
+use crate::message::{Address, GroupError, Member, Message, Outbox};
 
 /// Where a membership stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -229,14 +230,10 @@ impl<P: Clone> GroupMember<P> {
         (self.is_cut_off, self.reconnect_at, self.asks_where) = (false, None, false);
     }
 
-    /// The process stands still, and its heartbeats with it.
-    pub fn pause<O: Observer>(&mut self, now: Time, observer: &mut O) {
-        self.worker.pause(now, observer);
-    }
-
-    /// The process goes on. Whatever has become due meanwhile is done at once.
-    pub fn resume<O: Observer>(&mut self, now: Time, observer: &mut O) {
-        self.worker.resume(now, observer);
+    /// The process, to be paused or slowed. While it stands still it sends no heartbeats either; once it goes on,
+    /// whatever has become due meanwhile is done at once.
+    pub fn worker(&mut self) -> &mut Worker {
+        &mut self.worker
     }
 
     /// The group was [sent elsewhere](crate::Node::seek). The application asks where to, of every partition that it
@@ -247,11 +244,6 @@ impl<P: Clone> GroupMember<P> {
         if self.membership == Membership::Active && self.phase == Phase::Polling && !self.worker.is_paused() {
             self.poll(now, out, observer);
         }
-    }
-
-    /// Its work takes this many millionths of its usual time from now on.
-    pub fn set_speed<O: Observer>(&mut self, now: Time, factor: Millionths, observer: &mut O) {
-        self.worker.set_speed(now, factor, observer);
     }
 
     /// How many messages it holds that are not done.
@@ -434,15 +426,6 @@ impl<P: Clone> GroupMember<P> {
         }
     }
 
-    /// Between two generations nobody may commit.
-    fn may_commit(&self) -> bool {
-        matches!(self.membership, Membership::Active | Membership::Positioning)
-    }
-
-    fn is_automatic(&self) -> bool {
-        matches!(self.config.commit, CommitPolicy::Automatic { .. })
-    }
-
     /// The application asks for records: first a rebalance is joined and what is due committed; then what is
     /// there is returned, while the next fetch is under way.
     fn poll<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
@@ -481,34 +464,6 @@ impl<P: Clone> GroupMember<P> {
         match if commits { self.commit_positions(out) } else { None } {
             Some(correlation) => self.phase = Phase::Committing { correlation },
             None => self.begin(now, observer),
-        }
-    }
-
-    /// Takes records out of the buffers, partition by partition as they came.
-    fn take_batch<O: Observer>(&mut self, now: Time, observer: &mut O) {
-        let most = self.config.max_poll_records as usize;
-        let mut index = 0;
-        self.due_at = None;
-        while self.batch.len() < most
-            && let Some(store) = self.buffered.get(index)
-        {
-            let found = self.owned.iter_mut().find(|owned| owned.store == *store);
-            let owned = found.expect("what is buffered is owned");
-            let due = match owned.due(now) {
-                Ok(due) => due,
-                Err(at) => {
-                    self.due_at = Some(self.due_at.map_or(at, |other| other.min(at)));
-                    index += 1;
-                    continue;
-                }
-            };
-            if let Some((offset, count)) = owned.poll(due.min(most - self.batch.len()), &mut self.batch) {
-                let (store, count) = (owned.store, Count::saturating(count as u64));
-                observer.observe(now, Event::Polled { consumer: self.client, store, offset, count });
-            }
-            if !owned.has_unpolled() {
-                self.buffered.remove(index);
-            }
         }
     }
 
@@ -579,146 +534,6 @@ impl<P: Clone> GroupMember<P> {
             self.poll(now, out, observer);
         } else {
             self.begin(now, observer);
-        }
-    }
-
-    /// Asks for records of the partitions that have none left to return; one request at a time.
-    #[inline]
-    fn fetch(&mut self, out: &mut Outbox<P>) {
-        let stops = if self.keeps_reading() { self.rejoin > Some(Rejoin::Rebalance) } else { self.rejoin.is_some() };
-        if self.fetching.is_some() || stops || self.is_cut_off || !self.reads() {
-            return;
-        }
-        let mut positions = std::mem::take(&mut self.positions);
-        positions.clear();
-        positions.extend(self.owned.iter().filter_map(|owned| Some((owned.store, owned.wanted()?))));
-        if positions.is_empty() {
-            self.positions = positions;
-            return;
-        }
-        self.correlation = self.correlation.wrapping_add(1);
-        self.fetching = Some(self.correlation);
-        let (from, to) = (Address::Client(self.client), Address::Node(self.node));
-        let place = out.place();
-        place.fill(Effect::Send {
-            from,
-            to,
-            message: Message::Fetch { correlation: self.correlation, isolation: self.config.isolation, positions },
-        });
-    }
-
-    fn fetched<O: Observer>(
-        &mut self,
-        now: Time,
-        partitions: &mut Vec<FetchedPartition<P>>,
-        out: &mut Outbox<P>,
-        observer: &mut O,
-    ) {
-        let mut lost = Vec::new();
-        for FetchedPartition { store, records, next, .. } in partitions.drain(..) {
-            let found = self.owned.iter_mut().find(|owned| owned.store == store && owned.lost.is_none());
-            let Some(owned) = found else { continue };
-            match records {
-                Ok(records) => {
-                    for (offset, record) in &records {
-                        let (message, consumer, offset) = (record.message, self.client, *offset);
-                        let redelivered = false;
-                        observer.observe(now, Event::Delivered { message, consumer, store, offset, redelivered });
-                    }
-                    owned.fetched(records, next);
-                    if owned.has_unpolled() {
-                        self.buffered.push_back(store);
-                    }
-                }
-                Err(LogError::OffsetOutOfRange) => {
-                    owned.lose(Lost::OutOfRange);
-                    lost.push(store);
-                }
-                // Partitions do not move, and the others are said of batches only: nothing else is to be expected.
-                Err(_) => {}
-            }
-        }
-        if !lost.is_empty() {
-            self.find_positions(lost, self.config.reset.time(now), out);
-        }
-        if self.phase == Phase::Polling {
-            self.poll(now, out, observer);
-        }
-    }
-
-    /// Commits everything that polls have returned and that is not committed. The request, where there was such.
-    fn commit_positions(&mut self, out: &mut Outbox<P>) -> Option<u32> {
-        self.commit_positions_of(|_| true, out)
-    }
-
-    /// The same for some of the partitions.
-    fn commit_positions_of(&mut self, which: impl Fn(StoreId) -> bool, out: &mut Outbox<P>) -> Option<u32> {
-        if !self.may_commit() {
-            return None;
-        }
-        let is_due = |owned: &&Owned<P>| owned.lost.is_none() && owned.committed != Some(owned.position);
-        let moved = self.owned.iter().filter(|owned| which(owned.store)).filter(is_due);
-        let offsets: Vec<_> = moved.map(|owned| (owned.store, owned.position)).collect();
-        (!offsets.is_empty()).then(|| self.commit(offsets, out))
-    }
-
-    /// Goes back to the first records that polls have returned and the application has not done.
-    fn put_back(&mut self) {
-        while let Some(InHand { store, offset, .. }) = self.batch.pop_back() {
-            if let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store && owned.lost.is_none()) {
-                owned.seek(offset);
-                self.buffered.retain(|buffered| *buffered != store);
-            }
-        }
-    }
-
-    /// Commits these. The request.
-    fn commit(&mut self, offsets: Vec<(StoreId, Offset)>, out: &mut Outbox<P>) -> u32 {
-        self.correlation = self.correlation.wrapping_add(1);
-        let (correlation, group, member, generation) =
-            (self.correlation, self.application, self.member(), self.generation);
-        self.send(Message::CommitOffsets { correlation, group, member, generation, offsets }, out);
-        correlation
-    }
-
-    /// The broker has stored a commit, for which the application may wait.
-    fn committed<O: Observer>(
-        &mut self,
-        now: Time,
-        offsets: Vec<(StoreId, Offset)>,
-        is_current: bool,
-        waits: bool,
-        out: &mut Outbox<P>,
-        observer: &mut O,
-    ) {
-        for (store, offset) in offsets {
-            observer.observe(now, Event::Committed { consumer: self.client, store, offset });
-            if let Some(owned) = self.owned.iter_mut().find(|owned| is_current && owned.store == store) {
-                owned.committed = Some(offset);
-            }
-        }
-        if waits {
-            self.go_on(now, out, observer);
-        }
-    }
-
-    /// A commit failed, so the partitions are somebody else's or about to be, or the commit must be tried again: what
-    /// was not committed will be read again, here or there.
-    fn not_committed<O: Observer>(
-        &mut self,
-        now: Time,
-        error: GroupError,
-        waits: bool,
-        out: &mut Outbox<P>,
-        observer: &mut O,
-    ) {
-        if waits {
-            self.put_back();
-            self.phase = Phase::Polling;
-        }
-        self.turned_away(now, error, out, observer);
-        if self.phase == Phase::Polling {
-            self.poll(now, out, observer);
         }
     }
 }

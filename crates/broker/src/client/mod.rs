@@ -1,7 +1,8 @@
 //! Clients: state machines like the node's, with a life cycle that faults act on.
 //!
 //! A client is `start`ed (it connects), may `crash` (it loses what it holds and says nothing to anybody), `leave`
-//! (in good order), be `pause`d and `resume`d. Each of these is an event.
+//! (in good order), be `pause`d and `resume`d. Each of these is an event. Of a consumer, it is the [`Worker`] that is
+//! paused, resumed, or slowed.
 
 mod batcher;
 mod group_member;

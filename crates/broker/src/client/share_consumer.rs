@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use brokerlab_event::{
-    ApplicationId, ClientId, Count, Departure, Event, FailureLaw, MessageId, Millionths, NodeId, Observer, Offset,
-    Outcome, StoreId, Time,
+    ApplicationId, ClientId, Count, Departure, Event, FailureLaw, MessageId, NodeId, Observer, Offset, Outcome,
+    StoreId, Time,
 };
 
 use super::Worker;
@@ -171,19 +171,10 @@ impl ShareConsumer {
         self.reconnect_at = Some(now.saturating_add(RECONNECT_BACKOFF));
     }
 
-    /// The process stands still, and its heartbeats with it.
-    pub fn pause<O: Observer>(&mut self, now: Time, observer: &mut O) {
-        self.worker.pause(now, observer);
-    }
-
-    /// The process goes on. Whatever has become due meanwhile is done at once.
-    pub fn resume<O: Observer>(&mut self, now: Time, observer: &mut O) {
-        self.worker.resume(now, observer);
-    }
-
-    /// Its work takes this many millionths of its usual time from now on.
-    pub fn set_speed<O: Observer>(&mut self, now: Time, factor: Millionths, observer: &mut O) {
-        self.worker.set_speed(now, factor, observer);
+    /// The process, to be paused or slowed. While it stands still it sends no heartbeats either; once it goes on,
+    /// whatever has become due meanwhile is done at once.
+    pub fn worker(&mut self) -> &mut Worker {
+        &mut self.worker
     }
 
     /// How many messages it holds that are not done.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use brokerlab_event::{
-    ApplicationId, ClientId, Count, Departure, Duration, Event, FailureLaw, MessageId, Millionths, NodeId, Observer,
-    Offset, Outcome, StoreId, Time,
+    ApplicationId, ClientId, Count, Departure, Duration, Event, FailureLaw, MessageId, NodeId, Observer, Offset,
+    Outcome, StoreId, Time,
 };
 
 use super::Worker;
@@ -139,19 +139,9 @@ impl Subscriber {
         self.worker.abandon();
     }
 
-    /// The process stands still.
-    pub fn pause<O: Observer>(&mut self, now: Time, observer: &mut O) {
-        self.worker.pause(now, observer);
-    }
-
-    /// The process goes on.
-    pub fn resume<O: Observer>(&mut self, now: Time, observer: &mut O) {
-        self.worker.resume(now, observer);
-    }
-
-    /// Its work takes this many millionths of its usual time from now on.
-    pub fn set_speed<O: Observer>(&mut self, now: Time, factor: Millionths, observer: &mut O) {
-        self.worker.set_speed(now, factor, observer);
+    /// The process, to be paused or slowed. Once it goes on, whatever has become due meanwhile is done at once.
+    pub fn worker(&mut self) -> &mut Worker {
+        &mut self.worker
     }
 
     /// How many messages it holds that are not done.

@@ -455,6 +455,9 @@ impl Group {
 
     /// The leader has said who gets what: whoever waits for it is told, the others will ask.
     fn distribute(&mut self, now: Time, assignment: Vec<(Member, Vec<StoreId>)>, answers: &mut Vec<GroupAnswer>) {
+        let mut dealt: Vec<StoreId> = assignment.iter().flat_map(|(_, stores)| stores).copied().collect();
+        dealt.sort_unstable();
+        assert!(dealt.windows(2).all(|pair| pair[0] != pair[1]), "a partition has one owner at most");
         for (member, stores) in assignment {
             if let Some(state) = self.members.get_mut(&member) {
                 state.assignment = stores;

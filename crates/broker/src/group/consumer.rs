@@ -360,6 +360,9 @@ impl ConsumerGroup {
     fn tell(&mut self, answers: &mut Vec<GroupAnswer>) {
         let stable = self.is_stable();
         if self.moving && stable {
+            let all: usize = self.topics.iter().map(Vec::len).sum();
+            let rests = self.members.is_empty() || self.members.values().any(|state| state.away);
+            assert!(rests || self.held.len() == all, "each partition of a group at rest has an owner");
             answers.push(GroupAnswer::Completed { generation: self.epoch, members: self.members.len() });
         } else if !self.moving && !stable {
             answers.push(GroupAnswer::Started { generation: self.epoch.saturating_sub(1) });

@@ -76,6 +76,7 @@ impl Default for Plan {
 /// The only producer; members follow it in number.
 pub const PRODUCER: u32 = 0;
 
+#[derive(Clone)]
 pub struct Rig {
     pub now: Time,
     pub nodes: Vec<Node<()>>,
@@ -244,14 +245,14 @@ impl Rig {
     }
 
     pub fn pause(&mut self, number: u32) -> &mut Rig {
-        self.members[Rig::member_index(number)].pause(self.now, &mut self.events);
+        self.members[Rig::member_index(number)].worker().pause(self.now, &mut self.events);
         self.paused.insert(Rig::member_index(number), Vec::new());
         self
     }
 
     pub fn resume(&mut self, number: u32) -> &mut Rig {
         let index = Rig::member_index(number);
-        self.members[index].resume(self.now, &mut self.events);
+        self.members[index].worker().resume(self.now, &mut self.events);
         for message in self.paused.remove(&index).expect("it was paused") {
             self.members[index].handle_message(self.now, message, &mut self.out, &mut self.events);
         }

@@ -140,7 +140,7 @@ impl Rig {
     }
 
     fn pause(&mut self, number: usize) -> &mut Rig {
-        self.members[number - 1].0.pause(self.now, &mut self.events);
+        self.members[number - 1].0.worker().pause(self.now, &mut self.events);
         self
     }
 

@@ -1,0 +1,101 @@
+//! The part of a group member that fetches records, and hands them to the application.
+
+use brokerlab_event::{Count, Event, Observer, Time};
+
+use super::{GroupMember, Phase, Rejoin};
+use crate::client::reading::Lost;
+use crate::message::{Address, Effect, FetchedPartition, LogError, Message, Outbox};
+
+impl<P: Clone> GroupMember<P> {
+    /// Takes records out of the buffers, partition by partition as they came.
+    pub(super) fn take_batch<O: Observer>(&mut self, now: Time, observer: &mut O) {
+        let most = self.config.max_poll_records as usize;
+        let mut index = 0;
+        self.due_at = None;
+        while self.batch.len() < most
+            && let Some(store) = self.buffered.get(index)
+        {
+            let found = self.owned.iter_mut().find(|owned| owned.store == *store);
+            let owned = found.expect("what is buffered is owned");
+            let due = match owned.due(now) {
+                Ok(due) => due,
+                Err(at) => {
+                    self.due_at = Some(self.due_at.map_or(at, |other| other.min(at)));
+                    index += 1;
+                    continue;
+                }
+            };
+            if let Some((offset, count)) = owned.poll(due.min(most - self.batch.len()), &mut self.batch) {
+                let (store, count) = (owned.store, Count::saturating(count as u64));
+                observer.observe(now, Event::Polled { consumer: self.client, store, offset, count });
+            }
+            if !owned.has_unpolled() {
+                self.buffered.remove(index);
+            }
+        }
+    }
+
+    /// Asks for records of the partitions that have none left to return; one request at a time.
+    #[inline]
+    pub(super) fn fetch(&mut self, out: &mut Outbox<P>) {
+        let stops = if self.keeps_reading() { self.rejoin > Some(Rejoin::Rebalance) } else { self.rejoin.is_some() };
+        if self.fetching.is_some() || stops || self.is_cut_off || !self.reads() {
+            return;
+        }
+        let mut positions = std::mem::take(&mut self.positions);
+        positions.clear();
+        positions.extend(self.owned.iter().filter_map(|owned| Some((owned.store, owned.wanted()?))));
+        if positions.is_empty() {
+            self.positions = positions;
+            return;
+        }
+        self.correlation = self.correlation.wrapping_add(1);
+        self.fetching = Some(self.correlation);
+        let (from, to) = (Address::Client(self.client), Address::Node(self.node));
+        let place = out.place();
+        place.fill(Effect::Send {
+            from,
+            to,
+            message: Message::Fetch { correlation: self.correlation, isolation: self.config.isolation, positions },
+        });
+    }
+
+    pub(super) fn fetched<O: Observer>(
+        &mut self,
+        now: Time,
+        partitions: &mut Vec<FetchedPartition<P>>,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        let mut lost = Vec::new();
+        for FetchedPartition { store, records, next, .. } in partitions.drain(..) {
+            let found = self.owned.iter_mut().find(|owned| owned.store == store && owned.lost.is_none());
+            let Some(owned) = found else { continue };
+            match records {
+                Ok(records) => {
+                    for (offset, record) in &records {
+                        let (message, consumer, offset) = (record.message, self.client, *offset);
+                        let redelivered = false;
+                        observer.observe(now, Event::Delivered { message, consumer, store, offset, redelivered });
+                    }
+                    owned.fetched(records, next);
+                    if owned.has_unpolled() {
+                        self.buffered.push_back(store);
+                    }
+                }
+                Err(LogError::OffsetOutOfRange) => {
+                    owned.lose(Lost::OutOfRange);
+                    lost.push(store);
+                }
+                // Partitions do not move, and the others are said of batches only: nothing else is to be expected.
+                Err(_) => {}
+            }
+        }
+        if !lost.is_empty() {
+            self.find_positions(lost, self.config.reset.time(now), out);
+        }
+        if self.phase == Phase::Polling {
+            self.poll(now, out, observer);
+        }
+    }
+}
