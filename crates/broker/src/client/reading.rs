@@ -226,7 +226,7 @@ impl<P> Owned<P> {
     /// A record that the last poll returned.
     pub fn returned(&self, offset: Offset) -> Option<&Envelope<P>> {
         let returned = &self.records[..self.polled];
-        returned.iter().find(|(own, _)| *own == offset).map(|(_, record)| record)
+        returned.binary_search_by_key(&offset, |(own, _)| *own).ok().map(|index| &returned[index].1)
     }
 
     /// What was fetched and not yet returned by a poll.

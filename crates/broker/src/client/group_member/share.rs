@@ -1,6 +1,7 @@
 //! The part of a group member that takes up what it was given: positions to start from, partitions to give up, and
 //! all of the protocol in which the coordinator assigns (KIP-848).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use brokerlab_event::{Count, Duration, Event, Observer, Offset, StoreId, Time};
@@ -31,9 +32,10 @@ impl<P: Clone> GroupMember<P> {
     /// is still being worked on.
     pub(super) fn take_assignment<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         let Some(stores) = self.assignment.take() else { return };
-        let before = self.all_owned();
-        let gone: Vec<StoreId> = before.iter().copied().filter(|store| !stores.contains(store)).collect();
-        let added: Vec<StoreId> = stores.into_iter().filter(|store| !before.contains(store)).collect();
+        let before: BTreeSet<StoreId> = self.all_owned().into_iter().collect();
+        let added: Vec<StoreId> = stores.iter().copied().filter(|store| !before.contains(store)).collect();
+        let stores: BTreeSet<StoreId> = stores.into_iter().collect();
+        let gone: BTreeSet<StoreId> = before.difference(&stores).copied().collect();
         if !self.is_assigned_by_coordinator() {
             let waits = !self.keeps_reading() || !added.is_empty();
             self.membership = if waits { Membership::Positioning } else { Membership::Active };
@@ -58,7 +60,13 @@ impl<P: Clone> GroupMember<P> {
     /// Gives some partitions up. Their positions are committed first, by the application that is told of this or, with
     /// automatic commits, by the client of the newer protocol; the classic one committed before it joined, and what
     /// polls have returned since is read again by the next owner.
-    fn give_up_partitions<O: Observer>(&mut self, now: Time, gone: &[StoreId], out: &mut Outbox<P>, observer: &mut O) {
+    fn give_up_partitions<O: Observer>(
+        &mut self,
+        now: Time,
+        gone: &BTreeSet<StoreId>,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
         if !self.is_automatic() || self.is_assigned_by_coordinator() {
             self.commit_positions_of(|store| gone.contains(&store), out);
         }
@@ -81,10 +89,12 @@ impl<P: Clone> GroupMember<P> {
     ) {
         let (consumer, reset) = (self.client, self.config.reset);
         let generation = Count::saturating(self.generation.into());
+        let mut awaited: BTreeSet<StoreId> = self.awaited.iter().copied().collect();
         for position in positions {
             let store = position.store;
-            let Some(at) = self.awaited.iter().position(|awaited| *awaited == store) else { continue };
-            self.awaited.remove(at);
+            if !awaited.remove(&store) {
+                continue;
+            }
             let Ok(offset) = position.sought().ok_or(()).or_else(|()| position.start(reset)) else {
                 self.stranded = Some(store);
                 continue;
@@ -99,6 +109,7 @@ impl<P: Clone> GroupMember<P> {
             owned.delay = self.config.retry.as_ref().map_or(Duration::ZERO, |retry| retry.delay(store));
             self.owned.push(owned);
         }
+        self.awaited.retain(|store| awaited.contains(store));
         self.find_again(now, positions, observer);
         if self.membership == Membership::Positioning {
             self.membership = Membership::Active;
@@ -143,9 +154,10 @@ impl<P: Clone> GroupMember<P> {
     /// Goes on where partitions that had no position may be read.
     fn find_again<O: Observer>(&mut self, now: Time, positions: &[Position], observer: &mut O) {
         let (consumer, reset) = (self.client, self.config.reset);
-        for position in positions {
-            let store = position.store;
-            let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store) else { continue };
+        let answers = by_store(positions);
+        for owned in self.owned.iter_mut().filter(|owned| owned.lost.is_some()) {
+            let Some(position) = answers.get(&owned.store) else { continue };
+            let store = owned.store;
             match owned.lost.filter(|_| !position.sought) {
                 Some(Lost::OutOfRange) => {
                     let Ok(offset) = position.reset(reset) else {
@@ -166,11 +178,10 @@ impl<P: Clone> GroupMember<P> {
     fn go_where_sent<O: Observer>(&mut self, now: Time, positions: &[Position], out: &mut Outbox<P>, observer: &mut O) {
         let consumer = self.client;
         let mut sought: Vec<(StoreId, Offset)> = Vec::new();
-        for position in positions {
-            let Some(offset) = position.sought() else { continue };
-            let store = position.store;
-            let is_asked = |owned: &&mut Owned<P>| owned.store == store && owned.lost.is_some();
-            let Some(owned) = self.owned.iter_mut().find(is_asked) else { continue };
+        let answers = by_store(positions);
+        for owned in self.owned.iter_mut().filter(|owned| owned.lost.is_some()) {
+            let store = owned.store;
+            let Some(offset) = answers.get(&store).and_then(|position| position.sought()) else { continue };
             owned.seek(offset);
             owned.committed = None;
             observer.observe(now, Event::Sought { consumer, store, offset });
@@ -225,4 +236,9 @@ impl<P: Clone> GroupMember<P> {
             }
         }
     }
+}
+
+/// A group may read thousands of partitions, so they are not looked for one by one.
+fn by_store(positions: &[Position]) -> BTreeMap<StoreId, &Position> {
+    positions.iter().map(|position| (position.store, position)).collect()
 }
