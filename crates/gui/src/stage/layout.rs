@@ -141,7 +141,7 @@ impl Column {
         let step = self.rect.height() / rows as f32;
         let edge = if self.outer > 0.0 { self.rect.right() } else { self.rect.left() };
         // At the right there is room for what a client is doing.
-        let words = if self.outer > 0.0 && self.radius >= 13.0 { 52.0 } else { 10.0 };
+        let words = if self.outer > 0.0 && self.radius >= 13.0 && columns == 1 { 52.0 } else { 10.0 };
         let first = edge - self.outer * (self.radius + words).min(self.rect.width() - self.radius);
         let place = |index: usize| {
             let (column, row) = (index / rows, index % rows);

@@ -338,7 +338,11 @@ impl<'a> Canvas<'a> {
             (.., 0) => String::new(),
             (.., held) => format!("has {}", grouped(held)),
         };
-        if radius >= 13.0 && !below.is_empty() {
+        // Where there are two columns, words would run into the neighbour.
+        let is_beside = |other: &Pos2| other.x > at.x + radius && (other.y - at.y).abs() < radius;
+        let is_free = !self.layout.clients.iter().any(|(_, other)| is_beside(other))
+            && at.x + radius + 40.0 < self.layout.rect.right();
+        if radius >= 13.0 && is_free && !below.is_empty() {
             let is_producer = matches!(self.lane.header.clients[id.index()].role, ClientRole::Producer);
             let (at, align) = match is_producer {
                 true => (at + vec2(0.0, radius + 1.0), Align2::CENTER_TOP),
