@@ -59,3 +59,26 @@ fn colours_can_be_declined() {
     assert!(output.status.success());
     assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b));
 }
+
+#[test]
+#[cfg(unix)]
+fn the_window_is_started_with_what_was_typed_and_missed_where_it_is_not_installed() {
+    let rig = Rig::new();
+    let program = rig.path("brokerlab");
+    std::fs::copy(env!("CARGO_BIN_EXE_brokerlab"), &program).expect("the program can be copied");
+    let call = || {
+        let mut command = std::process::Command::new(&program);
+        command.args(["gui", "small.toml", "--set", "demand.rate=80/s", "--seed", "7"]).env("PATH", "");
+        command.output().expect("the program starts")
+    };
+    let missing = call();
+    assert_eq!(missing.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(said.contains("brokerlab-gui is neither beside this program nor on the path"), "{said}");
+    rig.put("brokerlab-gui", "#!/bin/sh\necho \"$@\"\nexit 3\n");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(rig.path("brokerlab-gui"), mode).expect("it is ours");
+    let started = call();
+    assert_eq!(started.status.code(), Some(3), "its exit code is that of the window");
+    assert_eq!(String::from_utf8_lossy(&started.stdout), "small.toml --set demand.rate=80/s --seed=7\n");
+}
