@@ -15,11 +15,14 @@ pub enum Model {
     Log,
     /// A partitioned log from which the consumers of an application share the records as they would a queue.
     ShareGroup,
+    /// A log in a queue broker: a stream, or several behind a hash of the key.
+    Stream,
 }
 
 impl Model {
     /// Every model.
-    pub const ALL: [Model; 5] = [Model::Queue, Model::Fanout, Model::Broadcast, Model::Log, Model::ShareGroup];
+    pub const ALL: [Model; 6] =
+        [Model::Queue, Model::Fanout, Model::Broadcast, Model::Log, Model::ShareGroup, Model::Stream];
 
     /// The name used in scenario files and tables.
     pub fn name(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Model {
             Model::Broadcast => "broadcast",
             Model::Log => "log",
             Model::ShareGroup => "share-group",
+            Model::Stream => "stream",
         }
     }
 }

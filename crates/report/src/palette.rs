@@ -67,7 +67,7 @@ pub struct Look {
 
 const MARKS: [Mark; 6] = [Mark::Circle, Mark::Square, Mark::Triangle, Mark::Diamond, Mark::Wedge, Mark::Plus];
 
-/// The hue that belongs to a model in every run; the last is for further variants.
+/// The hue that belongs to a model in every run.
 fn home(model: Model) -> u8 {
     match model {
         Model::Queue => 0,
@@ -75,6 +75,7 @@ fn home(model: Model) -> u8 {
         Model::Fanout => 2,
         Model::Broadcast => 3,
         Model::ShareGroup => 4,
+        Model::Stream => 5,
     }
 }
 
@@ -90,7 +91,7 @@ pub fn looks(models: &[Model]) -> Vec<Look> {
             1 => Look { hue, mark: MARKS[usize::from(hue)], variant: true },
             _ => {
                 // Past six hues they repeat as variants: more contenders than a plot can tell apart.
-                // Of the two hues that no model owns, brown is far from the queue's blue and indigo from the log's
+                // Of the two hues that are rarely taken, brown is far from the queue's blue and indigo from the log's
                 // orange; the other one would look like the model's own second tone.
                 let order = if *model == Model::Log { [4, 5, 3, 2, 1, 0] } else { [5, 4, 3, 2, 1, 0] };
                 let free = order.into_iter().find(|hue| !taken.contains(hue));

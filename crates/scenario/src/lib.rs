@@ -49,6 +49,7 @@ pub mod library;
 mod options;
 mod options_log;
 mod options_queue;
+mod options_stream;
 mod parse;
 mod parse_contender;
 mod parse_demand;
@@ -57,11 +58,13 @@ mod parse_queue;
 mod parse_queue_side;
 mod parse_rest;
 mod parse_share_group;
+mod parse_stream;
 mod plan;
 mod problem;
 mod promises;
 mod promises_queue;
 mod promises_share_group;
+mod promises_stream;
 mod reader;
 mod reference;
 mod resolved;
@@ -84,7 +87,7 @@ pub use reference::{OptionInfo, Section, UnknownSection, sections, sections_of};
 pub use scenario::{
     Application, ArrivalLaw, Arrivals, Autoscale, Contender, DemandSpec, Failures, FaultAction, FaultPlan, Keys,
     LogOptions, MessageKind, ModelOptions, Network, PLOTS, PublishOptions, QueueOptions, RetryOptions, Role, Scenario,
-    SeekPlan, ShareGroupOptions, Target, TopicOptions,
+    SeekPlan, ShareGroupOptions, StreamOptions, Target, TopicOptions,
 };
 pub use schema::schema;
 pub use source::Source;

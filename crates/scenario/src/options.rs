@@ -3,6 +3,7 @@
 
 use crate::options_log::{LOG_MODEL, SHARE_GROUP_MODEL};
 use crate::options_queue::{FANOUT_MODEL, QUEUE_MODEL};
+use crate::options_stream::STREAM_MODEL;
 use crate::scenario::PLOTS;
 
 /// The tables of one shape: the whole file, `[demand]`, a `[[contender]]` of the model `log`.
@@ -364,10 +365,10 @@ pub(crate) const MANDATORY: Opt =
     default("mandatory", Kind::Flag, "false", "Messages that no queue takes are returned.");
 
 /// The names of the models.
-pub(crate) const MODELS: &[&str] = &["queue", "fanout", "broadcast", "log", "share-group"];
+pub(crate) const MODELS: &[&str] = &["queue", "fanout", "broadcast", "log", "share-group", "stream"];
 
 /// The options of a contender of each model, in the order of [`MODELS`].
-pub(crate) static CONTENDERS: [Spec; 5] = [
+pub(crate) static CONTENDERS: [Spec; 6] = [
     Spec { title: "a contender of the model queue", options: QUEUE_MODEL },
     Spec { title: "a contender of the model fanout", options: FANOUT_MODEL },
     Spec {
@@ -381,6 +382,7 @@ pub(crate) static CONTENDERS: [Spec; 5] = [
     },
     Spec { title: "a contender of the model log", options: LOG_MODEL },
     Spec { title: "a contender of the model share-group", options: SHARE_GROUP_MODEL },
+    Spec { title: "a contender of the model stream", options: STREAM_MODEL },
 ];
 
 pub(crate) const fn count(parts: &[&[Opt]]) -> usize {

@@ -16,6 +16,7 @@ use crate::parse_producer::{producer, transactions};
 use crate::parse_queue_side::{Short, queue_side};
 use crate::parse_rest::Names;
 use crate::parse_share_group::share_group;
+use crate::parse_stream::stream;
 use crate::problem::Problems;
 use crate::reader::{Reader, Wrong, duration};
 use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions, RetryOptions, SeekPlan, TopicOptions};
@@ -64,6 +65,7 @@ pub(crate) fn contender(
         "fanout" => queue_side(&reader, names, Some(Short::Each(ExchangeKind::Fanout))).map(ModelOptions::Fanout),
         "broadcast" => publish(&reader).map(ModelOptions::Broadcast),
         "log" => log(&reader, names, run).map(|options| ModelOptions::Log(Box::new(options))),
+        "stream" => stream(&reader, names, run).map(|options| ModelOptions::Stream(Box::new(options))),
         _ => share_group(&reader).map(|options| ModelOptions::ShareGroup(Box::new(options))),
     };
     Some(Contender { name: name?, options: options? })
@@ -86,8 +88,7 @@ fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogO
     let fetch = fetch(reader);
     let retry = if reader.has("retry") { retry(reader).map(Some) } else { Some(None) };
     let offsets_retention = reader.duration("offsets_retention");
-    let seeks: Vec<_> =
-        reader.tables("seek").into_iter().map(|(table, span)| seek(table, span, reader, names, run)).collect();
+    let seeks = seeks(reader, names, run);
     Some(LogOptions {
         topic: topic?,
         session_timeout: session_timeout?,
@@ -97,7 +98,7 @@ fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogO
         fetch: fetch?,
         retry: retry?,
         offsets_retention: offsets_retention?,
-        seeks: seeks.into_iter().collect::<Option<_>>()?,
+        seeks: seeks?,
     })
 }
 
@@ -284,6 +285,13 @@ pub(crate) fn reset(reader: &Reader<'_>) -> Option<OffsetReset> {
         "none" => OffsetReset::None,
         _ => OffsetReset::Earliest,
     })
+}
+
+/// Who is sent elsewhere, and when.
+pub(crate) fn seeks(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<Vec<SeekPlan>> {
+    let seeks: Vec<_> =
+        reader.tables("seek").into_iter().map(|(table, span)| seek(table, span, reader, names, run)).collect();
+    seeks.into_iter().collect()
 }
 
 fn seek(

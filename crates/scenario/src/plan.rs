@@ -15,7 +15,7 @@ use crate::promises::promises;
 use crate::routes::Routes;
 use crate::scenario::{
     Autoscale, Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, Network, PublishOptions,
-    QueueOptions, RetryOptions, Scenario, SeekPlan, ShareGroupOptions, TopicOptions,
+    QueueOptions, RetryOptions, Scenario, SeekPlan, ShareGroupOptions, StreamOptions, TopicOptions,
 };
 use crate::topology::{BoundTo, ConsumerSpec, QueueLifetime, QueueSpec, Topology};
 
@@ -98,6 +98,7 @@ pub fn compile(scenario: &Scenario, contender: usize) -> Plan {
     let autoscalers = autoscalers.collect();
     let seeks = match &contender.options {
         ModelOptions::Log(options) => options.seeks.clone(),
+        ModelOptions::Stream(options) => options.seeks.clone(),
         _ => Vec::new(),
     };
     let (faults, network) = (scenario.faults.clone(), scenario.network);
@@ -153,6 +154,7 @@ impl<'a> Builder<'a> {
             ModelOptions::Broadcast(options) => self.broadcast(*options),
             ModelOptions::Log(options) => self.log(options),
             ModelOptions::ShareGroup(options) => self.share_group(options),
+            ModelOptions::Stream(options) => self.stream(options),
         }
         (self.deployment, self.stores)
     }
@@ -374,6 +376,25 @@ impl<'a> Builder<'a> {
                 reset: options.reset,
             });
             self.consumers(application, |_| ConsumerKind::Share(options.member));
+        }
+    }
+
+    fn stream(&mut self, options: &StreamOptions) {
+        let all: Vec<ApplicationId> = self.applications().collect();
+        let partitions: Vec<StoreId> = (0..options.partitions).map(StoreId::new).collect();
+        let is_super = options.partitions > 1;
+        self.stores.extend((0..options.partitions).map(|index| StoreInfo {
+            name: if is_super { format!("events-{index}") } else { "events".to_string() },
+            kind: StoreKind::Partition { index },
+            applications: all.clone(),
+        }));
+        let rules = options.rules;
+        self.deployment.streams.push(StreamConfig { partitions: partitions.clone(), is_super, node: NODE(), rules });
+        let publisher = StreamPublisherConfig { partitions: partitions.clone(), ..options.publisher.clone() };
+        self.producers(|_| ProducerKind::Stream(publisher.clone()));
+        let consumer = StreamConsumerConfig { partitions, ..options.consumer.clone() };
+        for application in all {
+            self.consumers(application, |_| ConsumerKind::Stream(consumer.clone()));
         }
     }
 

@@ -31,6 +31,7 @@ pub(crate) fn promises(
                 ModelOptions::Broadcast(_) => case.broadcast(guarantee),
                 ModelOptions::Log(options) => case.log(guarantee, options),
                 ModelOptions::ShareGroup(options) => case.share_group(guarantee, options),
+                ModelOptions::Stream(options) => case.stream(guarantee, options),
             };
             let allowed = allowed.into_iter().map(str::to_string).collect();
             promises.push(Promise { guarantee, application, allowed });

@@ -104,9 +104,14 @@ fn fill(table: &mut dyn TableLike, spec: &'static Spec) {
 
 /// The default of an option, which may depend on others of its table; nothing where the option means nothing.
 fn default_of(option: &Opt, table: &dyn TableLike) -> Option<String> {
+    let is_stream = table.get("model").and_then(Item::as_str) == Some("stream");
     let by_broker = table.get("group_protocol").and_then(Item::as_str) == Some("consumer");
+    // Only streams have a prefetch beside a credit.
+    let by_amqp = is_stream && table.contains_key("prefetch");
     match option.name {
         "assignors" if by_broker => None,
+        "initial_credit" if by_amqp => None,
+        "single_active_consumer" | "offset_tracking" if by_amqp => Some("false".to_string()),
         "remote_assignor" if !by_broker => None,
         "heartbeat_interval" if by_broker => Some(format!("\"{CONSUMER_HEARTBEAT}\"")),
         _ => option.default.map(str::to_string),

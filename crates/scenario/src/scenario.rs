@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use brokerlab_broker::config::{
     BatcherConfig, CompactionConfig, FetchLimits, GroupMemberConfig, GroupProtocol, OffsetReset, Profile, SeekTo,
-    ShareConsumerConfig,
+    ShareConsumerConfig, StreamConsumerConfig, StreamPublisherConfig,
 };
 use brokerlab_broker::properties::Properties;
 use brokerlab_broker::share_partition::ShareRules;
+use brokerlab_broker::stream::StreamRules;
 use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, KindLaw, Millionths, Model, Stream, Time};
 
 use crate::expect::{Expectation, Flip};
@@ -213,6 +214,8 @@ pub enum ModelOptions {
     Log(Box<LogOptions>),
     /// A partitioned log whose records the consumers of an application share as they would a queue.
     ShareGroup(Box<ShareGroupOptions>),
+    /// A log in a queue broker: every application reads it, and one consumer at a time each of its partitions.
+    Stream(Box<StreamOptions>),
 }
 
 /// Options of queues.
@@ -277,6 +280,21 @@ pub struct ShareGroupOptions {
     pub reset: OffsetReset,
     /// How much a fetch waits for and returns.
     pub fetch: FetchLimits,
+}
+
+/// Options of a stream or a super stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamOptions {
+    /// How many partitions there are: 1 for a stream, more for a super stream.
+    pub partitions: u32,
+    /// What producers do. It names no partitions: those are the stream's.
+    pub publisher: StreamPublisherConfig,
+    /// What is kept.
+    pub rules: StreamRules,
+    /// What consumers do, for the same partitions.
+    pub consumer: StreamConsumerConfig,
+    /// Who is sent to another place in the stream, and when.
+    pub seeks: Vec<SeekPlan>,
 }
 
 /// Options of a topic and of those who write it.
@@ -349,7 +367,9 @@ impl ModelOptions {
         match self {
             ModelOptions::Log(options) => Some(&options.topic),
             ModelOptions::ShareGroup(options) => Some(&options.topic),
-            ModelOptions::Queue(_) | ModelOptions::Fanout(_) | ModelOptions::Broadcast(_) => None,
+            ModelOptions::Queue(_) | ModelOptions::Fanout(_) | ModelOptions::Broadcast(_) | ModelOptions::Stream(_) => {
+                None
+            }
         }
     }
 
@@ -361,6 +381,7 @@ impl ModelOptions {
             ModelOptions::Broadcast(_) => Model::Broadcast,
             ModelOptions::Log(_) => Model::Log,
             ModelOptions::ShareGroup(_) => Model::ShareGroup,
+            ModelOptions::Stream(_) => Model::Stream,
         }
     }
 }
