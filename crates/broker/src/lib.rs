@@ -23,6 +23,7 @@
 //!     topics: vec![],
 //!     groups: vec![],
 //!     share_groups: vec![],
+//!     streams: vec![],
 //!     fetch: FetchLimits::default(),
 //!     producers: vec![],
 //!     consumers: vec![],
