@@ -53,6 +53,7 @@ mod options_stream;
 mod parse;
 mod parse_contender;
 mod parse_demand;
+mod parse_log_profile;
 mod parse_producer;
 mod parse_queue;
 mod parse_queue_side;

@@ -10,12 +10,31 @@ pub(crate) const ASSIGNORS: &[&str] = &["range", "roundrobin", "sticky", "cooper
 /// How often a consumer shows life where the broker assigns.
 pub(crate) const CONSUMER_HEARTBEAT: &str = "5s";
 
-const LOG_PARTS: &[&[Opt]] = &[&[CONTENDER_NAME, MODEL], PRODUCING, GROUP, RETENTION, COMPACTION, FETCH_MIN, FETCH];
-const SHARE_GROUP_PARTS: &[&[Opt]] = &[&[CONTENDER_NAME, MODEL], PRODUCING, SHARING, RETENTION, FETCH];
+const LOG_PARTS: &[&[Opt]] =
+    &[&[CONTENDER_NAME, MODEL, PROFILE], PRODUCING, GROUP, RETENTION, COMPACTION, FETCH_MIN, FETCH];
+const SHARE_GROUP_PARTS: &[&[Opt]] = &[&[CONTENDER_NAME, MODEL, SHARE_PROFILE], PRODUCING, SHARING, RETENTION, FETCH];
 pub(crate) const LOG_MODEL: &[Opt] = &LOG;
 pub(crate) const SHARE_GROUP_MODEL: &[Opt] = &SHARE_GROUP;
 const LOG: [Opt; count(LOG_PARTS)] = join(LOG_PARTS);
 const SHARE_GROUP: [Opt; count(SHARE_GROUP_PARTS)] = join(SHARE_GROUP_PARTS);
+
+/// Versions of Kafka that are known, the newest first.
+pub(crate) const PROFILES: &[&str] = &["kafka-4.2", "kafka-4.1", "kafka-4.0", "kafka-3.9"];
+/// How long a batch waits for company by default before Kafka 4.0.
+pub(crate) const LINGER_BEFORE_4_0: &str = "0s";
+const PROFILE: Opt = default(
+    "profile",
+    Kind::Choice(PROFILES),
+    "\"kafka-4.2\"",
+    "Whose rules hold. kafka-3.9 has the older protocol of transactions, classic groups only, and a linger of 0s where \
+     nothing else is said.",
+);
+const SHARE_PROFILE: Opt = default(
+    "profile",
+    Kind::Choice(&["kafka-4.2", "kafka-4.1", "kafka-4.0"]),
+    "\"kafka-4.2\"",
+    "Whose rules hold. There are no share groups before kafka-4.0.",
+);
 
 /// A topic of a log, and those who write it.
 const PRODUCING: &[Opt] = &[

@@ -12,6 +12,7 @@ use toml_edit::TableLike;
 
 use crate::options::{CONTENDERS, Kind, MODELS};
 use crate::options_log::{CONSUMER_HEARTBEAT, SEEK};
+use crate::parse_log_profile::log_profile;
 use crate::parse_producer::{producer, transactions};
 use crate::parse_queue_side::{Short, queue_side};
 use crate::parse_rest::Names;
@@ -117,6 +118,7 @@ pub(crate) fn heartbeat(reader: &Reader<'_>, interval: Option<Duration>, session
 
 /// The topic of a log.
 pub(crate) fn topic(reader: &Reader<'_>) -> Option<TopicOptions> {
+    let profile = log_profile(reader);
     let partitions = reader.small("partitions");
     let producer = producer(reader);
     let transactions = transactions(reader, producer.as_ref().map(|producer| producer.idempotence));
@@ -130,6 +132,7 @@ pub(crate) fn topic(reader: &Reader<'_>) -> Option<TopicOptions> {
     let deletes = cleanup != Some("compact");
     let compaction = if may_compact { compaction(reader).map(Some) } else { Some(None) };
     Some(TopicOptions {
+        profile: profile?,
         partitions: partitions?,
         producer: producer?,
         transactions: transactions?,

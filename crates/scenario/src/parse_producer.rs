@@ -5,6 +5,7 @@ use brokerlab_broker::partitioner::KeyHash;
 use brokerlab_broker::transaction::MAX_TIMEOUT;
 use brokerlab_event::Duration;
 
+use crate::parse_log_profile::linger;
 use crate::reader::Reader;
 use crate::scenario::TransactionOptions;
 
@@ -15,7 +16,7 @@ pub(crate) fn producer(reader: &Reader<'_>) -> Option<BatcherConfig> {
         "leader" => Acks::Leader,
         _ => Acks::None,
     });
-    let linger = reader.duration("linger");
+    let linger = linger(reader);
     let batch_bytes = reader.size("batch_size");
     let max_in_flight = reader.small("max_in_flight");
     let retries = reader.small("retries");

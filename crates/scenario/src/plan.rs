@@ -273,8 +273,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The topic and its producers. The rules of the broker are known by now.
+    /// The topic and its producers, by the rules of the topic's broker.
     fn written_topic(&mut self, options: &TopicOptions) -> Vec<StoreId> {
+        self.deployment.profile.log = options.profile.clone();
         let all: Vec<ApplicationId> = self.applications().collect();
         let partitions: Vec<StoreId> = (0..options.partitions).map(StoreId::new).collect();
         self.stores.extend((0..options.partitions).map(|index| StoreInfo {

@@ -6,6 +6,7 @@ use crate::edit;
 use crate::options::{CONTENDERS, Kind, MODELS, Opt, ROOT, Spec};
 use crate::options_log::CONSUMER_HEARTBEAT;
 use crate::options_queue::SHORT_FORM;
+use crate::parse_log_profile::default_linger;
 use crate::problem::ScenarioError;
 use crate::scenario::Scenario;
 use crate::source::Source;
@@ -114,6 +115,10 @@ fn default_of(option: &Opt, table: &dyn TableLike) -> Option<String> {
         "single_active_consumer" | "offset_tracking" if by_amqp => Some("false".to_string()),
         "remote_assignor" if !by_broker => None,
         "heartbeat_interval" if by_broker => Some(format!("\"{CONSUMER_HEARTBEAT}\"")),
+        "linger" => {
+            let own = table.get("profile").and_then(Item::as_str).and_then(default_linger);
+            own.map(|text| format!("\"{text}\"")).or(option.default.map(str::to_string))
+        }
         _ => option.default.map(str::to_string),
     }
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use brokerlab_broker::config::{
-    BatcherConfig, CompactionConfig, FetchLimits, GroupMemberConfig, GroupProtocol, OffsetReset, Profile, SeekTo,
-    ShareConsumerConfig, StreamConsumerConfig, StreamPublisherConfig,
+    BatcherConfig, CompactionConfig, FetchLimits, GroupMemberConfig, GroupProtocol, LogProfile, OffsetReset, Profile,
+    SeekTo, ShareConsumerConfig, StreamConsumerConfig, StreamPublisherConfig,
 };
 use brokerlab_broker::properties::Properties;
 use brokerlab_broker::share_partition::ShareRules;
@@ -300,6 +300,8 @@ pub struct StreamOptions {
 /// Options of a topic and of those who write it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TopicOptions {
+    /// Whose rules hold.
+    pub profile: LogProfile,
     /// How many partitions there are.
     pub partitions: u32,
     /// What producers do. It names no partitions: those are the topic's.

@@ -1,5 +1,6 @@
 //! `--set path=value`.
 
+use brokerlab_broker::config::TransactionVersion;
 use brokerlab_scenario::{ModelOptions, Scenario, Source};
 
 const TEXT: &str = r#"# A comment at the top.
@@ -178,4 +179,22 @@ fn a_fault_of_one_contender_is_met_by_that_one_alone() {
     let scenario = Scenario::parse(&Source::new("test.toml", text), &[]).expect("it is valid");
     let faults = |contender| brokerlab_scenario::compile(&scenario, contender).faults.len();
     assert_eq!((faults(0), faults(1)), (1, 0));
+}
+
+#[test]
+fn an_older_profile_of_a_log_brings_its_own_rules_and_defaults() {
+    let linger = |settings: &[&str]| {
+        let text = TEXT.replace("model = \"queue\"\nprefetch = 10               # a few", "model = \"log\"");
+        let settings: Vec<String> = settings.iter().map(|setting| setting.to_string()).collect();
+        let scenario = Scenario::parse(&Source::new("log.toml", text), &settings).expect("the settings are valid");
+        let topic = scenario.contenders[0].options.topic().expect("it is a log");
+        let again = Scenario::parse(&Source::new("again.toml", scenario.resolved()), &[]).expect("it reads again");
+        assert_eq!(again.contenders, scenario.contenders, "every default is written out");
+        (topic.producer.linger.as_millis_f64(), topic.profile.transactions)
+    };
+    assert_eq!(linger(&[]), (5.0, TransactionVersion::V2));
+    assert_eq!(linger(&["contender.queue.profile=kafka-4.0"]), (5.0, TransactionVersion::V2));
+    assert_eq!(linger(&["contender.queue.profile=kafka-3.9"]), (0.0, TransactionVersion::V1));
+    let told = ["contender.queue.profile=kafka-3.9", "contender.queue.linger=7ms"];
+    assert_eq!(linger(&told), (7.0, TransactionVersion::V1));
 }
