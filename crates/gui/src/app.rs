@@ -590,7 +590,7 @@ impl App {
 
 /// The lanes that are shown first: the first, and the first that keeps messages in another way.
 fn side_by_side(finished: &Finished) -> [usize; 2] {
-    let is_log = |lane: usize| matches!(finished.lanes[lane].header.model, Model::Log);
+    let is_log = |lane: usize| matches!(finished.lanes[lane].header.model, Model::Log | Model::Stream);
     let other = (1..finished.lanes.len()).find(|lane| is_log(*lane) != is_log(0));
     [0, other.unwrap_or(1.min(finished.lanes.len().saturating_sub(1)))]
 }

@@ -80,6 +80,7 @@ pub fn rule(model: Model) -> &'static str {
         Model::Broadcast => "push to whoever is there, keep nothing",
         Model::Log => "pull, offsets, keep",
         Model::ShareGroup => "pull, lock, acknowledge, keep",
+        Model::Stream => "push by credit, offsets, keep",
     }
 }
 

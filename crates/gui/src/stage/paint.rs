@@ -288,7 +288,7 @@ impl<'a> Canvas<'a> {
         let at = from + (to - from) * dot.way;
         let hue = self.hue().gamma_multiply(1.0 - 0.85 * dot.age.clamp(0.0, 1.0));
         let size = 3.6;
-        let is_square = matches!(self.lane.header.model, Model::Log | Model::ShareGroup);
+        let is_square = matches!(self.lane.header.model, Model::Log | Model::ShareGroup | Model::Stream);
         match (dot.again, is_square) {
             (true, _) => self.painter.circle(at, size, self.paper(), Stroke::new(1.8, hue)),
             (false, true) => {
