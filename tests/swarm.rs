@@ -90,12 +90,25 @@ impl Writer {
             "group_protocol = \"consumer\"\nremote_assignor = \"range\"",
         ]);
         let is_static = self.one_of(&["false", "false", "true"]);
+        let isolation = self.one_of(&["read_uncommitted", "read_committed"]);
+        let transactions = match (acks, self.below(2)) {
+            ("all", 0) => {
+                let (every, aborts) = (100 + self.below(1500), self.one_of(&["0.0", "0.3"]));
+                let id = self.one_of(&["stable", "random"]);
+                let fenced = self.one_of(&["end", "restart"]);
+                format!(
+                    "transaction_timeout = \"2s\"\ntransactions = {{ messages = 20, every = \"{every}ms\", \
+                     abort = {aborts}, transactional_id = \"{id}\", on_fenced = \"{fenced}\" }}"
+                )
+            }
+            _ => String::new(),
+        };
         self.line(format_args!(
             "[[contender]]\nname = \"log\"\nmodel = \"log\"\npartitions = {partitions}\nacks = \"{acks}\"\nlinger = \"{linger}\"\n\
              commit = {commit}\nmax_poll_records = {poll}\nreset = \"{reset}\"\nretention_time = \"{retention}\"\n\
              segment_bytes = \"8KiB\"\nretention_check_interval = \"1s\"\nsession_timeout = \"3s\"\n\
              heartbeat_interval = \"1s\"\ninitial_rebalance_delay = \"{delay}\"\nmax_poll_interval = \"5s\"\n\
-             {protocol}\nstatic_members = {is_static}"
+             {protocol}\nstatic_members = {is_static}\nisolation = \"{isolation}\"\n{transactions}"
         ));
         let mode = self.one_of(&["batch-optimized", "record-limit"]);
         let acknowledge = self.one_of(&[
@@ -120,9 +133,10 @@ impl Writer {
             let at = 1 + self.below(8);
             let lasts = self.one_of(&["for = \"2s\"", "for = \"500ms\"", "for = \"4s\"", ""]);
             let number = 1 + self.below(consumers);
-            let deed = self.one_of(&["crash", "crash", "pause", "slow", "leave", "producer"]);
+            let deed = self.one_of(&["crash", "crash", "pause", "slow", "leave", "producer", "replace"]);
             let fault = match deed {
                 "producer" => "crash = \"producer/1\"".to_string(),
+                "replace" => "replace = \"producer/1\"".to_string(),
                 "slow" => format!("slow = \"{name}/{number}\"\nfactor = 5"),
                 _ if self.below(4) == 0 => format!("{deed} = {{ role = \"most-unsettled\", of = \"{name}\" }}"),
                 _ if self.below(5) == 0 => format!("{deed} = \"{name}\""),

@@ -33,6 +33,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("hot-key"),
     bundled!("idempotence"),
     bundled!("open-transaction"),
+    bundled!("zombie-producer"),
     bundled!("retention-overtakes"),
     bundled!("latest-values"),
     bundled!("topic-routing"),

@@ -410,7 +410,7 @@ pub(crate) const fn join<const N: usize>(parts: &[&[Opt]]) -> [Opt; N] {
 }
 
 /// What a fault may do.
-pub(crate) const ACTIONS: &[&str] = &["crash", "pause", "slow", "leave", "reset"];
+pub(crate) const ACTIONS: &[&str] = &["crash", "pause", "slow", "leave", "reset", "replace"];
 
 pub(crate) static FAULT: Spec = Spec {
     title: "[[fault]]",
@@ -426,6 +426,12 @@ pub(crate) static FAULT: Spec = Spec {
             Kind::Target,
             "Whose connection breaks: what is under way on it, to and fro, is lost. No other can be made until the fault ends; \
              without \"for\", one can be made at once.",
+        ),
+        optional(
+            "replace",
+            Kind::Target,
+            "Which producer stands still and is thought dead: another process takes its place at once and sends what it has \
+             seen no confirm of. When the fault ends, the first goes on beside it.",
         ),
         optional("leave", Kind::Target, "Who disconnects in an orderly way, and connects again when the fault ends."),
         optional(

@@ -128,6 +128,7 @@ pub(crate) fn fault(
         "pause" => FaultAction::Pause,
         "leave" => FaultAction::Leave,
         "reset" => FaultAction::Reset,
+        "replace" => FaultAction::Replace,
         _ => FaultAction::Slow(Millionths::new((libm::round(factor? * 1e6) as u32).max(1))),
     };
     let at = Time::ZERO + at?;
@@ -144,6 +145,10 @@ pub(crate) fn fault(
 
 fn target(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {
     if reader.table.get(action).is_some_and(Item::is_table_like) {
+        if action == "replace" {
+            reader.complain(action, "replace is for producers: a group replaces its consumers by itself");
+            return None;
+        }
         let role = reader.table_of(action, &ROLE)?;
         let chosen = role.choice("role");
         let of = role.named("of")?;
@@ -164,10 +169,16 @@ fn target(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {
     let text = reader.text(action)?;
     match names.target(&text) {
         Ok(Target::Producers | Target::Client(_))
-            if !["crash", "reset"].contains(&action) && text.starts_with("producer") =>
+            if !["crash", "reset", "replace"].contains(&action) && text.starts_with("producer") =>
         {
-            let message = format!("a producer can only crash or have its connection reset; {action} is for consumers");
+            let message = format!(
+                "a producer can only crash, have its connection reset or be replaced; {action} is for consumers"
+            );
             reader.complain(action, message);
+            None
+        }
+        Ok(Target::Client(_) | Target::Application(_)) if action == "replace" && !text.starts_with("producer") => {
+            reader.complain(action, "replace is for producers: a group replaces its consumers by itself");
             None
         }
         Ok(target) => Some(target),

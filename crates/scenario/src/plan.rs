@@ -33,8 +33,10 @@ pub struct Plan {
     /// The network.
     pub network: Network,
     /// The clients that connect later than at the start, in the order of their ids.
-    /// [`Time::MAX`] is for those that an autoscaler starts.
+    /// [`Time::MAX`] is for those that an autoscaler or a fault starts.
     pub starts: Vec<(ClientId, Time)>,
+    /// Producers that faults replace, each with the process that takes its place.
+    pub stand_ins: Vec<(ClientId, ClientId)>,
     /// What starts and stops the consumers of applications.
     pub autoscalers: Vec<(ApplicationId, Autoscale)>,
     /// Which applications are sent to another place in the log, in the order of the file.
@@ -88,7 +90,10 @@ pub fn compile(scenario: &Scenario, contender: usize) -> Plan {
         (0..application.consumers)
             .map(move |number| (ClientId::new(first.get() + number), application.start_of(number).unwrap_or(Time::MAX)))
     });
-    let starts = starts.filter(|(_, joins)| *joins > Time::ZERO).collect();
+    let stand_ins = scenario.stand_ins();
+    // Who takes the place of another starts when a fault says so.
+    let waiting = stand_ins.iter().map(|(_, stand_in)| (*stand_in, Time::MAX));
+    let starts = starts.filter(|(_, joins)| *joins > Time::ZERO).chain(waiting).collect();
     let autoscalers = scenario
         .demand
         .applications
@@ -102,7 +107,7 @@ pub fn compile(scenario: &Scenario, contender: usize) -> Plan {
         _ => Vec::new(),
     };
     let (faults, network) = (scenario.faults.clone(), scenario.network);
-    Plan { header, deployment, demand, faults, network, starts, autoscalers, seeks }
+    Plan { header, deployment, demand, faults, network, starts, stand_ins, autoscalers, seeks }
 }
 
 fn clients(scenario: &Scenario) -> Vec<ClientInfo> {
@@ -110,8 +115,10 @@ fn clients(scenario: &Scenario) -> Vec<ClientInfo> {
     let consumers = scenario.demand.applications.iter().enumerate().flat_map(|(index, application)| {
         (0..application.consumers).map(move |_| ClientRole::Consumer(ApplicationId::new(index as u16)))
     });
+    let stand_ins = scenario.stand_ins().into_iter().map(|_| ClientRole::Producer);
     producers
         .chain(consumers)
+        .chain(stand_ins)
         .enumerate()
         .map(|(id, role)| ClientInfo { name: scenario.client_name(ClientId::new(id as u32)), role })
         .collect()
@@ -285,10 +292,11 @@ impl<'a> Builder<'a> {
         }));
         self.topic(partitions.clone(), options);
         let (producer, seed) = (&options.producer, self.scenario.seed);
-        let (version, every) = (self.deployment.profile.log.transactions, self.scenario.demand.producers);
-        let transactions = |producer: u32| {
+        let version = self.deployment.profile.log.transactions;
+        let every = self.scenario.demand.producers + self.scenario.stand_ins().len() as u32;
+        let transactions = |process: u32, producer: u32| {
             options.transactions.map(|own| TransactionConfig {
-                id: TransactionalId(producer),
+                id: TransactionalId(if own.stable_id { producer } else { process }),
                 id_step: if own.stable_id { 0 } else { every },
                 messages: own.messages,
                 every: own.every,
@@ -299,8 +307,8 @@ impl<'a> Builder<'a> {
                 version,
             })
         };
-        self.producers(|number| {
-            let (partitions, transactions) = (partitions.clone(), transactions(number));
+        self.producers(|process, of| {
+            let (partitions, transactions) = (partitions.clone(), transactions(process, of));
             ProducerKind::Batcher(BatcherConfig { partitions, transactions, ..producer.clone() })
         });
         partitions
@@ -402,8 +410,8 @@ impl<'a> Builder<'a> {
     fn publishers(&mut self, exchange: ExchangeId, addresses: Arc<[PublishAddress]>, publish: PublishOptions) {
         let PublishOptions { confirms, mandatory, max_unconfirmed } = publish;
         // Copies are kept only where a connection can break: otherwise nobody could ask for them.
-        let republish = confirms && self.scenario.resets_producers();
-        self.producers(|_| ProducerKind::Publisher {
+        let republish = confirms && (self.scenario.resets_producers() || !self.scenario.stand_ins().is_empty());
+        self.producers(|_, _| ProducerKind::Publisher {
             exchange,
             addresses: Arc::clone(&addresses),
             confirms,
@@ -413,12 +421,17 @@ impl<'a> Builder<'a> {
         });
     }
 
-    /// The producers, each of the kind that its number asks for.
-    fn producers(&mut self, kind: impl Fn(u32) -> ProducerKind) {
-        let producers = (0..self.scenario.demand.producers).map(|id| ProducerConfig {
-            client: ClientId::new(id),
+    /// The producers and those that take their places, each of the kind that its number asks for, and that of the
+    /// producer that it is or replaces.
+    fn producers(&mut self, kind: impl Fn(u32, u32) -> ProducerKind) {
+        let count = self.scenario.demand.producers;
+        let own = (0..count).map(|id| (ClientId::new(id), id, id));
+        let stand_ins = self.scenario.stand_ins().into_iter().zip(count..);
+        let stand_ins = stand_ins.map(|((replaced, client), process)| (client, process, replaced.get()));
+        let producers = own.chain(stand_ins).map(|(client, process, producer)| ProducerConfig {
+            client,
             node: NODE(),
-            kind: kind(id),
+            kind: kind(process, producer),
         });
         self.deployment.producers.extend(producers);
     }

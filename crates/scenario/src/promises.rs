@@ -40,6 +40,10 @@ pub(crate) fn promises(
     promises
 }
 
+/// Why messages of a producer that was replaced may be there twice.
+pub(crate) const REPLACED: &str =
+    "a process that takes the place of another sends again what that had seen no answer to";
+
 /// One application under the faults of the scenario.
 pub(crate) struct Case<'a> {
     pub scenario: &'a Scenario,
@@ -52,6 +56,7 @@ impl Case<'_> {
         match guarantee {
             Guarantee::Delivery => vec!["a broadcast stores nothing: who is not connected misses it"],
             Guarantee::KeyOrder if self.spec.consumers > 1 => vec!["competing consumers overtake each other"],
+            Guarantee::NoDuplicates if !self.scenario.stand_ins().is_empty() => vec![REPLACED],
             _ => Vec::new(),
         }
     }
@@ -94,6 +99,9 @@ impl Case<'_> {
             Guarantee::NoDuplicates => {
                 if self.sends_again(&options.topic) {
                     reasons.push("a batch whose answer was lost is sent again and stored twice");
+                }
+                if self.repeats(&options.topic) {
+                    reasons.push(REPLACED);
                 }
                 if !before_work && self.moves(options) {
                     reasons.push("work after the last commit is done again by the next owner of the partition");
@@ -146,6 +154,12 @@ impl Case<'_> {
         // An answer that takes longer than the producer waits for it is as good as lost.
         let round_trip = self.scenario.network.latency.as_nanos().saturating_mul(2);
         repeats && (self.scenario.resets_producers() || round_trip >= request_timeout.as_nanos())
+    }
+
+    /// Whether a process may send again what another has sent. A transactional id that both have makes that harmless for
+    /// readers of committed data, unless the first died after it had asked for the commit.
+    pub(crate) fn repeats(&self, options: &TopicOptions) -> bool {
+        options.producer.acks != Acks::None && !self.scenario.stand_ins().is_empty()
     }
 
     /// Whether retention may remove records within the run.

@@ -7,7 +7,7 @@ use brokerlab_broker::config::{
 use brokerlab_broker::quorum::{UNLIMITED_PREFETCH, Version};
 use brokerlab_event::{Duration, Guarantee, StoreInfo};
 
-use crate::promises::{Case, longest};
+use crate::promises::{Case, REPLACED, longest};
 use crate::routes::Routes;
 use crate::scenario::FaultAction;
 
@@ -109,6 +109,7 @@ impl<'a> Way<'a> {
                 case.scenario.resets_producers() && self.republishes(),
                 "what was not confirmed when its connection broke is published again",
             ),
+            (!case.scenario.stand_ins().is_empty() && self.republishes(), REPLACED),
             (self.doubled, "several queues of the application get the same message"),
             (self.inherits, "dead letters of others come to its queues as well"),
         ]

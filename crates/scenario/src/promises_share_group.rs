@@ -4,7 +4,7 @@ use brokerlab_broker::config::{OffsetReset, OnShareFailure, Partitioner, ShareAc
 use brokerlab_broker::share_partition::AcquireMode;
 use brokerlab_event::{Duration, Guarantee};
 
-use crate::promises::{Case, longest};
+use crate::promises::{Case, REPLACED, longest};
 use crate::scenario::ShareGroupOptions;
 
 impl Case<'_> {
@@ -31,6 +31,7 @@ impl Case<'_> {
             Guarantee::NoDuplicates => &[
                 (comes_back, "work on a record whose lock has ended, or whose consumer has gone, is done again"),
                 (self.sends_again(&options.topic), "a batch whose answer was lost is sent again and stored twice"),
+                (self.repeats(&options.topic), REPLACED),
             ],
             Guarantee::KeyOrder => &[
                 (self.spec.consumers > 1, "competing consumers overtake each other"),

@@ -417,6 +417,10 @@ pub enum FaultAction {
     Leave,
     /// The client's connection breaks, and what is under way on it is lost. Until the fault ends no other can be made.
     Reset,
+    /// The producer stands still and is thought dead. Another process takes its place at once: it sends what the first
+    /// has seen no confirm of, and from then on whatever the demand asks of the first, which goes on with what it has
+    /// when the fault ends.
+    Replace,
 }
 
 /// Whom a fault hits.
@@ -487,7 +491,25 @@ impl Scenario {
         Cow::Owned(scenario)
     }
 
-    /// The name of a client: `producer/1`, `billing/2`.
+    /// The producers that are replaced by faults, each with the process that takes its place: their ids come after
+    /// those of all other clients.
+    pub fn stand_ins(&self) -> Vec<(ClientId, ClientId)> {
+        let consumers: u32 = self.demand.applications.iter().map(|application| application.consumers).sum();
+        let replaced = self.faults.iter().filter(|fault| fault.action == FaultAction::Replace);
+        let mut all: Vec<ClientId> = replaced
+            .flat_map(|fault| match fault.target {
+                Target::Client(client) => vec![client],
+                Target::Producers => (0..self.demand.producers).map(ClientId::new).collect(),
+                Target::Application(_) | Target::Role { .. } => Vec::new(),
+            })
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        let first = self.demand.producers + consumers;
+        all.into_iter().zip((first..).map(ClientId::new)).collect()
+    }
+
+    /// The name of a client: `producer/1`, `billing/2`, and `producer/1-replacement` for who takes the place of another.
     pub fn client_name(&self, client: ClientId) -> String {
         let mut number = client.get();
         if number < self.demand.producers {
@@ -500,7 +522,10 @@ impl Scenario {
             }
             number -= application.consumers;
         }
-        unreachable!("client {client} is not one of the scenario's")
+        match self.stand_ins().get(number as usize) {
+            Some((replaced, _)) => format!("{}-replacement", self.client_name(*replaced)),
+            None => unreachable!("client {client} is not one of the scenario's"),
+        }
     }
 
     /// A fault in words: `crash billing/2`.
@@ -524,6 +549,7 @@ impl Scenario {
             FaultAction::Slow(factor) => format!("slow {target} by {}", f64::from(factor.get()) / 1e6),
             FaultAction::Leave => format!("disconnect {target}"),
             FaultAction::Reset => format!("reset the connection of {target}"),
+            FaultAction::Replace => format!("replace {target}"),
         }
     }
 }

@@ -7,7 +7,7 @@ use brokerlab_broker::client::{
     Worker,
 };
 use brokerlab_broker::config::{ConsumerConfig, ConsumerKind, ProducerConfig, ProducerKind};
-use brokerlab_broker::{Message, Outbox};
+use brokerlab_broker::{Envelope, Message, Outbox};
 use brokerlab_event::{Generator, Millionths, Observer, Time};
 
 /// A client of any kind.
@@ -206,6 +206,15 @@ impl Client {
             Client::Sharer(client) => client.next_timeout(),
             Client::StreamPublisher(client) => client.next_timeout(),
             Client::StreamConsumer(client) => client.next_timeout(),
+        }
+    }
+
+    /// What a producer has been told nothing of, with the kind of each message where that counts.
+    pub fn unconfirmed(&self) -> Vec<(u16, Envelope<()>)> {
+        match self {
+            Client::Publisher(client) => client.unconfirmed(),
+            Client::Batcher(client) => client.unconfirmed().into_iter().map(|envelope| (0, envelope)).collect(),
+            Client::Subscriber(_) | Client::Member(_) | Client::Sharer(_) => Vec::new(),
         }
     }
 

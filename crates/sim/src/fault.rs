@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use brokerlab_broker::{Address, Message};
+use brokerlab_broker::{Address, Envelope, Message};
 use brokerlab_event::{ApplicationId, ClientId, ClientRole, Event, FaultId, Millionths, NodeId, Observer};
 use brokerlab_scenario::{FaultAction, FaultPlan, Role, SeekPlan, Target};
 
@@ -43,6 +43,7 @@ impl Simulation {
                 FaultAction::Leave => self.leave(client, observer),
                 FaultAction::Pause => self.pause(client, observer),
                 FaultAction::Reset => self.reset(client, observer),
+                FaultAction::Replace => self.replace(client, observer),
                 FaultAction::Slow(factor) => {
                     self.clients[client.index()].machine.set_speed(self.now, factor, observer);
                 }
@@ -54,8 +55,8 @@ impl Simulation {
         for client in self.hit[fault].clone() {
             match self.faults[fault].action {
                 FaultAction::Crash | FaultAction::Leave => self.start(client, observer),
-                FaultAction::Pause if self.holds(client, |action| action == FaultAction::Pause) => {}
-                FaultAction::Pause => self.resume(client, observer),
+                FaultAction::Pause | FaultAction::Replace if self.holds(client, stands_still) => {}
+                FaultAction::Pause | FaultAction::Replace => self.resume(client, observer),
                 // The client has been trying to connect all the time.
                 FaultAction::Reset => {}
                 FaultAction::Slow(_) => {
@@ -114,6 +115,9 @@ impl Simulation {
         match self.faults[fault].target {
             Target::Client(client) => vec![client],
             Target::Application(application) => self.consumers_of(application).collect(),
+            Target::Producers if self.faults[fault].action == FaultAction::Replace => {
+                self.stand_ins.iter().map(|stand_in| stand_in.replaced).collect()
+            }
             Target::Producers => {
                 let clients = (0..self.clients.len() as u32).map(ClientId::new);
                 clients.filter(|client| self.clients[client.index()].role == ClientRole::Producer).collect()
@@ -207,6 +211,24 @@ impl Simulation {
         }
     }
 
+    /// The producer stands still, and another process takes its place: one that knows what has been sent without an
+    /// answer, as from a table of what is to be sent. A place is taken once.
+    fn replace(&mut self, client: ClientId, observer: &mut impl Observer) {
+        self.pause(client, observer);
+        let waiting = self.stand_ins.iter_mut().find(|stand_in| stand_in.replaced == client && !stand_in.is_active);
+        let Some(stand_in) = waiting else { return };
+        stand_in.is_active = true;
+        let successor = stand_in.client;
+        let unconfirmed = self.clients[client.index()].machine.unconfirmed();
+        self.first_start(successor, observer);
+        for (kind, envelope) in unconfirmed {
+            let envelope = Envelope { sender: successor, ..envelope };
+            let (from, to, message) = (Address::Demand, Address::Client(successor), Message::Offer { kind, envelope });
+            let incarnation = self.clients[successor.index()].connection.incarnation;
+            self.deliver(Flight { from, to, message, incarnation }, observer);
+        }
+    }
+
     /// The process goes on with what has arrived meanwhile.
     fn resume(&mut self, client: ClientId, observer: &mut impl Observer) {
         let process = &mut self.clients[client.index()];
@@ -218,6 +240,10 @@ impl Simulation {
             self.deliver(flight, observer);
         }
     }
+}
+
+fn stands_still(action: FaultAction) -> bool {
+    matches!(action, FaultAction::Pause | FaultAction::Replace)
 }
 
 fn keeps_down(action: FaultAction) -> bool {

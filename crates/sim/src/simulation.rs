@@ -39,6 +39,8 @@ pub struct Simulation {
     pub(crate) autoscalers: Vec<Autoscaler>,
     /// Clients that have tried to connect and were not let in: nothing that they say is heard.
     pub(crate) refused: BTreeSet<ClientId>,
+    /// Who takes the place of whom, and does so now.
+    pub(crate) stand_ins: Vec<StandIn>,
     /// Whom each fault hit, by fault.
     pub(crate) hit: Vec<Vec<ClientId>>,
 }
@@ -55,6 +57,15 @@ pub(crate) struct Process {
     /// Messages for it while it stands still, in order of arrival; `None` while it does not.
     pub stopped: Option<VecDeque<Flight>>,
     pub role: ClientRole,
+}
+
+/// A process that takes the place of a producer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct StandIn {
+    pub replaced: ClientId,
+    pub client: ClientId,
+    /// From now on the demand asks it.
+    pub is_active: bool,
 }
 
 /// A node, likewise.
@@ -86,8 +97,13 @@ impl Simulation {
         let deployment = &plan.deployment;
         let hashes = key_hashes(plan);
         let seed = plan.header.seed;
-        let producers = deployment.producers.iter().map(|config| Client::producer(config, &hashes, seed));
-        let consumers = deployment.consumers.iter().map(Client::consumer);
+        let producers =
+            deployment.producers.iter().map(|config| (config.client, Client::producer(config, &hashes, seed)));
+        let consumers = deployment.consumers.iter().map(|config| (config.client, Client::consumer(config)));
+        let mut machines: Vec<(ClientId, Client)> = producers.chain(consumers).collect();
+        machines.sort_by_key(|(client, _)| *client);
+        let machines = machines.into_iter().map(|(_, machine)| machine);
+        let stand_in = |&(replaced, client): &(ClientId, ClientId)| StandIn { replaced, client, is_active: false };
         let process = |(machine, info): (Client, &ClientInfo)| Process {
             machine,
             scheduled: Time::MAX,
@@ -105,7 +121,8 @@ impl Simulation {
             out: Box::default(),
             round: Some(Box::default()),
             network: Network::new(plan.network.latency),
-            clients: producers.chain(consumers).zip(&plan.header.clients).map(process).collect(),
+            clients: machines.zip(&plan.header.clients).map(process).collect(),
+            stand_ins: plan.stand_ins.iter().map(stand_in).collect(),
             nodes: (0..deployment.nodes).map(host).collect(),
             demand: plan.demand.clone(),
             next_arrival: None,
@@ -355,8 +372,10 @@ impl Simulation {
         let Arrival { time, message, producer, key, size, kind, tombstone } = arrival;
         observer.observe(self.now, Event::Offered { message, producer, key, size: Bytes::new(size) });
         self.schedule_arrival();
-        let envelope = Envelope { message, key, size, timestamp: time, sender: producer, tombstone, payload: () };
-        let (from, to) = (Address::Demand, Address::Client(producer));
+        let stand_in = self.stand_ins.iter().find(|stand_in| stand_in.is_active && stand_in.replaced == producer);
+        let sender = stand_in.map_or(producer, |stand_in| stand_in.client);
+        let envelope = Envelope { message, key, size, timestamp: time, sender, tombstone, payload: () };
+        let (from, to) = (Address::Demand, Address::Client(sender));
         let mut offer = Message::Offer { kind, envelope };
         self.hand_over(from, to, None, &mut offer, observer);
         std::mem::forget(offer); // it holds no memory

@@ -201,3 +201,32 @@ fn who_takes_too_long_is_shut_out() {
         }
     }
 }
+
+const REPLACED: &str = "[[fault]]\nat = \"15.3s\"\nfor = \"8s\"\nreplace = \"producer/1\"\n";
+
+#[test]
+fn who_was_replaced_under_its_own_id_is_shut_out_when_it_wakes() {
+    for version in [TransactionVersion::V1, TransactionVersion::V2] {
+        let run = |id: &str| {
+            let contender =
+                format!("linger = \"50ms\"\ntransactions = {{ every = \"1s\", transactional_id = \"{id}\" }}");
+            run(&plan("5ms", &contender, REPLACED, version))
+        };
+        let log = run("stable");
+        Story::of(&log).judge();
+        let left = times(&log, |event| matches!(event, Event::Disconnected { .. }));
+        assert!(left.len() == 1 && (23.3..24.5).contains(&left[0]), "{version:?}: it learns of it soon: {left:?}");
+        let fenced = times(&log, |event| matches!(event, Event::Refused { reason: Refusal::Fenced, .. }));
+        assert!(!fenced.is_empty(), "its messages were its successor's by then");
+        let offered = times(&log, |event| matches!(event, Event::Offered { .. })).len();
+        let read = times(&log, |event| matches!(event, Event::Delivered { .. })).len();
+        assert_eq!(offered, read, "{version:?}: every message once");
+
+        let log = run("random");
+        assert!(times(&log, |event| matches!(event, Event::Disconnected { .. })).is_empty());
+        assert!(
+            times(&log, |event| matches!(event, Event::Delivered { .. })).len() > offered,
+            "{version:?}: some twice"
+        );
+    }
+}

@@ -114,6 +114,15 @@ impl<P: Clone> Publisher<P> {
         *self = Publisher::new(self.client, self.node, self.config.clone());
     }
 
+    /// The messages that the application has not been told anything of, each with its kind, in the order in which they
+    /// were to be sent: what another process that takes its place must send. What was published counts only where the
+    /// publisher waits for confirms.
+    pub fn unconfirmed(&self) -> Vec<(u16, Envelope<P>)> {
+        let published = self.copies.iter().zip(self.unconfirmed.iter());
+        let published = published.filter(|(_, message)| message.is_some()).map(|(copy, _)| copy);
+        published.chain(&self.held_back).map(|(kind, _, envelope)| (*kind, envelope.clone())).collect()
+    }
+
     /// The process stands still.
     pub fn pause<O: Observer>(&mut self, now: Time, observer: &mut O) {
         observer.observe(now, Event::Paused { client: self.client });
