@@ -57,6 +57,7 @@ fn run_start(case: &Value) -> Result<(), String> {
         store: STORE,
         committed: committed.map(Offset::new),
         sought: false,
+        is_unstable: false,
         log_start: Offset::new(start),
         log_end: Offset::new(end),
         high_watermark: Offset::new(end),
@@ -153,7 +154,16 @@ impl Reader {
         let committed = self.group.committed(STORE);
         let (log_start, log_end) = (self.log.log().start(), self.log.log().end());
         let (high_watermark, at_time) = (log_end, log_end);
-        let found = Position { store: STORE, committed, sought: false, log_start, log_end, high_watermark, at_time };
+        let found = Position {
+            store: STORE,
+            committed,
+            sought: false,
+            is_unstable: false,
+            log_start,
+            log_end,
+            high_watermark,
+            at_time,
+        };
         let position = found.start(OffsetReset::Earliest).map_err(|error| format!("{error:?}"))?;
         self.owned = Owned::new(STORE, position, committed);
         self.automatic = self.interval.map(|interval| AutoCommit::new(self.now, interval));

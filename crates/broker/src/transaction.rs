@@ -10,7 +10,7 @@
 //! (KIP-890) every end of a transaction moves the epoch on, so that not even a late request of the same instance can
 //! get into the next transaction.
 
-use brokerlab_event::{Duration, StoreId, Time};
+use brokerlab_event::{ApplicationId, ClientId, Duration, Offset, StoreId, Time};
 
 use crate::config::TransactionVersion;
 use crate::message::LogError;
@@ -87,7 +87,20 @@ struct Transaction {
     state: TransactionState,
     /// What takes part; while markers are being written, where they are still missing.
     partitions: Vec<StoreId>,
+    /// Groups whose offsets take part, with what is to be committed for them: the last one for a partition counts.
+    offsets: Vec<GroupOffsets>,
     started: Time,
+}
+
+/// How far a group has read, as a transaction says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupOffsets {
+    /// The group.
+    pub group: ApplicationId,
+    /// The member that has read; nobody as long as there are no offsets.
+    pub reader: Option<ClientId>,
+    /// Partition and next record to read.
+    pub offsets: Vec<(StoreId, Offset)>,
 }
 
 /// Coordinates the transactions of some transactional ids.
@@ -101,6 +114,8 @@ pub struct TransactionCoordinator {
     producer_step: u32,
     /// By transactional id.
     transactions: Vec<Option<Transaction>>,
+    /// Offsets of transactions that were committed, until their groups have them.
+    decided_offsets: Vec<GroupOffsets>,
 }
 
 /// What survives of a coordinator when its node goes down: everything that it has told anybody.
@@ -111,7 +126,14 @@ impl TransactionCoordinator {
     /// One that knows nobody: the coordinator of this number out of so many.
     pub fn new(version: TransactionVersion, number: u32, coordinators: u32) -> TransactionCoordinator {
         let (next_producer, producer_step) = (number, coordinators);
-        TransactionCoordinator { version, epoch: 0, next_producer, producer_step, transactions: Vec::new() }
+        TransactionCoordinator {
+            version,
+            epoch: 0,
+            next_producer,
+            producer_step,
+            transactions: Vec::new(),
+            decided_offsets: Vec::new(),
+        }
     }
 
     /// The transactional id under which a producer writes, or wrote last.
@@ -252,6 +274,57 @@ impl TransactionCoordinator {
         Ok(())
     }
 
+    /// The offsets of a group take part from now on (`AddOffsetsToTxn`; with version 2 that comes with the offsets
+    /// themselves).
+    pub fn add_group(
+        &mut self,
+        now: Time,
+        id: TransactionalId,
+        instance: Instance,
+        group: ApplicationId,
+    ) -> Result<(), LogError> {
+        self.add(now, id, instance, Vec::new())?;
+        let transaction = self.transaction_mut(id).expect("something was added to it just now");
+        if !transaction.offsets.iter().any(|own| own.group == group) {
+            transaction.offsets.push(GroupOffsets { group, reader: None, offsets: Vec::new() });
+        }
+        Ok(())
+    }
+
+    /// The transaction says how far a group has read (`TxnOffsetCommit`). Nobody is told so before it is committed, and
+    /// nobody ever where it is aborted.
+    pub fn commit_offsets(
+        &mut self,
+        now: Time,
+        id: TransactionalId,
+        instance: Instance,
+        (group, reader): (ApplicationId, ClientId),
+        offsets: &[(StoreId, Offset)],
+    ) -> Result<(), LogError> {
+        if self.version == TransactionVersion::V2 {
+            self.add_group(now, id, instance, group)?;
+        }
+        let transaction = self.transaction_mut(id).ok_or(LogError::InvalidProducerIdMapping)?;
+        transaction.check(instance)?;
+        let own = transaction.offsets.iter_mut().find(|own| own.group == group);
+        let own = own.ok_or(LogError::InvalidTransactionState)?;
+        own.reader = Some(reader);
+        own.offsets.retain(|(store, _)| offsets.iter().all(|(other, _)| other != store));
+        own.offsets.extend_from_slice(offsets);
+        Ok(())
+    }
+
+    /// Whether an open transaction says how far a group has read in a partition.
+    pub fn has_pending_offset(&self, group: ApplicationId, store: StoreId) -> bool {
+        let pending = self.transactions.iter().flatten().flat_map(|transaction| &transaction.offsets);
+        pending.filter(|own| own.group == group).any(|own| own.offsets.iter().any(|(other, _)| *other == store))
+    }
+
+    /// The offsets of transactions that were committed since this was last asked, in order.
+    pub fn take_decided_offsets(&mut self) -> Vec<GroupOffsets> {
+        std::mem::take(&mut self.decided_offsets)
+    }
+
     /// Whether a partition takes part in the open transaction of this producer.
     pub fn verify(&self, id: TransactionalId, instance: Instance, store: StoreId) -> Result<(), LogError> {
         let transaction = self.transaction(id).ok_or(LogError::InvalidProducerIdMapping)?;
@@ -334,7 +407,11 @@ impl TransactionCoordinator {
         };
         transaction.marker = (transaction.producer, transaction.epoch.unwrap_or_default());
         transaction.committed = committed;
+        let offsets = std::mem::take(&mut transaction.offsets);
         transaction.state = if transaction.partitions.is_empty() { complete } else { prepared };
+        if committed {
+            self.decided_offsets.extend(offsets);
+        }
         self.want_markers(id, wanted);
     }
 
@@ -433,6 +510,7 @@ impl Transaction {
             timeout,
             state: TransactionState::Empty,
             partitions: Vec::new(),
+            offsets: Vec::new(),
             started: Time::ZERO,
         }
     }

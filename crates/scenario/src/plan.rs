@@ -400,7 +400,7 @@ impl<'a> Builder<'a> {
         let rules = options.rules;
         self.deployment.streams.push(StreamConfig { partitions: partitions.clone(), is_super, node: NODE(), rules });
         let publisher = StreamPublisherConfig { partitions: partitions.clone(), ..options.publisher.clone() };
-        self.producers(|_| ProducerKind::Stream(publisher.clone()));
+        self.producers(|_, _| ProducerKind::Stream(publisher.clone()));
         let consumer = StreamConsumerConfig { partitions, ..options.consumer.clone() };
         for application in all {
             self.consumers(application, |_| ConsumerKind::Stream(consumer.clone()));

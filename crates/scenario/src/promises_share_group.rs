@@ -31,7 +31,7 @@ impl Case<'_> {
             Guarantee::NoDuplicates => &[
                 (comes_back, "work on a record whose lock has ended, or whose consumer has gone, is done again"),
                 (self.sends_again(&options.topic), "a batch whose answer was lost is sent again and stored twice"),
-                (self.repeats(&options.topic), REPLACED),
+                (self.repeats(), REPLACED),
             ],
             Guarantee::KeyOrder => &[
                 (self.spec.consumers > 1, "competing consumers overtake each other"),

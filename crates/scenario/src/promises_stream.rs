@@ -3,7 +3,7 @@
 use brokerlab_broker::config::{SeekTo, StreamOffset};
 use brokerlab_event::Guarantee;
 
-use crate::promises::Case;
+use crate::promises::{Case, REPLACED};
 use crate::scenario::{FaultAction, StreamOptions};
 
 impl Case<'_> {
@@ -34,6 +34,7 @@ impl Case<'_> {
                     self.scenario.resets_producers() && !options.publisher.deduplication,
                     "what is not confirmed when the connection breaks is published again and stored twice",
                 ),
+                (self.repeats(), REPLACED),
                 (several && !consumer.single_active_consumer, "each consumer reads the whole stream"),
                 (dies && consumer.tracking.is_some(), "work after the last stored offset is done again"),
                 (begins_anew, "a consumer without a stored offset begins anew"),

@@ -214,7 +214,8 @@ impl Client {
         match self {
             Client::Publisher(client) => client.unconfirmed(),
             Client::Batcher(client) => client.unconfirmed().into_iter().map(|envelope| (0, envelope)).collect(),
-            Client::Subscriber(_) | Client::Member(_) | Client::Sharer(_) => Vec::new(),
+            Client::StreamPublisher(client) => client.unconfirmed().into_iter().map(|envelope| (0, envelope)).collect(),
+            Client::Subscriber(_) | Client::Member(_) | Client::Sharer(_) | Client::StreamConsumer(_) => Vec::new(),
         }
     }
 

@@ -109,6 +109,16 @@ impl<P: Clone> StreamPublisher<P> {
         (self.publish_at, self.is_cut_off, self.reconnect_at) = (None, false, None);
     }
 
+    /// The messages that the application has not been told anything of, in their order: what another process that
+    /// takes its place must send.
+    pub fn unconfirmed(&self) -> Vec<Envelope<P>> {
+        let published = self.unconfirmed.iter().flat_map(|chunk| &chunk.messages);
+        let waiting = self.gathered.iter().flatten().chain(&self.held_back);
+        let mut all: Vec<Envelope<P>> = published.chain(waiting).cloned().collect();
+        all.sort_by_key(|envelope| envelope.message);
+        all
+    }
+
     /// The process stands still.
     pub fn pause<O: Observer>(&mut self, now: Time, observer: &mut O) {
         observer.observe(now, Event::Paused { client: self.client });

@@ -101,6 +101,12 @@ impl Group {
         self.members.keys().copied()
     }
 
+    /// A transaction was committed that says how far the group has read. Whether its sender was a member was looked at
+    /// when it said so.
+    pub fn commit_decided(&mut self, reader: ClientId, offsets: &[(StoreId, Offset)]) {
+        self.offsets.commit(reader, offsets);
+    }
+
     /// The committed offset of a partition.
     pub fn committed(&self, store: StoreId) -> Option<Offset> {
         self.offsets.of(store)

@@ -367,6 +367,36 @@ pub enum Message<P> {
         /// The partitions.
         stores: Vec<StoreId>,
     },
+    /// The offsets of a group take part in the open transaction from now on (`AddOffsetsToTxn`). Only with version 1;
+    /// answered by [`Message::PartitionsAdded`].
+    AddOffsetsToTransaction {
+        /// Comes back in the answer.
+        correlation: u32,
+        /// The transactional id.
+        transactional: TransactionalId,
+        /// The producer.
+        producer: Instance,
+        /// The group.
+        group: ApplicationId,
+    },
+    /// Store how far a group has read, if the open transaction is committed (`TxnOffsetCommit`): what was read and what
+    /// was sent because of it then count together, or not at all.
+    CommitOffsetsInTransaction {
+        /// Comes back in the answer.
+        correlation: u32,
+        /// The transactional id.
+        transactional: TransactionalId,
+        /// The producer.
+        producer: Instance,
+        /// The group.
+        group: ApplicationId,
+        /// The member that has read.
+        member: Member,
+        /// The generation that the member believes in.
+        generation: u32,
+        /// Partition and next record to read.
+        offsets: Vec<(StoreId, Offset)>,
+    },
     /// Commit the open transaction, or abort it (`EndTxn`).
     EndTransaction {
         /// Comes back in the answer.
@@ -482,6 +512,13 @@ pub enum Message<P> {
         correlation: u32,
         /// Added, or why not.
         result: Result<(), LogError>,
+    },
+    /// The answer to [`Message::CommitOffsetsInTransaction`].
+    OffsetsCommittedInTransaction {
+        /// From the request.
+        correlation: u32,
+        /// Taken until the transaction ends, or why not.
+        result: Result<(), TransactionalCommitError>,
     },
     /// The answer to [`Message::EndTransaction`]: it is decided. Markers are written afterwards.
     TransactionEnded {

@@ -169,6 +169,15 @@ pub enum GroupError {
     UnreleasedInstance,
 }
 
+/// Why offsets were not taken into a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TransactionalCommitError {
+    /// Because of the producer or its transaction.
+    Producer(LogError),
+    /// Because of the member: whoever has lost its partitions must not say how far they are read (KIP-447).
+    Group(GroupError),
+}
+
 /// What a member of a group says of itself when it joins.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MemberMetadata {
@@ -228,6 +237,9 @@ pub struct Position {
     pub committed: Option<Offset>,
     /// Somebody has set that from outside, and who asks is to go there, wherever it is.
     pub sought: bool,
+    /// An open transaction says that it is another. Who reads committed data waits until that has ended
+    /// (`UNSTABLE_OFFSET_COMMIT`, KIP-447).
+    pub is_unstable: bool,
     /// The first readable offset.
     pub log_start: Offset,
     /// The offset that the next record will get: a position up to here is in range.

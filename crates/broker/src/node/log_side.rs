@@ -195,6 +195,8 @@ impl<P: Clone + Default> LogSide<P> {
                 Address::Client(client),
                 request @ (Message::InitProducerId { .. }
                 | Message::AddPartitionsToTransaction { .. }
+                | Message::AddOffsetsToTransaction { .. }
+                | Message::CommitOffsetsInTransaction { .. }
                 | Message::EndTransaction { .. }),
             ) => self.handle_transaction(client, request, context),
             (

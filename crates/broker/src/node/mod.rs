@@ -113,6 +113,8 @@ impl<P: Clone + Default> Node<P> {
             | Message::FindPositions { .. }
             | Message::InitProducerId { .. }
             | Message::AddPartitionsToTransaction { .. }
+            | Message::AddOffsetsToTransaction { .. }
+            | Message::CommitOffsetsInTransaction { .. }
             | Message::EndTransaction { .. }
             | Message::ShareHeartbeat { .. }
             | Message::LeaveShareGroup { .. }

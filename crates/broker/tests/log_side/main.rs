@@ -5,6 +5,7 @@ mod consumer_group;
 mod group;
 mod member;
 mod numbering;
+mod offsets;
 mod ownership;
 mod producers;
 mod reading;

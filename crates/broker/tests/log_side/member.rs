@@ -86,6 +86,7 @@ fn position(store: StoreId) -> Position {
         store,
         committed: None,
         sought: false,
+        is_unstable: false,
         log_start: Offset::ZERO,
         log_end: Offset::new(2),
         high_watermark: Offset::new(2),

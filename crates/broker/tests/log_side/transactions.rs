@@ -15,12 +15,12 @@ use brokerlab_event::{
 
 use crate::rig::secs;
 
-const ID: TransactionalId = TransactionalId(0);
+pub const ID: TransactionalId = TransactionalId(0);
 
 /// A node, whoever asks it, and what its disk has been asked for.
-struct Rig {
-    deployment: Deployment,
-    node: Node<()>,
+pub struct Rig {
+    pub deployment: Deployment,
+    pub node: Node<()>,
     now: Time,
     out: Outbox<()>,
     events: EventLog,
@@ -30,15 +30,15 @@ struct Rig {
 
 const GROUP: fn() -> ApplicationId = || ApplicationId::new(0);
 
-fn client() -> ClientId {
+pub fn client() -> ClientId {
     ClientId::new(0)
 }
 
-fn store(number: u32) -> StoreId {
+pub fn store(number: u32) -> StoreId {
     StoreId::new(number)
 }
 
-fn rig(version: TransactionVersion) -> Rig {
+pub fn rig(version: TransactionVersion) -> Rig {
     let topic = TopicConfig {
         partitions: vec![store(0), store(1)],
         node: NodeId::new(0),
@@ -103,7 +103,7 @@ impl Rig {
         sent
     }
 
-    fn ask(&mut self, request: Message<()>) -> Message<()> {
+    pub fn ask(&mut self, request: Message<()>) -> Message<()> {
         self.node.handle_message(self.now, Address::Client(client()), request, &mut self.out, &mut self.events);
         self.drain().pop().expect("every request here is answered at once")
     }
@@ -117,7 +117,7 @@ impl Rig {
         self.drain()
     }
 
-    fn wait(&mut self, time: Duration) {
+    pub fn wait(&mut self, time: Duration) {
         let until = self.now.saturating_add(time);
         while let Some(due) = self.node.next_timeout().filter(|due| *due <= until) {
             self.now = self.now.max(due);
@@ -128,13 +128,13 @@ impl Rig {
     }
 
     /// The process dies and comes back.
-    fn crash(&mut self) {
+    pub fn crash(&mut self) {
         self.writes.clear();
         let durable = self.node.clone().crash(Crash::Process);
         self.node = Node::recover(self.now, durable, &self.deployment);
     }
 
-    fn init(&mut self, known: Option<Instance>) -> Result<Instance, LogError> {
+    pub fn init(&mut self, known: Option<Instance>) -> Result<Instance, LogError> {
         let (transactional, timeout) = (Some(ID), secs(60));
         match self.ask(Message::InitProducerId { correlation: 0, transactional, timeout, known }) {
             Message::ProducerIdAssigned { result, .. } => result,
@@ -178,7 +178,7 @@ impl Rig {
         }
     }
 
-    fn end(&mut self, producer: Instance, committed: bool) -> Result<Instance, LogError> {
+    pub fn end(&mut self, producer: Instance, committed: bool) -> Result<Instance, LogError> {
         match self.ask(Message::EndTransaction { correlation: 0, transactional: ID, producer, committed }) {
             Message::TransactionEnded { result, .. } => result,
             other => panic!("{other:?}"),

@@ -9,9 +9,10 @@ use super::LogSide;
 use crate::config::{ConsumerKind, Deployment, GroupConfig, GroupProtocol, Isolation, OffsetReset, SeekTo};
 use crate::deadlines::Deadlines;
 use crate::group::{ConsumerGroup, DurableGroup, Group, GroupAnswer, GroupTimes};
-use crate::message::{Address, Member, Message, Position};
+use crate::message::{Address, GroupError, Member, Message, Position};
 use crate::node::Context;
 use crate::partition::PartitionLog;
+use crate::transaction::GroupOffsets;
 
 /// A group in the protocol of its deployment.
 #[derive(Clone, Debug)]
@@ -139,6 +140,34 @@ impl Groups {
             Coordinator::Consumer(group) => consumer(group, &mut self.answers, request, context),
         }
         self.finish(index, context);
+    }
+
+    /// Whether a member may say how far the group has read. It shows life by asking.
+    pub fn may_commit(
+        &mut self,
+        now: Time,
+        application: ApplicationId,
+        member: Member,
+        generation: u32,
+    ) -> Result<(), GroupError> {
+        let index = self.index(application).ok_or(GroupError::UnknownMember)?;
+        let answer = match &mut self.groups[index].group {
+            Coordinator::Classic(group) => group.commit(now, member, generation, &[]),
+            Coordinator::Consumer(group) => group.commit(member, generation, &[]),
+        };
+        if let Some(at) = self.groups[index].group.next_timeout() {
+            self.deadlines.set(index as u32, at);
+        }
+        answer
+    }
+
+    /// A transaction was committed that says how far a group has read.
+    pub fn commit_decided(&mut self, decided: &GroupOffsets) {
+        let (Some(index), Some(reader)) = (self.index(decided.group), decided.reader) else { return };
+        match &mut self.groups[index].group {
+            Coordinator::Classic(group) => group.commit_decided(reader, &decided.offsets),
+            Coordinator::Consumer(group) => group.commit_decided(reader, &decided.offsets),
+        }
     }
 
     pub fn handle_timeout<P: Clone, O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
@@ -348,6 +377,7 @@ impl<P: Clone + Default> LogSide<P> {
                 store,
                 committed: hosted.group.committed(store),
                 sought: hosted.group.tell_where(client, store),
+                is_unstable: self.transactions.has_pending_offset(group, store),
                 log_start: log.log().start(),
                 log_end: log.log().end(),
                 high_watermark: log.high_watermark(),

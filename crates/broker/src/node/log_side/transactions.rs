@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use brokerlab_event::{ClientId, Duration, Event, NodeId, Observer, Offset, StoreId, Time};
+use brokerlab_event::{ApplicationId, ClientId, Duration, Event, NodeId, Observer, Offset, StoreId, Time};
 
 use super::hosted::Hosted;
 use super::{Context, LogSide};
 use crate::config::{Deployment, TransactionVersion};
-use crate::message::{Address, Effect, LogError, Message};
+use crate::message::{Address, Effect, LogError, Message, TransactionalCommitError};
 use crate::producer_state::CompletedTransaction;
 use crate::record::{Batch, BatchProducer};
 use crate::transaction::{DurableCoordinator, Instance, MarkerWanted, TransactionCoordinator, TransactionalId};
@@ -63,6 +63,11 @@ impl Transactions {
         self.expire_at = Some(now.saturating_add(EXPIRATION_INTERVAL));
     }
 
+    /// Whether an open transaction says how far a group has read in a partition.
+    pub fn has_pending_offset(&self, group: ApplicationId, store: StoreId) -> bool {
+        self.coordinator.has_pending_offset(group, store)
+    }
+
     pub fn next_timeout(&self) -> Option<Time> {
         let coordinator = self.coordinator.next_timeout();
         [coordinator, self.resume_at, self.expire_at].into_iter().flatten().min()
@@ -90,6 +95,27 @@ impl<P: Clone + Default> LogSide<P> {
             Message::AddPartitionsToTransaction { correlation, transactional, producer, stores } => {
                 let result = self.add_partitions(context.now, transactional, producer, stores);
                 Message::PartitionsAdded { correlation, result }
+            }
+            Message::AddOffsetsToTransaction { correlation, transactional, producer, group } => {
+                let result = coordinator.add_group(context.now, transactional, producer, group);
+                Message::PartitionsAdded { correlation, result }
+            }
+            Message::CommitOffsetsInTransaction {
+                correlation,
+                transactional,
+                producer,
+                group,
+                member,
+                generation,
+                offsets,
+            } => {
+                let may_commit = self.groups.may_commit(context.now, group, member, generation);
+                let result = may_commit.map_err(TransactionalCommitError::Group).and_then(|()| {
+                    let reader = (group, member.client);
+                    let taken = coordinator.commit_offsets(context.now, transactional, producer, reader, &offsets);
+                    taken.map_err(TransactionalCommitError::Producer)
+                });
+                Message::OffsetsCommittedInTransaction { correlation, result }
             }
             Message::EndTransaction { correlation, transactional, producer, committed } => {
                 let result = coordinator.end(transactional, producer, committed, wanted);
@@ -141,6 +167,11 @@ impl<P: Clone + Default> LogSide<P> {
 
     /// Writes the markers that the coordinator wants.
     pub(super) fn write_markers<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
+        // The marker in the log of committed offsets: group and transaction have their coordinators on one node, and
+        // neither forgets anything, so it is there at once.
+        for decided in self.transactions.coordinator.take_decided_offsets() {
+            self.groups.commit_decided(&decided);
+        }
         let mut wanted = std::mem::take(&mut self.transactions.wanted);
         for marker in wanted.drain(..) {
             self.write_marker(marker, context);
