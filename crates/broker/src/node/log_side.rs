@@ -242,13 +242,15 @@ impl<P: Clone + Default> LogSide<P> {
 
     /// How many records a group has still to read.
     pub fn lag(&self, group: ApplicationId) -> u64 {
-        let led = self.partitions.iter().filter(|hosted| hosted.is_led());
-        let unread = |hosted: &Hosted<P>| -> u64 {
-            let mut readers = self.groups.remaining(hosted.store, &hosted.log);
-            let from = readers.find(|(application, ..)| *application == group);
-            from.map_or(0, |(_, _, from)| hosted.log.log().messages_from(from))
-        };
-        led.map(unread).sum::<u64>() + self.share_lag(group) + self.stream_lag(group)
+        let of_group = self.groups.read_by(group).map_or(0, |(index, stores)| {
+            let led = stores.filter_map(|store| self.led(store).map(|place| &self.partitions[place]));
+            let unread = |hosted: &Hosted<P>| {
+                let from = self.groups.first_unread(index, hosted.store, &hosted.log);
+                hosted.log.log().messages_from(from)
+            };
+            led.map(unread).sum()
+        });
+        of_group + self.share_lag(group) + self.stream_lag(group)
     }
 
     /// Tells what each group has still to read.

@@ -96,6 +96,8 @@ struct HostedGroup {
     group: Coordinator,
     /// The partitions that it reads, topic by topic.
     topics: Arc<[Vec<StoreId>]>,
+    /// The same partitions in the order of their numbers, to be searched.
+    stores: Vec<StoreId>,
     /// What its members do without a committed offset.
     reset: OffsetReset,
     isolation: Isolation,
@@ -226,8 +228,19 @@ impl Groups {
         log: &PartitionLog<P>,
     ) -> impl Iterator<Item = (ApplicationId, Isolation, Offset)> + use<'_, P> {
         let (start, end) = (log.log().start(), log.log().end());
-        let readers = self.groups.iter().filter(move |hosted| hosted.topics.iter().flatten().any(|s| *s == store));
+        let readers = self.groups.iter().filter(move |hosted| hosted.reads(store));
         readers.map(move |hosted| (hosted.application, hosted.isolation, hosted.first_unread(store, start, end)))
+    }
+
+    /// The partitions that a group reads, with the place of the group.
+    pub fn read_by(&self, application: ApplicationId) -> Option<(usize, impl Iterator<Item = StoreId>)> {
+        let index = self.index(application)?;
+        Some((index, self.groups[index].topics.iter().flatten().copied()))
+    }
+
+    /// The first offset of a partition that a group has still to read.
+    pub fn first_unread<P: Clone>(&self, index: usize, store: StoreId, log: &PartitionLog<P>) -> Offset {
+        self.groups[index].first_unread(store, log.log().start(), log.log().end())
     }
 
     pub fn crash(self) -> Vec<DurableGroup> {
@@ -304,8 +317,10 @@ fn consumer<P: Clone, O: Observer>(
 
 impl HostedGroup {
     fn new(config: &GroupConfig, deployment: &Deployment) -> HostedGroup {
+        let mut stores = config.partitions.clone();
+        stores.sort_unstable();
         let of_topic = |topic: &[StoreId]| -> Vec<StoreId> {
-            topic.iter().copied().filter(|store| config.partitions.contains(store)).collect()
+            topic.iter().copied().filter(|store| stores.binary_search(store).is_ok()).collect()
         };
         let topics = deployment.topics.iter().map(|topic| of_topic(&topic.partitions));
         let member = deployment.consumers.iter().find_map(|consumer| match &consumer.kind {
@@ -317,10 +332,15 @@ impl HostedGroup {
             application: config.application,
             group: Coordinator::new(config, &topics),
             topics,
+            stores,
             reset: member.map_or(OffsetReset::Latest, |member| member.reset),
             isolation: member.map_or(Isolation::default(), |member| member.isolation),
             begun: BTreeMap::new(),
         }
+    }
+
+    fn reads(&self, store: StoreId) -> bool {
+        self.stores.binary_search(&store).is_ok()
     }
 
     /// A group that has committed nothing and does not begin with the oldest record has still to read what came since

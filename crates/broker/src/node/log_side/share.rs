@@ -23,6 +23,8 @@ use crate::share_partition::{Acknowledged, Change, DurableShare, SharePartition,
 struct HostedShare {
     config: ShareGroupConfig,
     stores: Arc<[StoreId]>,
+    /// Each partition with its place in `stores`, in the order of their numbers, to be searched.
+    by_store: Vec<(StoreId, usize)>,
     /// In the order of `stores`. Nothing where no member has asked for the partition yet.
     partitions: Vec<Option<SharePartition>>,
     /// The members that the coordinator knows.
@@ -96,7 +98,10 @@ impl Shares {
 
 impl HostedShare {
     fn new(config: &ShareGroupConfig) -> HostedShare {
+        let mut by_store: Vec<_> = config.partitions.iter().enumerate().map(|(index, store)| (*store, index)).collect();
+        by_store.sort_unstable();
         HostedShare {
+            by_store,
             stores: config.partitions.as_slice().into(),
             partitions: vec![None; config.partitions.len()],
             config: config.clone(),
@@ -108,7 +113,8 @@ impl HostedShare {
     }
 
     fn index(&self, store: StoreId) -> Option<usize> {
-        self.stores.iter().position(|own| *own == store)
+        let found = self.by_store.binary_search_by_key(&store, |(own, _)| *own);
+        found.ok().map(|found| self.by_store[found].1)
     }
 
     /// Where the group begins to read a partition of which nobody has asked for anything.

@@ -3,11 +3,15 @@
 //! Both take no virtual time, and what they delete counts as gone at once. Real brokers keep the files of deleted
 //! segments for another minute (`file.delete.delay.ms`), in which nobody can read them any more.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
 use brokerlab_event::{Bytes, Duration, Event, Observer, Removal, Time};
 
 use super::{Context, LogSide};
 use crate::cleaner::Cleaner;
-use crate::config::TopicConfig;
+use crate::config::{CompactionConfig, TopicConfig};
+use crate::partition::PartitionLog;
 
 /// The periodic retention of one topic.
 #[derive(Clone, Debug)]
@@ -27,6 +31,34 @@ struct CleaningTask {
     partitions: Vec<u32>,
     cleaner: Cleaner,
 }
+
+/// A partition that is dirty enough, by its index among those that are compacted. The dirtiest is the greatest, and of
+/// equally dirty ones the first.
+#[derive(Debug)]
+struct Dirty {
+    ratio: f64,
+    index: usize,
+}
+
+impl Ord for Dirty {
+    fn cmp(&self, other: &Dirty) -> Ordering {
+        self.ratio.total_cmp(&other.ratio).then(other.index.cmp(&self.index))
+    }
+}
+
+impl PartialOrd for Dirty {
+    fn partial_cmp(&self, other: &Dirty) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Dirty {
+    fn eq(&self, other: &Dirty) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Dirty {}
 
 /// What is done at its time.
 #[derive(Clone, Default, Debug)]
@@ -79,7 +111,7 @@ impl<P: Clone + Default> LogSide<P> {
         }
         if let Some(mut task) = self.upkeep.cleaning.take() {
             if task.next <= context.now {
-                while self.clean_dirtiest(&mut task, context) {}
+                self.clean(&mut task, context);
                 task.next = context.now.saturating_add(task.backoff);
             }
             self.upkeep.cleaning = Some(task);
@@ -106,23 +138,40 @@ impl<P: Clone + Default> LogSide<P> {
         }
     }
 
-    /// Compacts the partition of which the largest part is dirty, if it is dirty enough. False where none is.
-    fn clean_dirtiest<O: Observer>(&mut self, task: &mut CleaningTask, context: &mut Context<'_, P, O>) -> bool {
-        let mut dirtiest = None;
-        for place in &task.partitions {
-            let log = &self.partitions[*place as usize].log;
-            let compaction = log.rules().compaction.expect("only compacted partitions are in the list");
-            let dirt = log.dirt(&compaction, context.now);
-            // Of equally dirty logs the first is taken.
-            let is_dirtier = dirtiest.is_none_or(|(_, _, ratio)| dirt.ratio() > ratio);
-            if dirt.is_eligible(compaction.min_cleanable_dirty_ratio) && is_dirtier {
-                dirtiest = Some((*place, compaction, dirt.ratio()));
+    /// Compacts partitions as long as any is dirty enough, always the one of which the largest part is dirty. Nothing
+    /// is written meanwhile, so that only the dirt of a log that was just cleaned has to be measured anew.
+    fn clean<O: Observer>(&mut self, task: &mut CleaningTask, context: &mut Context<'_, P, O>) {
+        let CleaningTask { partitions, cleaner, .. } = task;
+        let measured =
+            partitions.iter().enumerate().filter_map(|(index, place)| self.dirty(index, *place, context.now));
+        let mut dirty: BinaryHeap<Dirty> = measured.collect();
+        while let Some(Dirty { index, .. }) = dirty.pop() {
+            let place = partitions[index];
+            if !self.clean_log(place, cleaner, context) {
+                return;
             }
+            dirty.extend(self.dirty(index, place, context.now));
         }
-        let Some((place, compaction, _)) = dirtiest else { return false };
+    }
+
+    /// How dirty a partition is, if it is dirty enough to be compacted.
+    fn dirty(&self, index: usize, place: u32, now: Time) -> Option<Dirty> {
+        let (log, compaction) = self.compacted(place);
+        let dirt = log.dirt(&compaction, now);
+        dirt.is_eligible(compaction.min_cleanable_dirty_ratio).then(|| Dirty { ratio: dirt.ratio(), index })
+    }
+
+    fn compacted(&self, place: u32) -> (&PartitionLog<P>, CompactionConfig) {
+        let log = &self.partitions[place as usize].log;
+        (log, log.rules().compaction.expect("only compacted partitions are in the list"))
+    }
+
+    /// Compacts a partition. False where there was nothing to do.
+    fn clean_log<O: Observer>(&mut self, place: u32, cleaner: &mut Cleaner, context: &mut Context<'_, P, O>) -> bool {
+        let (_, compaction) = self.compacted(place);
         let hosted = &mut self.partitions[place as usize];
         let (store, is_led, flushed) = (hosted.store, hosted.is_led(), hosted.log.log().flushed());
-        let pass = hosted.log.clean(&mut task.cleaner, &compaction, context.now, |offset, record| {
+        let pass = hosted.log.clean(cleaner, &compaction, context.now, |offset, record| {
             if is_led {
                 let (message, size, cause) = (record.message, Bytes::new(record.size), Removal::Compacted);
                 context.observe(Event::Removed { message, store, offset, size, cause });
