@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`app`] | the window: which screen shows, keys, dialogs |
 //! | [`document`] | the scenario as it lies open: where it came from, and the edits made to it |
-//! | [`bench`] | runs of a document, made aside, and what is kept of them |
+//! | [`mod@bench`] | runs of a document, made aside, and what is kept of them |
 //! | [`player`] | the time that is looked at, and how it moves |
 //! | `stage`, `charts`, `matrix`, `scrubber`, `panel` | the parts of the Compare screen |
 //! | `export`, `help`, `start` | the other screens |

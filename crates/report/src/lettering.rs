@@ -11,9 +11,9 @@ pub enum Weight {
     Bold,
 }
 
-/// The font file for [`Weight::Regular`].
+/// The font file for most text (TrueType).
 pub const REGULAR: &[u8] = include_bytes!("../assets/fonts/IBMPlexSans-Regular.ttf");
-/// The font file for [`Weight::Bold`].
+/// The font file for titles (TrueType).
 pub const BOLD: &[u8] = include_bytes!("../assets/fonts/IBMPlexSans-SemiBold.ttf");
 
 /// What SVG files ask for. Where the first is not installed the reader's own sans serif steps in, which is why

@@ -5,7 +5,7 @@ use brokerlab_event::{ClientId, Duration, NodeId, StoreId};
 use crate::properties::FieldTable;
 use crate::quorum::{DEFAULT_DELIVERY_LIMIT, DelayedRetry};
 
-/// An exchange: an index into [`Deployment::exchanges`]. Number 0 is always the default exchange.
+/// An exchange: an index into [`Deployment::exchanges`](crate::config::Deployment::exchanges). Number 0 is always the default exchange.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ExchangeId(pub u16);
 
@@ -14,7 +14,7 @@ impl ExchangeId {
     pub const DEFAULT: ExchangeId = ExchangeId(0);
 }
 
-/// An interned routing key: an index into [`Deployment::routing_keys`].
+/// An interned routing key: an index into [`Deployment::routing_keys`](crate::config::Deployment::routing_keys).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RoutingKey(pub u32);
 
