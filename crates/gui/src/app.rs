@@ -1,27 +1,31 @@
-//! The window: which screen shows, what keys and buttons do, and where runs come and go.
+//! The window: which screen shows, and what keys and buttons do.
+
+mod ask;
+mod compare;
+mod runs;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use brokerlab_lab::event::{MessageId, Model, Record, Time};
-use brokerlab_lab::reporting::{PlotSpec, grouped};
+use brokerlab_lab::event::{MessageId, Record, Time};
+use brokerlab_lab::reporting::PlotSpec;
 use brokerlab_lab::scenario::SettableValue;
 use brokerlab_lab::{Experiment, LabError, Request};
-use eframe::egui::{self, CentralPanel, Context, Panel, Rect, RichText, Role, Ui, WidgetInfo, vec2};
+use eframe::egui::{self, CentralPanel, Context, Panel, Rect, Ui, vec2};
 
-use crate::bench::{Answer, Finished, Job, MANY_EVENTS, expected_events};
-use crate::charts::{self, Slot};
-use crate::document::{Document, Edit, PokeAction};
+use crate::bench::{Finished, Job};
+use crate::charts::Slot;
+use crate::document::{Document, PokeAction};
 use crate::export::Export;
 use crate::keys::{self, Command};
 use crate::panel::Tab;
 use crate::player::{Player, notable_text};
-use crate::settings::{Motion, Settings, ThemeChoice};
-use crate::stage::{self, Selection};
-use crate::{platform, start, style};
+use crate::settings::{Settings, ThemeChoice};
+use crate::stage::Selection;
+use crate::{start, style};
 
 /// What is run when nothing else is asked for.
 const BUILT_IN: &str = "consumer-dies";
@@ -167,149 +171,6 @@ impl App {
         }
     }
 
-    /// Opens a bundled scenario or a file.
-    pub(crate) fn open(&mut self, ctx: &Context, scenario: String) {
-        self.window = None;
-        self.open_request(ctx, Request { scenario, ..Request::default() });
-    }
-
-    fn open_request(&mut self, ctx: &Context, request: Request) {
-        let (sender, receiver) = channel();
-        let repaint = ctx.clone();
-        platform::spawn(move || {
-            // Nobody listens any more where the window was closed meanwhile.
-            let _ = sender.send(Document::open(request));
-            repaint.request_repaint();
-        });
-        self.opening = Some(receiver);
-    }
-
-    fn opened(&mut self, ctx: &Context, document: Document) {
-        let path = PathBuf::from(document.origin());
-        self.watched = platform::changed(&path).map(|changed| (path, changed));
-        self.stale = false;
-        if document.origin() != BUILT_IN || self.screen == Screen::Compare {
-            self.settings.opened(document.origin());
-            self.remember();
-        }
-        self.export.file = format!("{}.toml", document.name());
-        self.problem = None;
-        self.ghost = None;
-        self.document = Some(document);
-        self.pending = None;
-        self.run(ctx, true);
-    }
-
-    /// Makes a change and runs it. `from` is when the change begins to matter, where that is known.
-    pub(crate) fn edit(&mut self, ctx: &Context, edit: Edit, from: Option<Time>) {
-        let Some(document) = &mut self.document else { return };
-        document.edit(edit);
-        let difference = document.last_edit().unwrap_or_default();
-        self.pending = Some((difference, from));
-        self.run(ctx, false);
-    }
-
-    fn run(&mut self, ctx: &Context, is_new: bool) {
-        let Some(document) = &mut self.document else { return };
-        let experiment = match document.experiment() {
-            Ok(experiment) => experiment,
-            Err(error) => {
-                document.drop_last_edit();
-                self.pending = None;
-                self.reset_values();
-                return self.complain(error.to_string());
-            }
-        };
-        self.problem = None;
-        let events = expected_events(&experiment);
-        if is_new && events > MANY_EVENTS {
-            self.large = Some((experiment, events));
-            return;
-        }
-        self.start(ctx, experiment);
-    }
-
-    fn start(&mut self, ctx: &Context, experiment: Experiment) {
-        let repaint = ctx.clone();
-        self.job = Some(Job::start(experiment, move || repaint.request_repaint()));
-    }
-
-    fn reset_values(&mut self) {
-        let values = self.finished.as_ref().map(|finished| finished.experiment.scenario.values());
-        self.values = values.unwrap_or_default().into_iter().map(|value| (value.clone(), value.value)).collect();
-    }
-
-    /// Takes what threads have brought.
-    fn receive(&mut self, ctx: &Context) {
-        let told = std::mem::take(&mut *self.told.lock().expect("nobody panics while holding it"));
-        for told in told {
-            match told {
-                Ok(text) => self.tell(text),
-                Err(text) => self.complain(text),
-            }
-        }
-        if let Some(receiver) = &self.opening
-            && let Ok(answer) = receiver.try_recv()
-        {
-            self.opening = None;
-            match answer {
-                Ok(document) => self.opened(ctx, document),
-                Err(error) => self.complain(error.to_string()),
-            }
-        }
-        match self.job.as_ref().map(Job::answer) {
-            Some(Answer::Done(finished)) => self.arrived(*finished),
-            Some(Answer::GivenUp) => {
-                self.job = None;
-                if self.pending.take().is_some()
-                    && let Some(document) = &mut self.document
-                {
-                    document.drop_last_edit();
-                }
-                self.tell("the run was given up".into());
-            }
-            Some(Answer::Pending) | None => {}
-        }
-    }
-
-    fn arrived(&mut self, mut finished: Finished) {
-        self.job = None;
-        self.lives.clear();
-        let same = self.finished.as_ref().is_some_and(|old| old.experiment.name == finished.experiment.name);
-        let time = if same { self.player.time } else { Time::ZERO };
-        match (self.pending.take(), self.finished.take()) {
-            (Some((difference, from)), Some(old)) => {
-                if let Some(from) = from {
-                    let differing = finished.differing_before(&old, from);
-                    if !differing.is_empty() {
-                        // A promise of the program that is not kept: this is a mistake in it.
-                        self.problem =
-                            Some(format!("what came before the poke has changed in {}", differing.join(", ")));
-                    }
-                }
-                self.status = String::new();
-                self.ghost = Some(Ghost { plots: old.plots, difference });
-            }
-            _ => self.status = format!("{} events", grouped(finished.events() as u64)),
-        }
-        if !same {
-            self.selection = Selection::default();
-            self.reach = None;
-            self.player = Player::default();
-            let deciding = finished.plots.first().map_or("backlog".into(), |plot| plot.name.clone());
-            let other = if deciding == "backlog" { "latency" } else { "backlog" };
-            self.slots = [Slot::new(&deciding), Slot::new(other)];
-        }
-        let last = finished.lanes.len().saturating_sub(1);
-        self.shown = self.shown.map(|lane| lane.min(last));
-        if !same || self.shown[0] == self.shown[1] {
-            self.shown = side_by_side(&finished);
-        }
-        self.player.seek(time, &mut finished.lanes);
-        self.finished = Some(finished);
-        self.reset_values();
-    }
-
     /// Does what a key or a button asks for.
     pub(crate) fn command(&mut self, ctx: &Context, command: Command) {
         if self.screen == Screen::Start && command == Command::Toggle {
@@ -369,251 +230,6 @@ impl App {
             },
         }
     }
-
-    /// Takes an edit back, or makes it again.
-    fn travel(&mut self, ctx: &Context, back: bool) {
-        let (Some(document), None) = (&mut self.document, &self.job) else { return };
-        let edit = document.last_edit();
-        if !(if back { document.undo() } else { document.redo() }) {
-            return self.tell(if back { "nothing to take back".into() } else { "nothing to make again".into() });
-        }
-        let difference = match back {
-            true => format!("without {}", edit.unwrap_or_default()),
-            false => document.last_edit().unwrap_or_default(),
-        };
-        self.pending = Some((difference, None));
-        self.run(ctx, false);
-    }
-
-    /// Asks about a large run, opens what is dropped, and tells of a file that has changed.
-    fn outside(&mut self, ui: &mut Ui) {
-        let dropped = ui.ctx().input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
-        if let Some(path) = dropped {
-            self.screen = Screen::Compare;
-            self.open(ui.ctx(), path.display().to_string());
-        }
-        // Once a second is often enough for a file that an editor writes.
-        let now = ui.ctx().input(|input| input.time);
-        if now - self.looked > 1.0 {
-            self.looked = now;
-            if let Some((path, seen)) = &self.watched {
-                self.stale = platform::changed(path).is_some_and(|changed| changed != *seen);
-            }
-        }
-        let Some((experiment, events)) = self.large.take() else { return };
-        let gigabytes = events as f64 * 40.0 / 1e9;
-        let mut answer = None;
-        egui::Window::new("A large run").collapsible(false).anchor(egui::Align2::CENTER_CENTER, vec2(0.0, 0.0)).show(
-            ui.ctx(),
-            |ui| {
-                ui.label(format!(
-                    "{} will have about {} million events, which take {gigabytes:.1} GB of memory. Without a window, \
-                 `{}` takes far less.",
-                    experiment.name,
-                    events / 1_000_000,
-                    experiment.command(Default::default()),
-                ));
-                ui.horizontal(|ui| {
-                    for (text, value) in [("Run it", true), ("Leave it", false)] {
-                        if ui.button(text).clicked() {
-                            answer = Some(value);
-                        }
-                    }
-                });
-            },
-        );
-        match answer {
-            None => self.large = Some((experiment, events)),
-            Some(true) => self.start(ui.ctx(), experiment),
-            Some(false) => {}
-        }
-    }
-
-    fn open_dialog(&mut self, ui: &mut Ui) {
-        if self.window != Some(Window::Open) {
-            return;
-        }
-        let mut open = true;
-        egui::Window::new("Open a scenario").open(&mut open).collapsible(false).default_width(430.0).show(
-            ui.ctx(),
-            |ui| {
-                ui.horizontal(|ui| {
-                    let label = ui.label("File or name");
-                    let field =
-                        ui.add(egui::TextEdit::singleline(&mut self.path).desired_width(220.0)).labelled_by(label.id);
-                    let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
-                    if (ui.button("Open").clicked() || entered) && !self.path.trim().is_empty() {
-                        self.screen = Screen::Compare;
-                        self.open(ui.ctx(), self.path.trim().to_string());
-                    }
-                    if ui.button("Browse").clicked() {
-                        match platform::ask_for_scenario() {
-                            Some(path) => {
-                                self.screen = Screen::Compare;
-                                self.open(ui.ctx(), path.display().to_string());
-                            }
-                            None => self.tell("no file was chosen".into()),
-                        }
-                    }
-                });
-                ui.separator();
-                let mut chosen = None;
-                egui::ScrollArea::vertical().max_height(300.0).show(ui, |ui| {
-                    for (name, question) in &self.questions {
-                        if ui.link(name.as_str()).on_hover_text(question).clicked() {
-                            chosen = Some(name.clone());
-                        }
-                    }
-                });
-                if let Some(chosen) = chosen {
-                    self.screen = Screen::Compare;
-                    self.open(ui.ctx(), chosen);
-                }
-            },
-        );
-        if !open {
-            self.window = None;
-        }
-    }
-
-    /// What is run, what differs, what is wrong.
-    fn strip(&mut self, ui: &mut Ui) {
-        ui.horizontal(|ui| {
-            if let Some(finished) = &self.finished {
-                let scenario = &finished.experiment.scenario;
-                let changed = self.document.as_ref().is_some_and(Document::is_changed);
-                ui.label(style::strong(format!("{}{}", scenario.title, if changed { " (changed)" } else { "" })));
-                let demand = finished.lanes.first().map_or(0, |lane| lane.timeline.view().counters.offered);
-                let text = format!("the same {} messages so far, seed {}", grouped(demand), scenario.seed);
-                ui.label(RichText::new(text).weak());
-            }
-            if let Some(ghost) = &self.ghost {
-                let chip = egui::Button::new(format!("Only difference: {}", ghost.difference)).frame(true);
-                if ui.add(chip).on_hover_text("the faint lines are the run before; click to let them go").clicked() {
-                    self.ghost = None;
-                }
-            }
-            if self.stale {
-                ui.label(style::strong("The file has changed."));
-                if ui.button("Reload").clicked()
-                    && let Some(document) = &self.document
-                {
-                    let origin = document.origin().to_string();
-                    self.open(ui.ctx(), origin);
-                }
-            }
-            if let Some(job) = &self.job {
-                ui.add(egui::ProgressBar::new(job.part()).desired_width(140.0).text("running"));
-                if ui.button("Cancel").clicked() {
-                    job.cancel();
-                }
-            }
-            ui.add(egui::Label::new(RichText::new(&self.status).weak()).truncate());
-        });
-        if let Some(problem) = self.problem.clone() {
-            ui.horizontal_top(|ui| {
-                if ui.button("Close").clicked() {
-                    self.problem = None;
-                }
-                let text = RichText::new(problem).monospace();
-                let response = ui.label(text);
-                response.widget_info(|| {
-                    WidgetInfo::labeled(Role::Alert, true, self.problem.as_deref().unwrap_or_default())
-                });
-            });
-        }
-    }
-
-    fn lanes(&mut self, ui: &mut Ui) {
-        let Some(finished) = &self.finished else {
-            if self.job.is_some() || self.opening.is_some() {
-                ui.label("The runs are being made.");
-            }
-            return;
-        };
-        let count = finished.lanes.len();
-        if count > 2 {
-            ui.horizontal_wrapped(|ui| {
-                ui.label("Side by side:");
-                for (side, place) in self.shown.iter_mut().enumerate() {
-                    let name = &finished.lanes[*place].header.contender;
-                    let combo = egui::ComboBox::from_id_salt(("lane", side)).selected_text(name).width(150.0);
-                    let response = combo.show_ui(ui, |ui| {
-                        for (index, lane) in finished.lanes.iter().enumerate() {
-                            ui.selectable_value(place, index, &lane.header.contender);
-                        }
-                    });
-                    let label = format!("{} lane: {name}", if side == 0 { "Left" } else { "Right" });
-                    response.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, &label));
-                }
-            });
-        }
-        let shown: Vec<usize> = if count == 1 { vec![0] } else { self.shown.to_vec() };
-        let motion = self.settings.motion == Motion::Full;
-        columns(ui, shown.len(), |ui, column| {
-            let lane = (shown[column], &finished.lanes[shown[column]]);
-            stage::show(ui, lane, &self.player, motion, &mut self.selection);
-        });
-    }
-
-    fn plots(&mut self, ui: &mut Ui) {
-        let Some(finished) = &mut self.finished else { return };
-        let now = self.player.time.as_nanos() as f64 / 1e9;
-        let mut jump = None;
-        let slots = &mut self.slots;
-        columns(ui, 2, |ui, place| {
-            let slot = &mut slots[place];
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = 4.0;
-                for plot in &finished.plots {
-                    let button = egui::Button::selectable(slot.plot == plot.name, title_case(&plot.name));
-                    let response = ui.add(button.frame_when_inactive(true)).on_hover_text(&plot.title);
-                    let label =
-                        format!("{} on the {}", title_case(&plot.name), if place == 0 { "left" } else { "right" });
-                    response.widget_info(|| WidgetInfo::selected(Role::Button, true, slot.plot == plot.name, &label));
-                    if response.clicked() {
-                        *slot = Slot::new(&plot.name);
-                    }
-                }
-            });
-            let Some(plot) = finished.plot(&slot.plot).or(finished.plots.first()).cloned() else { return };
-            let ghosts = self.ghost.iter().flat_map(|ghost| &ghost.plots);
-            let ghost = ghosts.filter(|ghost| ghost.name == plot.name).map(|ghost| &**ghost).next();
-            jump = charts::show(ui, place, &plot, charts::Context { now, ghost, slot }).or(jump);
-        });
-        if let Some(seconds) = jump {
-            self.player.playing = false;
-            self.player.seek(Time::from_nanos((seconds.max(0.0) * 1e9) as u64), &mut finished.lanes);
-        }
-    }
-}
-
-/// The lanes that are shown first: the first, and the first that keeps messages in another way.
-fn side_by_side(finished: &Finished) -> [usize; 2] {
-    let is_log = |lane: usize| matches!(finished.lanes[lane].header.model, Model::Log | Model::Stream);
-    let other = (1..finished.lanes.len()).find(|lane| is_log(*lane) != is_log(0));
-    [0, other.unwrap_or(1.min(finished.lanes.len().saturating_sub(1)))]
-}
-
-/// `Backlog`.
-fn title_case(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// Columns of equal width that fill the space.
-fn columns(ui: &mut Ui, count: usize, mut fill: impl FnMut(&mut Ui, usize)) {
-    let full = ui.available_rect_before_wrap();
-    let gap = 10.0;
-    let width = (full.width() - gap * (count.max(1) - 1) as f32) / count.max(1) as f32;
-    for column in 0..count {
-        let left = full.left() + column as f32 * (width + gap);
-        let rect = Rect::from_min_size(egui::pos2(left, full.top()), vec2(width, full.height()));
-        let mut own = ui.new_child(egui::UiBuilder::new().max_rect(rect).id_salt(("column", column)));
-        own.set_clip_rect(rect.expand(2.0).intersect(ui.clip_rect()));
-        fill(&mut own, column);
-    }
-    ui.advance_cursor_after_rect(full);
 }
 
 impl eframe::App for App {

@@ -1,0 +1,99 @@
+//! What the window asks: which scenario to open, whether a large run is meant, and what was dropped on it.
+
+use eframe::egui::{self, Ui, vec2};
+
+use super::{App, Screen, Window};
+use crate::platform;
+
+impl App {
+    /// Asks about a large run, opens what is dropped, and tells of a file that has changed.
+    pub(super) fn outside(&mut self, ui: &mut Ui) {
+        let dropped = ui.ctx().input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
+        if let Some(path) = dropped {
+            self.screen = Screen::Compare;
+            self.open(ui.ctx(), path.display().to_string());
+        }
+        // Once a second is often enough for a file that an editor writes.
+        let now = ui.ctx().input(|input| input.time);
+        if now - self.looked > 1.0 {
+            self.looked = now;
+            if let Some((path, seen)) = &self.watched {
+                self.stale = platform::changed(path).is_some_and(|changed| changed != *seen);
+            }
+        }
+        let Some((experiment, events)) = self.large.take() else { return };
+        let gigabytes = events as f64 * 40.0 / 1e9;
+        let mut answer = None;
+        egui::Window::new("A large run").collapsible(false).anchor(egui::Align2::CENTER_CENTER, vec2(0.0, 0.0)).show(
+            ui.ctx(),
+            |ui| {
+                ui.label(format!(
+                    "{} will have about {} million events, which take {gigabytes:.1} GB of memory. Without a window, \
+                 `{}` takes far less.",
+                    experiment.name,
+                    events / 1_000_000,
+                    experiment.command(Default::default()),
+                ));
+                ui.horizontal(|ui| {
+                    for (text, value) in [("Run it", true), ("Leave it", false)] {
+                        if ui.button(text).clicked() {
+                            answer = Some(value);
+                        }
+                    }
+                });
+            },
+        );
+        match answer {
+            None => self.large = Some((experiment, events)),
+            Some(true) => self.start(ui.ctx(), experiment),
+            Some(false) => {}
+        }
+    }
+
+    pub(super) fn open_dialog(&mut self, ui: &mut Ui) {
+        if self.window != Some(Window::Open) {
+            return;
+        }
+        let mut open = true;
+        egui::Window::new("Open a scenario").open(&mut open).collapsible(false).default_width(430.0).show(
+            ui.ctx(),
+            |ui| {
+                ui.horizontal(|ui| {
+                    let label = ui.label("File or name");
+                    let field =
+                        ui.add(egui::TextEdit::singleline(&mut self.path).desired_width(220.0)).labelled_by(label.id);
+                    let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+                    if (ui.button("Open").clicked() || entered) && !self.path.trim().is_empty() {
+                        self.screen = Screen::Compare;
+                        self.open(ui.ctx(), self.path.trim().to_string());
+                    }
+                    if ui.button("Browse").clicked() {
+                        match platform::ask_for_scenario() {
+                            Some(path) => {
+                                self.screen = Screen::Compare;
+                                self.open(ui.ctx(), path.display().to_string());
+                            }
+                            None => self.tell("no file was chosen".into()),
+                        }
+                    }
+                });
+                ui.separator();
+                let mut chosen = None;
+                egui::ScrollArea::vertical().max_height(300.0).show(ui, |ui| {
+                    for (name, question) in &self.questions {
+                        if ui.link(name.as_str()).on_hover_text(question).clicked() {
+                            chosen = Some(name.clone());
+                        }
+                    }
+                });
+                if let Some(chosen) = chosen {
+                    self.screen = Screen::Compare;
+                    self.open(ui.ctx(), chosen);
+                }
+            },
+        );
+        if !open {
+            self.window = None;
+        }
+    }
+}
