@@ -1,6 +1,6 @@
 //! The window: which screen shows, and what keys and buttons do.
 
-mod ask;
+pub(crate) mod ask;
 mod compare;
 mod runs;
 
@@ -73,6 +73,7 @@ pub struct App {
     /// A change that the job is about, and the time that it begins at.
     pending: Option<(String, Option<Time>)>,
     opening: Option<Receiver<Result<Document, LabError>>>,
+    asking: Option<ask::Asking>,
     /// A run that is asked about first, and how many events it would have.
     large: Option<(Experiment, u64)>,
     pub(crate) player: Player,
@@ -115,6 +116,7 @@ impl App {
             job: None,
             pending: None,
             opening: None,
+            asking: None,
             large: None,
             player: Player::default(),
             selection: Selection::default(),

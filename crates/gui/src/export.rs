@@ -7,6 +7,7 @@ use brokerlab_lab::reporting::{Options, Theme};
 use brokerlab_lab::{Keep, write};
 use eframe::egui::{self, Grid, TextEdit, Ui};
 
+use crate::app::ask::Asked;
 use crate::app::{App, Window};
 use crate::{platform, style};
 
@@ -70,6 +71,9 @@ impl App {
                 if ui.button("Save").clicked() {
                     let path = PathBuf::from(self.export.file.trim());
                     self.save_to(path);
+                }
+                if ui.add_enabled(!self.is_asking(), egui::Button::new("Browse")).clicked() {
+                    self.ask(ui.ctx(), Asked::Save);
                 }
             });
             ui.separator();

@@ -50,12 +50,17 @@ pub fn settings_file() -> Option<PathBuf> {
     Some(base.join("settings.toml"))
 }
 
-/// Asks for a file to open. `None` where nothing was chosen, or nothing can ask.
-pub fn ask_for_scenario() -> Option<PathBuf> {
-    rfd::FileDialog::new().add_filter("scenario", &["toml"]).pick_file()
+/// What a file dialog answers: `None` where nothing was chosen, or nothing can ask.
+pub type Chosen = Option<PathBuf>;
+
+/// Asks for a file to open. The window goes on meanwhile; `answer` is called from another thread.
+pub fn ask_for_scenario(answer: impl FnOnce(Chosen) + Send + 'static) {
+    let dialog = rfd::AsyncFileDialog::new().add_filter("scenario", &["toml"]).pick_file();
+    spawn(move || answer(pollster::block_on(dialog).map(|file| file.path().to_path_buf())));
 }
 
-/// Asks where to save a scenario.
-pub fn ask_where_to_save(name: &str) -> Option<PathBuf> {
-    rfd::FileDialog::new().add_filter("scenario", &["toml"]).set_file_name(name).save_file()
+/// Asks where to save a scenario. The window goes on meanwhile; `answer` is called from another thread.
+pub fn ask_where_to_save(name: &str, answer: impl FnOnce(Chosen) + Send + 'static) {
+    let dialog = rfd::AsyncFileDialog::new().add_filter("scenario", &["toml"]).set_file_name(name).save_file();
+    spawn(move || answer(pollster::block_on(dialog).map(|file| file.path().to_path_buf())));
 }

@@ -1,11 +1,73 @@
 //! What the window asks: which scenario to open, whether a large run is meant, and what was dropped on it.
 
-use eframe::egui::{self, Ui, vec2};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+
+use eframe::egui::{self, Context, Ui, vec2};
 
 use super::{App, Screen, Window};
-use crate::platform;
+use crate::platform::{self, Chosen};
+
+/// What a file is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Asked {
+    /// To be opened.
+    Open,
+    /// The scenario is to be saved into it.
+    Save,
+}
+
+/// A file dialog that is open beside the window.
+pub(super) struct Asking {
+    asked: Asked,
+    answer: Receiver<Chosen>,
+}
 
 impl App {
+    /// Opens a file dialog beside the window. One at a time: a second would only hide behind the first.
+    pub(crate) fn ask(&mut self, ctx: &Context, asked: Asked) {
+        if self.is_asking() {
+            return;
+        }
+        let (sender, answer) = channel();
+        let repaint = ctx.clone();
+        let tell = move |chosen: Chosen| {
+            // Nobody listens any more where the window was closed meanwhile.
+            let _ = sender.send(chosen);
+            repaint.request_repaint();
+        };
+        match asked {
+            Asked::Open => platform::ask_for_scenario(tell),
+            Asked::Save => platform::ask_where_to_save(&self.export.file, tell),
+        }
+        self.asking = Some(Asking { asked, answer });
+    }
+
+    /// Whether a file dialog is open beside the window.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.asking.is_some()
+    }
+
+    /// Takes the answer of a file dialog, where there is one by now.
+    pub(super) fn take_answer(&mut self, ctx: &Context) {
+        let Some(Asking { asked, answer }) = &self.asking else { return };
+        let (asked, chosen) = (*asked, answer.try_recv());
+        if chosen == Err(TryRecvError::Empty) {
+            return;
+        }
+        self.asking = None;
+        match (asked, chosen.ok().flatten()) {
+            (_, None) => self.tell("no file was chosen".into()),
+            (Asked::Open, Some(path)) => {
+                self.screen = Screen::Compare;
+                self.open(ctx, path.display().to_string());
+            }
+            (Asked::Save, Some(path)) => {
+                self.export.file = path.display().to_string();
+                self.save_to(path);
+            }
+        }
+    }
+
     /// Asks about a large run, opens what is dropped, and tells of a file that has changed.
     pub(super) fn outside(&mut self, ui: &mut Ui) {
         let dropped = ui.ctx().input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
@@ -67,14 +129,8 @@ impl App {
                         self.screen = Screen::Compare;
                         self.open(ui.ctx(), self.path.trim().to_string());
                     }
-                    if ui.button("Browse").clicked() {
-                        match platform::ask_for_scenario() {
-                            Some(path) => {
-                                self.screen = Screen::Compare;
-                                self.open(ui.ctx(), path.display().to_string());
-                            }
-                            None => self.tell("no file was chosen".into()),
-                        }
+                    if ui.add_enabled(!self.is_asking(), egui::Button::new("Browse")).clicked() {
+                        self.ask(ui.ctx(), Asked::Open);
                     }
                 });
                 ui.separator();

@@ -107,6 +107,7 @@ impl App {
                 Err(error) => self.complain(error.to_string()),
             }
         }
+        self.take_answer(ctx);
         match self.job.as_ref().map(Job::answer) {
             Some(Answer::Done(finished)) => self.arrived(*finished),
             Some(Answer::GivenUp) => {
