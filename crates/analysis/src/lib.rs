@@ -48,6 +48,7 @@
 //! ```
 //!
 //! - [`Analysis`]: the fold that yields [`Results`]. [`Fate`], [`Summary`], [`Series`], [`Verdict`]: their parts.
+//! - [`Laws`]: what must hold at every event of a log.
 //! - [`Histogram`]: durations, mergeable and the same on every platform.
 //! - [`View`]: the state of every entity at a moment. [`Timeline`]: any moment of a run, quickly.
 #![cfg_attr(feature = "oracle", doc = "- [`oracle`]: a slow judge by definition, for tests.")]
@@ -57,6 +58,7 @@ mod blocking;
 mod finish;
 mod histogram;
 mod kinds;
+mod laws;
 mod ledger;
 mod levels;
 #[cfg(feature = "oracle")]
@@ -73,6 +75,7 @@ mod view;
 
 pub use analysis::{Analysis, Options};
 pub use histogram::{CurvePoint, Histogram};
+pub use laws::Laws;
 pub use places::PlaceSet;
 pub use results::{
     ApplicationBin, ApplicationResults, Bin, BlockedTime, ChannelErrors, Fate, FateCounts, FaultHit, Incidents,

@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+#[cfg(debug_assertions)]
+use brokerlab_analysis::Laws;
 use brokerlab_analysis::{Analysis, Options as AnalysisOptions, Results};
 use brokerlab_event::{Duration, EventLog, Fingerprint, RunHeader, Time};
 use brokerlab_scenario::{Plan, Scenario, compile};
@@ -66,19 +68,29 @@ fn run_one(
         progress.advance(contender, part);
         !cancelled.load(Ordering::Relaxed)
     };
+    let judges = (Fingerprint::default(), analysis, laws(&plan.header));
     // Two instantiations of the engine: with the event log and without.
-    let (fingerprint, analysis, events) = if keep.events {
-        let mut observers = (Fingerprint::default(), analysis, EventLog::default());
+    let ((fingerprint, analysis, _), events) = if keep.events {
+        let mut observers = (judges, EventLog::default());
         drive(&mut simulation, &plan, &mut observers, report)?;
-        (observers.0, observers.1, Some(observers.2))
+        (observers.0, Some(observers.1))
     } else {
-        let mut observers = (Fingerprint::default(), analysis);
-        drive(&mut simulation, &plan, &mut observers, report)?;
-        (observers.0, observers.1, None)
+        let mut judges = judges;
+        drive(&mut simulation, &plan, &mut judges, report)?;
+        (judges, None)
     };
     let results = analysis.finish(plan.header.horizon);
     Some(Run { header: plan.header, results, fingerprint, events })
 }
+
+/// Every run is held against the laws of a log, where the build checks what it believes.
+#[cfg(debug_assertions)]
+fn laws(header: &RunHeader) -> Laws {
+    Laws::new(header)
+}
+
+#[cfg(not(debug_assertions))]
+fn laws(_: &RunHeader) {}
 
 /// Runs to the end, or to where a report is answered with `false`: then there is nothing.
 fn drive(

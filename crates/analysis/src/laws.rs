@@ -1,0 +1,169 @@
+//! What must hold at every event of a partition, whatever happens: not a guarantee that a configuration makes, but
+//! what a log is.
+
+use brokerlab_event::{Event, Observer, Offset, Removal, RunHeader, StoreId, StoreKind, Time};
+
+/// Holds every event of a run against the laws of a partitioned log, and panics at the first that breaks one:
+/// offsets are given out without a gap and never twice; the start of a log only moves on, and never past its end;
+/// nobody is given, processes, or commits what lies beyond the end; a mark on a record (removed, aborted, archived)
+/// is put on one that was stored.
+///
+/// ```
+/// use brokerlab_analysis::Laws;
+/// use brokerlab_event::{Event, Offset, Observer, StoreId, Time};
+/// # use brokerlab_event::{Bytes, MessageId};
+/// let (message, store, size) = (MessageId::new(0), StoreId::new(0), Bytes::new(100));
+/// let mut laws = Laws::of_partitions([true]);
+/// laws.observe(Time::ZERO, Event::Stored { message, store, offset: Offset::new(0), size });
+/// let twice = std::panic::catch_unwind(move || {
+///     laws.observe(Time::ZERO, Event::Stored { message, store, offset: Offset::new(0), size });
+/// });
+/// assert!(twice.is_err());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Laws {
+    /// By store; `None` where it is no partition.
+    partitions: Vec<Option<Extent>>,
+}
+
+/// Where a log begins and ends.
+#[derive(Clone, Copy, Default, Debug)]
+struct Extent {
+    start: u64,
+    end: u64,
+}
+
+impl Laws {
+    /// The laws for the stores of this run.
+    pub fn new(header: &RunHeader) -> Laws {
+        Laws::of_partitions(header.stores.iter().map(|store| matches!(store.kind, StoreKind::Partition { .. })))
+    }
+
+    /// The laws for stores of which these are partitions.
+    pub fn of_partitions(partitions: impl IntoIterator<Item = bool>) -> Laws {
+        Laws { partitions: partitions.into_iter().map(|is_one| is_one.then(Extent::default)).collect() }
+    }
+
+    fn appended(&mut self, store: StoreId, offset: Offset, context: &dyn std::fmt::Debug) {
+        if let Some(extent) = &mut self.partitions[store.index()] {
+            assert_eq!(offset.get(), extent.end, "the next record has the next offset: {context:?}");
+            extent.end += 1;
+        }
+    }
+
+    /// Of a partition; a delivery past all stores is from none.
+    fn extent(&self, store: StoreId) -> Option<Extent> {
+        self.partitions.get(store.index()).copied().flatten()
+    }
+
+    fn below_end(&self, store: StoreId, offset: Offset, context: &dyn std::fmt::Debug) {
+        if let Some(extent) = self.extent(store) {
+            assert!(offset.get() < extent.end, "the log ends at {}: {context:?}", extent.end);
+        }
+    }
+
+    fn up_to_end(&self, store: StoreId, offset: Offset, context: &dyn std::fmt::Debug) {
+        if let Some(extent) = self.extent(store) {
+            assert!(offset.get() <= extent.end, "the log ends at {}: {context:?}", extent.end);
+        }
+    }
+
+    /// The node lost the end of its log, from this record on or from an earlier one.
+    fn cut(&mut self, store: StoreId, offset: Offset) {
+        if let Some(extent) = &mut self.partitions[store.index()] {
+            extent.end = extent.end.min(offset.get());
+        }
+    }
+
+    fn trimmed(&mut self, store: StoreId, until: Offset, context: &dyn std::fmt::Debug) {
+        if let Some(extent) = &mut self.partitions[store.index()] {
+            let until = until.get();
+            assert!(until > extent.start && until <= extent.end, "the log is {extent:?}: {context:?}");
+            extent.start = until;
+        }
+    }
+}
+
+impl Observer for Laws {
+    fn observe(&mut self, _: Time, event: Event) {
+        match event {
+            Event::Removed { store, offset, cause: Removal::NodeLost, .. } => self.cut(store, offset),
+            Event::Stored { store, offset, .. } | Event::TransactionEnded { store, offset, .. } => {
+                self.appended(store, offset, &event);
+            }
+            Event::Trimmed { store, until, .. } => self.trimmed(store, until, &event),
+            Event::Delivered { store, offset, .. }
+            | Event::Processed { store, offset, .. }
+            | Event::Settled { store, offset, .. }
+            | Event::Removed { store, offset, .. }
+            | Event::Aborted { store, offset, .. }
+            | Event::Released { store, offset, .. }
+            | Event::Archived { store, offset, .. } => self.below_end(store, offset, &event),
+            Event::Committed { store, offset, .. }
+            | Event::Flushed { store, offset, .. }
+            | Event::ShareStarted { store, offset, .. }
+            | Event::RemainingRange { store, until: offset, .. } => self.up_to_end(store, offset, &event),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use brokerlab_event::{Bytes, ClientId, MessageId};
+
+    fn store() -> StoreId {
+        StoreId::new(1)
+    }
+
+    fn stored(offset: u64) -> Event {
+        Event::Stored { message: MessageId::new(0), store: store(), offset: Offset::new(offset), size: Bytes::new(1) }
+    }
+
+    fn trimmed(until: u64) -> Event {
+        Event::Trimmed { store: store(), until: Offset::new(until), cause: Removal::RetentionTime }
+    }
+
+    fn committed(offset: u64) -> Event {
+        Event::Committed { consumer: ClientId::new(0), store: store(), offset: Offset::new(offset) }
+    }
+
+    fn delivered(offset: u64) -> Event {
+        let (message, consumer) = (MessageId::new(0), ClientId::new(0));
+        Event::Delivered { message, consumer, store: store(), offset: Offset::new(offset), redelivered: false }
+    }
+
+    fn lost(offset: u64) -> Event {
+        let (message, size, cause) = (MessageId::new(0), Bytes::new(1), Removal::NodeLost);
+        Event::Removed { message, store: store(), offset: Offset::new(offset), size, cause }
+    }
+
+    /// Whether this history of a store is accepted, where it is a partition and where it is none.
+    fn holds(partition: bool, history: &[Event]) -> bool {
+        let mut laws = Laws::of_partitions([!partition, partition]);
+        let history = history.to_vec();
+        std::panic::catch_unwind(move || history.into_iter().for_each(|event| laws.observe(Time::ZERO, event))).is_ok()
+    }
+
+    #[test]
+    fn a_log_keeps_its_laws_and_breaks_are_found() {
+        let full = [stored(0), stored(1), delivered(1), committed(2), trimmed(1), stored(2)];
+        assert!(holds(true, &full));
+        assert!(holds(true, &[stored(0), stored(1), lost(1), stored(1)]), "a lost end is written anew");
+        let broken: [&[Event]; 8] = [
+            &[stored(1)],
+            &[stored(0), stored(0)],
+            &[stored(0), stored(2)],
+            &[stored(0), delivered(1)],
+            &[stored(0), committed(2)],
+            &[stored(0), trimmed(2)],
+            &[stored(0), trimmed(1), trimmed(1)],
+            &[stored(0), stored(1), lost(0), delivered(1)],
+        ];
+        for history in broken {
+            assert!(!holds(true, history), "{history:?}");
+            assert!(holds(false, history), "a queue keeps other laws: {history:?}");
+        }
+    }
+}
