@@ -1,9 +1,11 @@
-//! How fast the whole engine is, beside the bare event loop that speed is stated against: `cargo bench --bench engine`.
+//! How fast the whole engine is, beside the bare event loops that speed is stated against: `cargo bench --bench engine`.
+//! For a queue that is the yardstick, for a log the same kind of loop with eight groups, also with only the broker in it.
 //!
 //! Rounds take turns in one process and ratios are taken within a round, because the machine's speed drifts.
 //! `cargo bench --bench engine -- CASE MESSAGES` runs one case alone, for a profiler or for counting
 //! instructions (see `benches/instructions`).
 
+mod fan_out;
 mod yardstick;
 
 use std::time::Instant;
@@ -66,6 +68,8 @@ fn cases() -> Vec<Case> {
     vec![
         ("yardstick", 1, Box::new(|messages| yardstick::mm1(messages, 1))),
         ("queue", 1, Box::new(|messages| engine(QUEUE, messages))),
+        ("fan-out", 8, Box::new(|messages| fan_out::bare(messages / 8, 1))),
+        ("log-broker", 8, Box::new(|messages| fan_out::broker(messages / 8, 1))),
         ("log-8-groups", 8, Box::new(move |messages| engine(&log, messages / 8))),
     ]
 }
@@ -74,7 +78,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let cases = cases();
     if let [name, messages] = arguments.as_slice() {
-        let (_, _, run) = cases.iter().find(|(known, ..)| known == name).expect("yardstick, queue or log-8-groups");
+        let (_, _, run) = cases.iter().find(|(known, ..)| known == name).expect("the name of a case");
         println!("mean sojourn {} s", run(messages.parse().expect("a number of messages")));
         return;
     }
@@ -87,12 +91,11 @@ fn main() {
             place.push(start.elapsed().as_nanos() as f64 / messages as f64);
         }
     }
-    println!(
-        "{:<14} {:>14} {:>16}   (median of {ROUNDS} rounds; a log counts deliveries)",
-        "", "ns a message", "÷ yardstick"
-    );
-    for ((name, ..), place) in cases.iter().zip(&times) {
-        let ratios = place.iter().zip(&times[0]).map(|(own, bare)| own / bare).collect();
+    println!("{:<14} {:>14} {:>16}   (median of {ROUNDS} rounds; a log counts deliveries)", "", "ns a message", "÷ bare loop");
+    let reference = |name: &str| cases.iter().position(|(known, ..)| *known == name).expect("one of the cases");
+    for ((name, count, _), place) in cases.iter().zip(&times) {
+        let bare = &times[reference(if *count > 1 { "fan-out" } else { "yardstick" })];
+        let ratios = place.iter().zip(bare).map(|(own, bare)| own / bare).collect();
         println!("{name:<14} {:>14.1} {:>16.2}", median(place.clone()), median(ratios));
     }
 }

@@ -360,12 +360,26 @@ impl<P: Clone> PartitionLog<P> {
 
     /// Messages from this offset on, as far as such a reader may read and within a size; the first always fits.
     pub fn fetch(&self, from: Offset, max_bytes: u32, isolation: Isolation) -> Result<Fetched<P>, LogError> {
+        let mut records = Vec::new();
+        let next = self.fetch_into(&mut records, from, max_bytes, isolation)?;
+        Ok(Fetched { records, next })
+    }
+
+    /// The same behind what is there already. Returns where to go on.
+    #[inline]
+    pub fn fetch_into(
+        &self,
+        records: &mut Vec<(Offset, Envelope<P>)>,
+        from: Offset,
+        max_bytes: u32,
+        isolation: Isolation,
+    ) -> Result<Offset, LogError> {
         if !self.is_in_range(from) {
             return Err(LogError::OffsetOutOfRange);
         }
         let until = self.readable_until(isolation);
         let committed_only = isolation == Isolation::ReadCommitted && !self.producers.aborted().is_empty();
-        let (mut records, mut next) = (Vec::new(), until.max(from));
+        let mut next = until.max(from);
         let mut size = 0_u64;
         for (offset, record) in self.log.entries_from(from) {
             if offset >= until {
@@ -382,7 +396,7 @@ impl<P: Clone> PartitionLog<P> {
                 records.push((offset, record.envelope()));
             }
         }
-        Ok(Fetched { records, next })
+        Ok(next)
     }
 
     /// Everything that the log holds of a range, within a size; the first always fits.

@@ -17,7 +17,7 @@ use brokerlab_event::{
 use super::Worker;
 use super::reading::{AutoCommit, InHand, Owned};
 use crate::config::{CommitPolicy, ConsumerConfig, ConsumerKind, GroupMemberConfig};
-use crate::message::{Address, GroupError, Member, Message, Outbox};
+use crate::message::{Address, FetchedPartition, GroupError, Member, Message, Outbox};
 
 /// Where a membership stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,6 +100,8 @@ pub struct GroupMember<P> {
     correlation: u32,
     /// Memory of the last fetch request.
     positions: Vec<(StoreId, Offset)>,
+    /// Memory of the last answer to one.
+    spare: Vec<FetchedPartition<P>>,
     next_heartbeat: Option<Time>,
     /// With automatic commits, while it reads.
     automatic: Option<AutoCommit>,
@@ -151,6 +153,7 @@ impl<P: Clone> GroupMember<P> {
             fetching: None,
             correlation: 0,
             positions: Vec::new(),
+            spare: Vec::new(),
             next_heartbeat: None,
             automatic: None,
             last_poll: Time::ZERO,

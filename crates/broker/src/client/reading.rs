@@ -171,12 +171,14 @@ impl<P> Owned<P> {
         self.polled < self.records.len() || !self.ahead.is_empty()
     }
 
-    /// Takes what a fetch brought, which has looked at everything before `next`.
+    /// Takes what a fetch brought, which has looked at everything before `next`. Memory that is not needed any more is
+    /// left in its place.
     #[inline]
-    pub fn fetched(&mut self, records: Vec<(Offset, Envelope<P>)>, next: Offset) {
+    pub fn fetched(&mut self, records: &mut Vec<(Offset, Envelope<P>)>, next: Offset) {
         self.fetch_from = next;
         if !records.is_empty() {
-            self.ahead = records;
+            std::mem::swap(&mut self.ahead, records);
+            records.clear();
         } else if !self.has_unpolled() {
             // There was nothing to see up to there, and nothing that a poll has still to return before.
             self.position = next;
@@ -187,7 +189,8 @@ impl<P> Owned<P> {
     #[inline]
     pub fn poll(&mut self, most: usize, batch: &mut VecDeque<InHand>) -> Option<(Offset, usize)> {
         if self.polled == self.records.len() {
-            self.records = std::mem::take(&mut self.ahead);
+            std::mem::swap(&mut self.records, &mut self.ahead);
+            self.ahead.clear();
             self.polled = 0;
         }
         let count = most.min(self.records.len() - self.polled);

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use brokerlab_event::{Offset, Time};
 
+use self::segment::SegmentEntries;
 pub use self::segment::{Place, Segment};
 
 /// How a node goes down.
@@ -53,6 +54,33 @@ pub struct Log<E> {
     bytes: u64,
     /// Leader epoch and the offset at which it began, oldest first.
     epochs: Vec<(u32, u64)>,
+}
+
+/// Entries of a log from some offset on, with their offsets.
+#[derive(Clone, Debug)]
+pub struct Entries<'a, E> {
+    log: &'a Log<E>,
+    from: u64,
+    next_segment: usize,
+    entries: SegmentEntries<'a, E>,
+}
+
+impl<'a, E: Entry> Iterator for Entries<'a, E> {
+    type Item = (Offset, &'a E);
+
+    #[inline]
+    fn next(&mut self) -> Option<(Offset, &'a E)> {
+        loop {
+            if let Some(entry) = self.entries.next() {
+                return Some(entry);
+            }
+            if self.next_segment == self.log.segment_count() {
+                return None;
+            }
+            self.entries = self.log.segment(self.next_segment).entries_from(self.from);
+            self.next_segment += 1;
+        }
+    }
 }
 
 /// What is left of a log when its node has gone down. Only [`Log::recover`] makes a log of it again, so nothing
@@ -248,11 +276,19 @@ impl<E: Entry> Log<E> {
     }
 
     /// The entries from this offset on (or from the start, where that is later), with their offsets.
-    pub fn entries_from(&self, from: Offset) -> impl Iterator<Item = (Offset, &E)> {
+    #[inline]
+    pub fn entries_from(&self, from: Offset) -> Entries<'_, E> {
         let from = from.get().max(self.start);
+        // Most readers are at the end.
         let first = if self.active.base <= from { self.older.len() } else { self.older_index(from).unwrap_or(0) };
-        let segments = self.older.range(first..).chain(std::iter::once(&self.active));
-        segments.flat_map(move |segment| segment.entries_from(from))
+        let entries = self.segment(first).entries_from(from);
+        Entries { log: self, from, next_segment: first + 1, entries }
+    }
+
+    /// The segment of this index, of which the last one is active.
+    #[inline]
+    fn segment(&self, index: usize) -> &Segment<E> {
+        self.older.get(index).unwrap_or(&self.active)
     }
 
     /// How many entries at or behind this offset readers are given. Whole segments are not looked into.

@@ -1,5 +1,7 @@
 //! Entries that are deleted together, dense as they were appended or with the gaps that compaction leaves.
 
+use std::slice;
+
 use brokerlab_event::{Offset, Time};
 
 use super::Entry;
@@ -137,17 +139,43 @@ impl<E> Segment<E> {
 
     /// The entries from this offset on, with their offsets.
     #[inline]
-    pub(super) fn entries_from(&self, from: u64) -> impl Iterator<Item = (Offset, &E)> {
+    pub(super) fn entries_from(&self, from: u64) -> SegmentEntries<'_, E> {
         let delta = from.saturating_sub(self.base);
-        let places = self.gaps.as_ref().map(|gaps| &gaps.places);
-        let skip = match places {
-            None => delta as usize,
-            Some(places) => places.partition_point(|(offset, _)| u64::from(*offset) < delta),
+        let Some(gaps) = &self.gaps else {
+            let skip = (delta as usize).min(self.entries.len());
+            let entries = self.entries[skip..].iter();
+            return SegmentEntries { entries, next: self.base + skip as u64, places: None };
         };
-        self.entries.iter().enumerate().skip(skip).map(move |(index, entry)| {
-            let delta = places.map_or(index as u64, |places| u64::from(places[index].0));
-            (Offset::new(self.base + delta), entry)
-        })
+        let skip = gaps.places.partition_point(|(offset, _)| u64::from(*offset) < delta);
+        let places = Some(gaps.places[skip..].iter());
+        SegmentEntries { entries: self.entries[skip..].iter(), next: self.base, places }
+    }
+}
+
+/// Some of the entries of a segment, with their offsets.
+#[derive(Clone, Debug)]
+pub(super) struct SegmentEntries<'a, E> {
+    entries: slice::Iter<'a, E>,
+    /// The offset of the next one; of a compacted segment: its base.
+    next: u64,
+    /// Where they stand, in a compacted segment.
+    places: Option<slice::Iter<'a, (u32, u32)>>,
+}
+
+impl<'a, E> Iterator for SegmentEntries<'a, E> {
+    type Item = (Offset, &'a E);
+
+    #[inline]
+    fn next(&mut self) -> Option<(Offset, &'a E)> {
+        let entry = self.entries.next()?;
+        let offset = match &mut self.places {
+            None => {
+                self.next += 1;
+                self.next - 1
+            }
+            Some(places) => self.next + u64::from(places.next()?.0),
+        };
+        Some((Offset::new(offset), entry))
     }
 }
 

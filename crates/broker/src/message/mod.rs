@@ -272,6 +272,8 @@ pub enum Message<P> {
         isolation: Isolation,
         /// Partition and first offset wanted.
         positions: Vec<(StoreId, Offset)>,
+        /// What the last answer said, whose memory serves the next one.
+        spare: Vec<FetchedPartition<P>>,
     },
     /// Join the group of an application, or join it again.
     JoinGroup {
@@ -720,7 +722,7 @@ impl<P> Message<P> {
                 std::mem::needs_drop::<P>() || publication.properties.is_some()
             }
             Message::Offer { .. } => std::mem::needs_drop::<P>(),
-            Message::Fetch { positions, .. } => positions.capacity() > 0,
+            Message::Fetch { positions, spare, .. } => positions.capacity() + spare.capacity() > 0,
             Message::Fetched { partitions, positions, .. } => partitions.capacity() + positions.capacity() > 0,
             Message::Connect
             | Message::Ack { .. }

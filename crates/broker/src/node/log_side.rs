@@ -23,7 +23,7 @@ use crate::config::{Acks, Deployment, FetchLimits, Isolation, TopicConfig};
 use crate::group::DurableGroup;
 use crate::log::{Crash, Entry};
 use crate::message::{Address, Effect, FetchedPartition, LogError, Message};
-use crate::partition::{Appended, DurablePartition, Fetched, PartitionLog, PartitionRules};
+use crate::partition::{Appended, DurablePartition, PartitionLog, PartitionRules};
 use crate::record::Batch;
 use crate::stream::Tracking;
 use crate::transaction::DurableCoordinator;
@@ -38,7 +38,7 @@ pub struct LogSide<P> {
     partitions: Vec<Hosted<P>>,
     /// From the number of a store to its place in `partitions`.
     places: Vec<u32>,
-    fetches: Fetches,
+    fetches: Fetches<P>,
     groups: Groups,
     transactions: Transactions,
     upkeep: Upkeep,
@@ -46,6 +46,8 @@ pub struct LogSide<P> {
     streams: Streams,
     /// When this node asks the leaders of its copies (again).
     replicate_at: Option<Time>,
+    /// When something is due that is not a fetch: worked out anew only where that may have changed.
+    rare_due: Time,
     /// Clients whose fetch an append has completed; kept for its memory.
     woken: Vec<ClientId>,
 }
@@ -94,6 +96,7 @@ impl<P: Clone + Default> LogSide<P> {
             shares: Shares::new(node, deployment),
             streams: Streams::new(node, deployment),
             replicate_at: None,
+            rare_due: Time::MAX,
             woken: Vec::new(),
         };
         for topic in &deployment.topics {
@@ -102,6 +105,7 @@ impl<P: Clone + Default> LogSide<P> {
         for stream in &deployment.streams {
             side.host(node, &stream.topic());
         }
+        side.note_rare_due();
         side
     }
 
@@ -152,14 +156,28 @@ impl<P: Clone + Default> LogSide<P> {
     #[inline]
     pub fn handle<O: Observer>(&mut self, from: Address, message: &mut Message<P>, context: &mut Context<'_, P, O>) {
         match (from, message) {
-            (Address::Client(client), Message::Fetch { correlation, isolation, positions }) => {
-                self.fetch(client, *correlation, *isolation, std::mem::take(positions), context);
+            (Address::Client(client), Message::Fetch { correlation, isolation, positions, spare }) => {
+                let (correlation, isolation, available) = (*correlation, *isolation, 0);
+                let (positions, spare) = (std::mem::take(positions), std::mem::take(spare));
+                self.fetch(client, WaitingFetch { correlation, isolation, positions, spare, available }, context);
             }
-            (from, message) => self.handle_seldom(from, message.take(), context),
+            (Address::Client(client), Message::Produce { store, correlation, acks, batch }) => {
+                let batch = Batch { producer: batch.producer, records: std::mem::take(&mut batch.records) };
+                self.produce(client, *store, *correlation, *acks, batch, context);
+            }
+            (Address::Client(_), Message::CommitOffsets { correlation, group, member, generation, offsets }) => {
+                let offsets = std::mem::take(offsets);
+                self.groups.commit(*correlation, *group, *member, *generation, offsets, context);
+                self.note_rare_due();
+            }
+            (from, message) => {
+                self.handle_seldom(from, message.take(), context);
+                self.note_rare_due();
+            }
         }
     }
 
-    /// Whatever is not a fetch: those come even where nothing else does.
+    /// Whatever does not come with every few records.
     #[inline(never)]
     fn handle_seldom<O: Observer>(&mut self, from: Address, message: Message<P>, context: &mut Context<'_, P, O>) {
         match (from, message) {
@@ -170,9 +188,6 @@ impl<P: Clone + Default> LogSide<P> {
                 | Message::ShareFetch { .. }
                 | Message::ShareAcknowledge { .. }),
             ) => self.handle_share(request, context),
-            (Address::Client(client), Message::Produce { store, correlation, acks, batch }) => {
-                self.produce(client, store, correlation, acks, batch, context);
-            }
             (Address::Client(client), Message::FindPositions { group, stores, time }) => {
                 let positions = self.find_positions(client, group, stores, time);
                 context.send(Address::Client(client), Message::Positions { group, positions });
@@ -225,19 +240,29 @@ impl<P: Clone + Default> LogSide<P> {
             self.replicate_at = None;
             self.ask_leaders(context);
         }
+        self.note_rare_due();
     }
 
-    /// When the next of these is due. There are a few topics at most, whose tasks are looked through.
+    /// When the next of these is due.
     #[inline]
     pub fn next_timeout(&self) -> Option<Time> {
+        debug_assert_eq!(self.rare_due, self.rare_timeout(), "something has changed unnoticed");
+        let next = self.fetches.next_timeout().map_or(self.rare_due, |at| at.min(self.rare_due));
+        (next < Time::MAX).then_some(next)
+    }
+
+    /// When anything but a fetch is due. There are a few topics at most, whose tasks are looked through.
+    fn rare_timeout(&self) -> Time {
         let or_never = |at: Option<Time>| at.unwrap_or(Time::MAX);
-        let next = or_never(self.fetches.next_timeout())
-            .min(or_never(self.groups.next_timeout()))
+        or_never(self.groups.next_timeout())
             .min(or_never(self.transactions.next_timeout()))
             .min(or_never(self.shares.next_timeout()))
             .min(or_never(self.replicate_at))
-            .min(self.upkeep.next_timeout());
-        (next < Time::MAX).then_some(next)
+            .min(self.upkeep.next_timeout())
+    }
+
+    fn note_rare_due(&mut self) {
+        self.rare_due = self.rare_timeout();
     }
 
     /// How many records a group has still to read.
@@ -292,7 +317,10 @@ impl<P: Clone + Default> LogSide<P> {
         let Some(place) = self.led(store) else {
             return refuse(client, store, correlation, acks, LogError::NotLeader, context);
         };
-        let checked = self.check_transaction(context.now, store, &batch);
+        let checked = match &batch.producer {
+            Some(producer) if producer.transactional => self.check_transactional(context.now, store, producer),
+            _ => Ok(()),
+        };
         let hosted = &mut self.partitions[place];
         let appended = match checked.and_then(|()| hosted.log.append(batch, context.now)) {
             Ok(appended) => appended,
@@ -354,7 +382,10 @@ impl<P: Clone + Default> LogSide<P> {
         self.partitions[place].log.mark_written(until);
         match self.partitions[place].role {
             Role::Leader(_) => self.advanced(place, context),
-            Role::Follower { leader } => self.ask_leader(place, leader, context),
+            Role::Follower { leader } => {
+                self.ask_leader(place, leader, context);
+                self.note_rare_due();
+            }
         }
     }
 
@@ -381,6 +412,10 @@ impl<P: Clone + Default> LogSide<P> {
             self.wake_readers(place, before, context);
             self.wake_members(place, context);
             self.wake_subscriptions(place, context);
+        }
+        if self.shares.any() {
+            // Members that have waited may have acquired records.
+            self.note_rare_due();
         }
     }
 
@@ -411,15 +446,13 @@ impl<P: Clone + Default> LogSide<P> {
     fn fetch<O: Observer>(
         &mut self,
         client: ClientId,
-        correlation: u32,
-        isolation: Isolation,
-        positions: Vec<(StoreId, Offset)>,
+        mut fetch: WaitingFetch<P>,
         context: &mut Context<'_, P, O>,
     ) {
         self.fetches.take(client);
         let min_bytes = u64::from(self.limits.min_bytes);
-        let mut available = 0;
-        for (store, offset) in &positions {
+        let (mut available, isolation) = (0, fetch.isolation);
+        for (store, offset) in &fetch.positions {
             available += match self.led(*store).map(|place| &self.partitions[place].log) {
                 // Most readers have read everything.
                 Some(log) if log.readable_until(isolation) == *offset => 0,
@@ -430,7 +463,7 @@ impl<P: Clone + Default> LogSide<P> {
                 _ => min_bytes,
             };
         }
-        let fetch = WaitingFetch { correlation, isolation, positions, available };
+        fetch.available = available;
         if available >= min_bytes {
             return self.answer(client, fetch, context);
         }
@@ -444,14 +477,14 @@ impl<P: Clone + Default> LogSide<P> {
         self.fetches.wait(context.now, client, fetch, &self.limits);
     }
 
-    fn answer<O: Observer>(&mut self, client: ClientId, fetch: WaitingFetch, context: &mut Context<'_, P, O>) {
-        let WaitingFetch { correlation, isolation, positions, .. } = fetch;
-        let mut partitions = Vec::new();
+    fn answer<O: Observer>(&mut self, client: ClientId, fetch: WaitingFetch<P>, context: &mut Context<'_, P, O>) {
+        let WaitingFetch { correlation, isolation, positions, spare: mut partitions, .. } = fetch;
+        let mut said = 0;
         let mut left = u64::from(self.limits.max_bytes);
         for (store, offset) in &positions {
             let Some(place) = self.led(*store) else {
                 let (records, high_watermark, next) = (Err(LogError::NotLeader), Offset::ZERO, *offset);
-                partitions.push(FetchedPartition { store: *store, records, high_watermark, next });
+                say(&mut partitions, &mut said, FetchedPartition { store: *store, records, high_watermark, next });
                 continue;
             };
             let log = &self.partitions[place].log;
@@ -459,21 +492,26 @@ impl<P: Clone + Default> LogSide<P> {
                 continue;
             }
             let most = u64::from(self.limits.max_partition_bytes).min(left) as u32;
-            let (records, next) = match log.fetch(*offset, most, isolation) {
-                Ok(Fetched { records, next }) => (Ok(records), next),
+            let spare = partitions.get_mut(said).and_then(|spare| spare.records.as_mut().ok());
+            let mut found = spare.map(std::mem::take).unwrap_or_default();
+            found.clear();
+            let (records, next) = match log.fetch_into(&mut found, *offset, most, isolation) {
+                Ok(next) => (Ok(found), next),
                 Err(error) => (Err(error), *offset),
             };
             if let Ok(records) = &records {
                 let bytes: u64 = records.iter().map(|(_, record)| record.bytes()).sum();
                 // The first record of an answer always fits, so that readers get on; those of further partitions wait
                 // for another fetch.
-                if next == *offset || (bytes > left && !partitions.is_empty()) {
+                if next == *offset || (bytes > left && said > 0) {
                     continue;
                 }
                 left = left.saturating_sub(bytes);
             }
-            partitions.push(FetchedPartition { store: *store, records, high_watermark: log.high_watermark(), next });
+            let high_watermark = log.high_watermark();
+            say(&mut partitions, &mut said, FetchedPartition { store: *store, records, high_watermark, next });
         }
+        partitions.truncate(said);
         let (from, to) = (Address::Node(context.node), Address::Client(client));
         let place = context.out.place();
         place.fill(Effect::Send { from, to, message: Message::Fetched { correlation, partitions, positions } });
@@ -517,8 +555,19 @@ impl<P: Clone + Default> LogSide<P> {
         side.recover_shares(durable.shares);
         side.recover_streams(durable.streams);
         side.upkeep.restart(now);
+        side.note_rare_due();
         side
     }
+}
+
+/// Adds to what an answer says, in the place of what stands there from an earlier one.
+#[inline]
+fn say<P>(partitions: &mut Vec<FetchedPartition<P>>, said: &mut usize, partition: FetchedPartition<P>) {
+    match partitions.get_mut(*said) {
+        Some(place) => *place = partition,
+        None => partitions.push(partition),
+    }
+    *said += 1;
 }
 
 fn refuse<P, O: Observer>(

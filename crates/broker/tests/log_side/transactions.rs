@@ -188,7 +188,7 @@ impl Rig {
     /// The offsets that a reader is given who reads a partition from its beginning.
     fn read(&mut self, from: u32, isolation: Isolation) -> Vec<u64> {
         let positions = vec![(store(from), Offset::ZERO)];
-        let request = Message::Fetch { correlation: 0, isolation, positions };
+        let request = Message::Fetch { correlation: 0, isolation, positions, spare: vec![] };
         self.node.handle_message(self.now, Address::Client(client()), request, &mut self.out, &mut self.events);
         self.node.handle_timeout(self.now, &mut self.out, &mut self.events);
         match self.drain().pop() {

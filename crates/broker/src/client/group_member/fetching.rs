@@ -6,6 +6,9 @@ use super::{GroupMember, Phase, Rejoin};
 use crate::client::reading::Lost;
 use crate::message::{Address, Effect, FetchedPartition, LogError, Message, Outbox};
 
+/// Memory for more records than this is given back.
+const MOST_SPARE: usize = 4096;
+
 impl<P: Clone> GroupMember<P> {
     /// Takes records out of the buffers, partition by partition as they came.
     pub(super) fn take_batch<O: Observer>(&mut self, now: Time, observer: &mut O) {
@@ -56,7 +59,12 @@ impl<P: Clone> GroupMember<P> {
         place.fill(Effect::Send {
             from,
             to,
-            message: Message::Fetch { correlation: self.correlation, isolation: self.config.isolation, positions },
+            message: Message::Fetch {
+                correlation: self.correlation,
+                isolation: self.config.isolation,
+                positions,
+                spare: std::mem::take(&mut self.spare),
+            },
         });
     }
 
@@ -68,12 +76,13 @@ impl<P: Clone> GroupMember<P> {
         observer: &mut O,
     ) {
         let mut lost = Vec::new();
-        for FetchedPartition { store, records, next, .. } in partitions.drain(..) {
+        for FetchedPartition { store, records, next, .. } in partitions.iter_mut() {
+            let (store, next) = (*store, *next);
             let found = self.owned.iter_mut().find(|owned| owned.store == store && owned.lost.is_none());
             let Some(owned) = found else { continue };
             match records {
                 Ok(records) => {
-                    for (offset, record) in &records {
+                    for (offset, record) in records.iter() {
                         let (message, consumer, offset) = (record.message, self.client, *offset);
                         let redelivered = false;
                         observer.observe(now, Event::Delivered { message, consumer, store, offset, redelivered });
@@ -91,6 +100,8 @@ impl<P: Clone> GroupMember<P> {
                 Err(_) => {}
             }
         }
+        partitions.retain(|spare| spare.records.as_ref().is_ok_and(|records| records.capacity() <= MOST_SPARE));
+        std::mem::swap(&mut self.spare, partitions);
         if !lost.is_empty() {
             self.find_positions(lost, self.config.reset.time(now), out);
         }

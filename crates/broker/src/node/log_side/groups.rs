@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use brokerlab_event::{ApplicationId, ClientId, Count, Event, NodeId, Observer, Offset, StoreId, Time};
 
-use super::LogSide;
+use super::{ABSENT, LogSide};
 use crate::config::{ConsumerKind, Deployment, GroupConfig, GroupProtocol, Isolation, OffsetReset, SeekTo};
 use crate::deadlines::Deadlines;
 use crate::group::{ConsumerGroup, DurableGroup, Group, GroupAnswer, GroupTimes};
@@ -36,6 +36,19 @@ impl Coordinator {
         match self {
             Coordinator::Classic(group) => group.committed(store),
             Coordinator::Consumer(group) => group.committed(store),
+        }
+    }
+
+    fn commit(
+        &mut self,
+        now: Time,
+        member: Member,
+        generation: u32,
+        offsets: &[(StoreId, Offset)],
+    ) -> Result<(), GroupError> {
+        match self {
+            Coordinator::Classic(group) => group.commit(now, member, generation, offsets),
+            Coordinator::Consumer(group) => group.commit(member, generation, offsets),
         }
     }
 
@@ -108,6 +121,8 @@ struct HostedGroup {
 #[derive(Clone, Debug)]
 pub(super) struct Groups {
     groups: Vec<HostedGroup>,
+    /// From the number of an application to its place in `groups`.
+    places: Vec<u32>,
     deadlines: Deadlines,
     /// Kept for its memory.
     answers: Vec<GroupAnswer>,
@@ -116,12 +131,18 @@ pub(super) struct Groups {
 impl Groups {
     pub fn new(node: NodeId, deployment: &Deployment) -> Groups {
         let here = deployment.groups.iter().filter(|config| config.node == node);
-        let groups = here.map(|config| HostedGroup::new(config, deployment)).collect();
-        Groups { groups, deadlines: Deadlines::default(), answers: Vec::new() }
+        let groups: Vec<_> = here.map(|config| HostedGroup::new(config, deployment)).collect();
+        let mut places = Vec::new();
+        for (place, hosted) in (0..).zip(&groups) {
+            let index = hosted.application.index();
+            places.resize(places.len().max(index + 1), ABSENT);
+            places[index] = place;
+        }
+        Groups { groups, places, deadlines: Deadlines::default(), answers: Vec::new() }
     }
 
     fn index(&self, application: ApplicationId) -> Option<usize> {
-        self.groups.iter().position(|hosted| hosted.application == application)
+        self.places.get(application.index()).filter(|place| **place != ABSENT).map(|place| *place as usize)
     }
 
     /// Handles what members ask. There is nobody to answer where the group lives elsewhere: deployments name
@@ -132,8 +153,7 @@ impl Groups {
             | Message::SyncGroup { group, .. }
             | Message::Heartbeat { group, .. }
             | Message::GroupHeartbeat { group, .. }
-            | Message::LeaveGroup { group, .. }
-            | Message::CommitOffsets { group, .. } => *group,
+            | Message::LeaveGroup { group, .. } => *group,
             _ => return,
         };
         let Some(index) = self.index(application) else { return };
@@ -142,6 +162,25 @@ impl Groups {
             Coordinator::Consumer(group) => consumer(group, &mut self.answers, request, context),
         }
         self.finish(index, context);
+    }
+
+    /// A member says how far its group has read.
+    pub fn commit<P: Clone, O: Observer>(
+        &mut self,
+        correlation: u32,
+        group: ApplicationId,
+        member: Member,
+        generation: u32,
+        mut offsets: Vec<(StoreId, Offset)>,
+        context: &mut Context<'_, P, O>,
+    ) {
+        let Some(index) = self.index(group) else { return };
+        let own = &mut self.groups[index].group;
+        let result = own.commit(context.now, member, generation, &offsets);
+        offsets.retain(|(store, offset)| result.is_err() || own.committed(*store) == Some(*offset));
+        let message = Message::OffsetsCommitted { correlation, group, member, generation, offsets, result };
+        context.send(Address::Client(member.client), message);
+        self.schedule(index);
     }
 
     /// Whether a member may say how far the group has read. It shows life by asking.
@@ -153,10 +192,7 @@ impl Groups {
         generation: u32,
     ) -> Result<(), GroupError> {
         let index = self.index(application).ok_or(GroupError::UnknownMember)?;
-        let answer = match &mut self.groups[index].group {
-            Coordinator::Classic(group) => group.commit(now, member, generation, &[]),
-            Coordinator::Consumer(group) => group.commit(member, generation, &[]),
-        };
+        let answer = self.groups[index].group.commit(now, member, generation, &[]);
         if let Some(at) = self.groups[index].group.next_timeout() {
             self.deadlines.set(index as u32, at);
         }
@@ -256,10 +292,7 @@ impl Groups {
     }
 
     fn schedule(&mut self, index: usize) {
-        match self.groups[index].group.next_timeout() {
-            Some(at) => self.deadlines.set(index as u32, at),
-            None => self.deadlines.clear(index as u32),
-        }
+        self.deadlines.set_or_clear(index as u32, self.groups[index].group.next_timeout());
     }
 }
 
@@ -282,13 +315,6 @@ fn classic<P: Clone, O: Observer>(
             context.send(Address::Client(member.client), message);
         }
         Message::LeaveGroup { member, .. } => group.leave(now, member, answers),
-        Message::CommitOffsets { correlation, group: application, member, generation, mut offsets } => {
-            let result = group.commit(now, member, generation, &offsets);
-            offsets.retain(|(store, offset)| result.is_err() || group.committed(*store) == Some(*offset));
-            let group = application;
-            let message = Message::OffsetsCommitted { correlation, group, member, generation, offsets, result };
-            context.send(Address::Client(member.client), message);
-        }
         _ => {}
     }
 }
@@ -303,13 +329,6 @@ fn consumer<P: Clone, O: Observer>(
     match request {
         Message::GroupHeartbeat { member, epoch, metadata, owned, .. } => {
             group.heartbeat(context.now, member, epoch, metadata, owned.as_deref(), answers);
-        }
-        Message::CommitOffsets { correlation, group: application, member, generation, mut offsets } => {
-            let result = group.commit(member, generation, &offsets);
-            offsets.retain(|(store, offset)| result.is_err() || group.committed(*store) == Some(*offset));
-            let group = application;
-            let message = Message::OffsetsCommitted { correlation, group, member, generation, offsets, result };
-            context.send(Address::Client(member.client), message);
         }
         _ => {}
     }
@@ -375,6 +394,7 @@ impl<P: Clone + Default> LogSide<P> {
             self.groups.groups[index].group.seek(now, *store, offset);
         }
         self.groups.schedule(index);
+        self.note_rare_due();
     }
 
     /// What this node knows of where a group may start in partitions that it leads.

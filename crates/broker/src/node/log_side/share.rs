@@ -76,6 +76,12 @@ impl Shares {
         self.groups.iter().position(|hosted| hosted.config.application == application)
     }
 
+    /// True where there is any share group.
+    #[inline]
+    pub fn any(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
     pub fn next_timeout(&self) -> Option<Time> {
         let wait = self.waiting.front().map(|waiting| waiting.until);
         let sessions = self.groups.iter().filter_map(|hosted| hosted.sessions.next());

@@ -9,7 +9,7 @@ use super::{Context, LogSide};
 use crate::config::{Deployment, TransactionVersion};
 use crate::message::{Address, Effect, LogError, Message, TransactionalCommitError};
 use crate::producer_state::CompletedTransaction;
-use crate::record::{Batch, BatchProducer};
+use crate::record::BatchProducer;
 use crate::transaction::{DurableCoordinator, Instance, MarkerWanted, TransactionCoordinator, TransactionalId};
 
 /// How long a producer may be silent before a partition forgets it (`producer.id.expiration.ms`).
@@ -140,17 +140,15 @@ impl<P: Clone + Default> LogSide<P> {
         self.transactions.coordinator.add(now, id, producer, stores)
     }
 
-    /// Whether a batch belongs to an open transaction, where it says so. With version 2 a partition joins the
-    /// transaction by being written to.
-    #[inline]
-    pub(super) fn check_transaction(&mut self, now: Time, store: StoreId, batch: &Batch<P>) -> Result<(), LogError> {
-        match &batch.producer {
-            Some(producer) if producer.transactional => self.check_transactional(now, store, producer),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_transactional(&mut self, now: Time, store: StoreId, producer: &BatchProducer) -> Result<(), LogError> {
+    /// Whether a batch belongs to an open transaction, as it says. With version 2 a partition joins the transaction by
+    /// being written to.
+    #[inline(never)]
+    pub(super) fn check_transactional(
+        &mut self,
+        now: Time,
+        store: StoreId,
+        producer: &BatchProducer,
+    ) -> Result<(), LogError> {
         let coordinator = &mut self.transactions.coordinator;
         let instance = (producer.id, producer.epoch);
         let id = coordinator.id_of(producer.id).ok_or(LogError::InvalidProducerIdMapping)?;
@@ -158,6 +156,7 @@ impl<P: Clone + Default> LogSide<P> {
             TransactionVersion::V1 => coordinator.verify(id, instance, store),
             TransactionVersion::V2 => coordinator.add(now, id, instance, vec![store]),
         };
+        self.note_rare_due();
         // The client may move on from an epoch that is over, which it could not from being fenced.
         checked.map_err(|error| match error {
             LogError::ProducerFenced => LogError::InvalidProducerEpoch,

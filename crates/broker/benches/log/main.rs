@@ -1,15 +1,20 @@
-//! What a partition costs: `cargo bench -p brokerlab-broker --bench log`.
+//! What a log costs: `cargo bench -p brokerlab-broker --bench log`.
 //!
 //! Appending and fetching at several batch sizes (per message it must become cheaper with the size of the batch), the
-//! compaction of a million keys, and a round of appends and fetches over 10,000 partitions of one node.
+//! compaction of a million keys, what is done over 1,000 and 10,000 partitions of one node (for each it must cost the
+//! same), and the rebalances of a group of 1,000 members.
 //!
-//! Each figure is the median of some rounds; sizes take turns, because the machine's speed drifts.
+//! Each figure is the median of some rounds; sizes take turns, because the machine's speed drifts. What eight groups cost
+//! that read one log, beside the plainest program that does the same, is measured by `cargo bench --bench engine`.
 #![expect(clippy::disallowed_types, reason = "a benchmark is about the clock on the wall")]
+
+mod group;
 
 use std::time::Instant;
 
 use brokerlab_broker::cleaner::Cleaner;
 use brokerlab_broker::config::*;
+use brokerlab_broker::message::FetchedPartition;
 use brokerlab_broker::partition::{PartitionLog, PartitionRules};
 use brokerlab_broker::{Address, Batch, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{ClientId, Duration, KeyId, MessageId, Model, NodeId, Offset, StoreId, Time};
@@ -18,7 +23,8 @@ const ROUNDS: usize = 5;
 const BATCHES: [u64; 3] = [1, 16, 500];
 const MESSAGES: u64 = 200_000;
 const KEYS: u64 = 1_000_000;
-const PARTITIONS: u32 = 10_000;
+const PARTITIONS: [u32; 2] = [1_000, 10_000];
+const MEMBERS: u32 = 1_000;
 const CLIENT: ClientId = ClientId::MAX;
 
 fn envelope(number: u64, key: u64) -> Envelope<()> {
@@ -37,43 +43,51 @@ fn batch(first: u64, count: u64) -> Batch<()> {
     (first..first + count).map(|number| envelope(number, number % KEYS)).collect::<Vec<_>>().into()
 }
 
+/// One topic on one node.
+fn deployment(partitions: u32, fetch: FetchLimits) -> Deployment {
+    let topic = TopicConfig {
+        partitions: (0..partitions).map(StoreId::new).collect(),
+        node: NodeId::new(0),
+        followers: Vec::new(),
+        segment_bytes: 1 << 30,
+        segment_time: Duration::from_secs(7 * 86_400),
+        retention_time: None,
+        retention_bytes: None,
+        retention_check_interval: Duration::from_secs(300),
+        compaction: None,
+    };
+    Deployment {
+        model: Model::Log,
+        nodes: 1,
+        profile: Profile::default(),
+        routing_keys: vec![],
+        exchanges: vec![],
+        queues: vec![],
+        memory_watermark: None,
+        bindings: vec![],
+        topics: vec![topic],
+        groups: vec![],
+        share_groups: vec![],
+        streams: vec![],
+        fetch,
+        producers: vec![],
+        consumers: vec![],
+    }
+}
+
 /// A node with one topic.
 struct Bench {
     node: Node<()>,
     out: Outbox<()>,
+    /// Memory of the last answer to a fetch.
+    spare: Vec<FetchedPartition<()>>,
 }
 
 impl Bench {
     fn new(partitions: u32, max_partition_bytes: u32) -> Bench {
-        let topic = TopicConfig {
-            partitions: (0..partitions).map(StoreId::new).collect(),
-            node: NodeId::new(0),
-            followers: Vec::new(),
-            segment_bytes: 1 << 30,
-            segment_time: Duration::from_secs(7 * 86_400),
-            retention_time: None,
-            retention_bytes: None,
-            retention_check_interval: Duration::from_secs(300),
-            compaction: None,
-        };
-        let deployment = Deployment {
-            model: Model::Log,
-            nodes: 1,
-            profile: Profile::default(),
-            routing_keys: vec![],
-            exchanges: vec![],
-            queues: vec![],
-            memory_watermark: None,
-            bindings: vec![],
-            topics: vec![topic],
-            groups: vec![],
-            share_groups: vec![],
-            streams: vec![],
-            fetch: FetchLimits { max_partition_bytes, ..FetchLimits::default() },
-            producers: vec![],
-            consumers: vec![],
-        };
-        Bench { node: Node::new(NodeId::new(0), &deployment), out: Outbox::default() }
+        let limits = FetchLimits { max_partition_bytes, ..FetchLimits::default() };
+        let deployment = deployment(partitions, limits);
+        Bench { node: Node::new(NodeId::new(0), &deployment), out: Outbox::default(), spare: Vec::new() }
     }
 
     /// A client asks; the disk answers at once. Returns how many records the client is sent.
@@ -87,6 +101,7 @@ impl Bench {
                 }
                 Effect::Send { message: Message::Fetched { partitions, .. }, .. } => {
                     sent += partitions.iter().map(|p| p.records.as_ref().map_or(0, |r| r.len() as u64)).sum::<u64>();
+                    self.spare = partitions;
                 }
                 _ => {}
             }
@@ -99,7 +114,8 @@ impl Bench {
     }
 
     fn fetch(&mut self, positions: Vec<(StoreId, Offset)>) -> u64 {
-        self.ask(Message::Fetch { correlation: 0, isolation: Isolation::ReadUncommitted, positions })
+        let spare = std::mem::take(&mut self.spare);
+        self.ask(Message::Fetch { correlation: 0, isolation: Isolation::ReadUncommitted, positions, spare })
     }
 }
 
@@ -146,13 +162,13 @@ fn compaction() -> (f64, u64) {
     (time, 2 * KEYS - removed)
 }
 
-/// A batch for each of 10,000 partitions, and one fetch of them all: nanoseconds a partition.
-fn many_partitions() -> [f64; 2] {
-    let mut bench = Bench::new(PARTITIONS, 1 << 20);
-    let batches: Vec<(u32, Batch<()>)> = (0..PARTITIONS).map(|store| (store, batch(u64::from(store), 1))).collect();
-    let count = u64::from(PARTITIONS);
+/// A batch for each of so many partitions, and one fetch of them all: nanoseconds a partition.
+fn many_partitions(partitions: u32) -> [f64; 2] {
+    let mut bench = Bench::new(partitions, 1 << 20);
+    let batches: Vec<(u32, Batch<()>)> = (0..partitions).map(|store| (store, batch(u64::from(store), 1))).collect();
+    let count = u64::from(partitions);
     let append = each(count, || batches.into_iter().for_each(|(store, batch)| bench.produce(store, batch)));
-    let positions = (0..PARTITIONS).map(|store| (StoreId::new(store), Offset::ZERO)).collect();
+    let positions = (0..partitions).map(|store| (StoreId::new(store), Offset::ZERO)).collect();
     let mut found = 0;
     let fetch = each(count, || found = bench.fetch(positions));
     assert_eq!(found, count);
@@ -164,27 +180,62 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-fn main() {
+fn batching() {
     let mut appended = [const { Vec::new() }; BATCHES.len()];
     let mut fetched = [const { Vec::new() }; BATCHES.len()];
-    let (mut cleaned, mut spread) = (Vec::new(), [Vec::new(), Vec::new()]);
     for _ in 0..ROUNDS {
         for (index, size) in BATCHES.iter().enumerate() {
             let [append, fetch] = append_and_fetch(*size);
             appended[index].push(append);
             fetched[index].push(fetch);
         }
-        let (time, left) = compaction();
-        assert_eq!(left, KEYS, "the latest of every key is left");
-        cleaned.push(time);
-        for (figures, figure) in spread.iter_mut().zip(many_partitions()) {
-            figures.push(figure);
-        }
     }
     println!("nanoseconds a message in batches of {BATCHES:?}");
     println!("  append      {:?}", appended.map(|figures| median(figures).round()));
     println!("  fetch       {:?}", fetched.map(|figures| median(figures).round()));
-    println!("compaction of {KEYS} keys, two records of each: {:.0} ns a record", median(cleaned));
-    let [append, fetch] = spread.map(median);
-    println!("a round over {PARTITIONS} partitions: append {append:.0} ns, fetch {fetch:.0} ns a partition");
+}
+
+fn partitions() {
+    let mut figures = PARTITIONS.map(|_| [Vec::new(), Vec::new()]);
+    for _ in 0..ROUNDS {
+        for (figures, partitions) in figures.iter_mut().zip(PARTITIONS) {
+            for (figures, figure) in figures.iter_mut().zip(many_partitions(partitions)) {
+                figures.push(figure);
+            }
+        }
+    }
+    for (partitions, figures) in PARTITIONS.iter().zip(figures) {
+        let [append, fetch] = figures.map(median);
+        println!("a round over {partitions} partitions: append {append:.0} ns, fetch {fetch:.0} ns a partition");
+    }
+}
+
+fn compacting() {
+    let rounds = (0..ROUNDS).map(|_| {
+        let (time, left) = compaction();
+        assert_eq!(left, KEYS, "the latest of every key is left");
+        time
+    });
+    println!("compaction of {KEYS} keys, two records of each: {:.0} ns a record", median(rounds.collect()));
+}
+
+fn groups() {
+    println!("a group of {MEMBERS} members and as many partitions: all but one join, then the last");
+    for (name, assignors, protocol) in group::PROTOCOLS {
+        let rounds: Vec<[f64; 2]> = (0..ROUNDS).map(|_| group::rebalance(MEMBERS, assignors, protocol)).collect();
+        let [all, last] = [0, 1].map(|place| median(rounds.iter().map(|round| round[place]).collect()));
+        println!("  {name:<30} {all:>8.1} ms {last:>8.1} ms");
+    }
+}
+
+/// All of it, or what is named.
+fn main() {
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let parts: [(&str, fn()); 4] =
+        [("batching", batching), ("partitions", partitions), ("compacting", compacting), ("groups", groups)];
+    for (name, part) in parts {
+        if named.is_empty() || named.iter().any(|own| own == name) {
+            part();
+        }
+    }
 }
