@@ -148,6 +148,8 @@ pub struct DurablePartition<P> {
     rules: PartitionRules,
     epoch: u32,
     snapshots: Snapshots,
+    /// What snapshots leave out.
+    aborted: Vec<CompletedTransaction>,
     first_dirty: Offset,
 }
 
@@ -282,7 +284,7 @@ impl<P: Clone> PartitionLog<P> {
     pub fn roll(&mut self, now: Time) -> bool {
         let rolls = !self.log.active().is_empty();
         if rolls && !self.producers.is_empty() {
-            self.snapshots.push_back((self.log.end(), self.producers.clone()));
+            self.snapshots.push_back((self.log.end(), self.producers.snapshot()));
             let keeps_first = self.snapshots[0].0 <= self.log.start();
             if self.snapshots.len() > RECENT_SNAPSHOTS + usize::from(keeps_first) {
                 self.snapshots.remove(usize::from(keeps_first));
@@ -296,7 +298,9 @@ impl<P: Clone> PartitionLog<P> {
     fn replay_producers(&mut self) {
         let end = self.log.end();
         while self.snapshots.pop_back_if(|(offset, _)| *offset > end).is_some() {}
+        let aborted = self.producers.take_aborted();
         let (from, mut producers) = self.snapshots.back().cloned().unwrap_or_default();
+        producers.restore_aborted(aborted, from);
         for (offset, record) in self.log.entries_from(from.max(self.log.start())) {
             producers.replay(offset, record);
         }
@@ -604,8 +608,9 @@ impl<P: Clone> PartitionLog<P> {
 
     /// What survives when the node goes down now.
     pub fn crash(self, kind: Crash) -> DurablePartition<P> {
-        let PartitionLog { log, rules, epoch, snapshots, first_dirty, .. } = self;
-        DurablePartition { log: log.crash(kind), rules, epoch, snapshots, first_dirty }
+        let PartitionLog { log, rules, epoch, mut producers, snapshots, first_dirty, .. } = self;
+        let aborted = producers.take_aborted();
+        DurablePartition { log: log.crash(kind), rules, epoch, snapshots, aborted, first_dirty }
     }
 
     /// The partition of a node that comes back. The epoch is what the cluster's controller remembers. Its high watermark is known to be no lower than the start of the
@@ -614,8 +619,9 @@ impl<P: Clone> PartitionLog<P> {
         let log = Log::recover(durable.log);
         let high_watermark = log.start();
         let first_dirty = durable.first_dirty.min(log.end());
-        let DurablePartition { rules, epoch, snapshots, .. } = durable;
-        let producers = ProducerState::default();
+        let DurablePartition { rules, epoch, snapshots, aborted, .. } = durable;
+        let mut producers = ProducerState::default();
+        producers.restore_aborted(aborted, log.end());
         let mut partition = PartitionLog { log, rules, epoch, high_watermark, producers, snapshots, first_dirty };
         partition.replay_producers();
         partition

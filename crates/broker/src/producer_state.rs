@@ -356,6 +356,24 @@ impl ProducerState {
         self.entries.retain(|entry| entry.transaction.is_some() || now.saturating_since(entry.timestamp) < after);
     }
 
+    /// A copy to go on from later, without the list of what was aborted: that only grows behind this moment, so that the
+    /// list of a later state tells the same and more.
+    pub(crate) fn snapshot(&self) -> ProducerState {
+        let ProducerState { entries, recent, unstable, .. } = self;
+        ProducerState { entries: entries.clone(), recent: *recent, unstable: unstable.clone(), aborted: Vec::new() }
+    }
+
+    /// What a copy left out that was made when the log ended here.
+    pub(crate) fn restore_aborted(&mut self, mut aborted: Vec<CompletedTransaction>, end: Offset) {
+        aborted.truncate(aborted.partition_point(|transaction| transaction.last < end));
+        self.aborted = aborted;
+    }
+
+    /// The list of what was aborted.
+    pub(crate) fn take_aborted(&mut self) -> Vec<CompletedTransaction> {
+        std::mem::take(&mut self.aborted)
+    }
+
     /// The log begins here now: what was aborted below is not asked for any more.
     pub fn trim(&mut self, log_start: Offset) {
         let gone = self.aborted.partition_point(|transaction| transaction.last < log_start);

@@ -10,6 +10,8 @@
 //! (KIP-890) every end of a transaction moves the epoch on, so that not even a late request of the same instance can
 //! get into the next transaction.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use brokerlab_event::{ApplicationId, ClientId, Duration, Offset, StoreId, Time};
 
 use crate::config::TransactionVersion;
@@ -99,7 +101,7 @@ pub struct GroupOffsets {
     pub group: ApplicationId,
     /// The member that has read; nobody as long as there are no offsets.
     pub reader: Option<ClientId>,
-    /// Partition and next record to read.
+    /// Partition and next record to read, in the order of the partitions.
     pub offsets: Vec<(StoreId, Offset)>,
 }
 
@@ -114,6 +116,12 @@ pub struct TransactionCoordinator {
     producer_step: u32,
     /// By transactional id.
     transactions: Vec<Option<Transaction>>,
+    /// The transactional id under which each producer writes.
+    by_producer: BTreeMap<ProducerId, TransactionalId>,
+    /// Open transactions, with the time at which they are aborted unless they end before.
+    open: BTreeSet<(Time, TransactionalId)>,
+    /// How many open transactions say how far a group has read in a partition.
+    pending: BTreeMap<(ApplicationId, StoreId), u32>,
     /// Offsets of transactions that were committed, until their groups have them.
     decided_offsets: Vec<GroupOffsets>,
 }
@@ -132,14 +140,16 @@ impl TransactionCoordinator {
             next_producer,
             producer_step,
             transactions: Vec::new(),
+            by_producer: BTreeMap::new(),
+            open: BTreeSet::new(),
+            pending: BTreeMap::new(),
             decided_offsets: Vec::new(),
         }
     }
 
     /// The transactional id under which a producer writes, or wrote last.
     pub fn id_of(&self, producer: ProducerId) -> Option<TransactionalId> {
-        let is_it = |transaction: &Option<Transaction>| transaction.as_ref().is_some_and(|t| t.producer == producer);
-        self.transactions.iter().position(is_it).map(|index| TransactionalId(index as u32))
+        self.by_producer.get(&producer).copied()
     }
 
     /// The rules of transactions that hold here.
@@ -190,6 +200,7 @@ impl TransactionCoordinator {
                 self.transactions.resize(id.index() + 1, None);
             }
             self.transactions[id.index()] = Some(Transaction::new(producer, timeout));
+            self.by_producer.insert(producer, id);
         }
         let transaction = self.transaction(id).expect("made just now");
         if !known.is_none_or(|known| transaction.may_be(known)) {
@@ -220,6 +231,8 @@ impl TransactionCoordinator {
             let transaction = self.transaction_mut(id).expect("it was there just now");
             transaction.last_producer = Some(producer);
             transaction.begin_epoch(next, 0, known.and(epoch), timeout);
+            self.by_producer.remove(&producer);
+            self.by_producer.insert(next, id);
             return Ok((next, 0));
         }
         let transaction = self.transaction_mut(id).expect("it was there just now");
@@ -264,8 +277,13 @@ impl TransactionCoordinator {
                 return Err(LogError::ConcurrentTransactions);
             }
             TransactionState::Ongoing => {}
-            _ => (transaction.state, transaction.started) = (TransactionState::Ongoing, now),
+            _ => {
+                (transaction.state, transaction.started) = (TransactionState::Ongoing, now);
+                let abort_at = transaction.abort_at();
+                self.open.extend(abort_at.map(|at| (at, id)));
+            }
         }
+        let transaction = self.transaction_mut(id).expect("it was looked at just now");
         for store in partitions {
             if !transaction.partitions.contains(&store) {
                 transaction.partitions.push(store);
@@ -304,20 +322,28 @@ impl TransactionCoordinator {
         if self.version == TransactionVersion::V2 {
             self.add_group(now, id, instance, group)?;
         }
-        let transaction = self.transaction_mut(id).ok_or(LogError::InvalidProducerIdMapping)?;
+        let (transactions, pending) = (&mut self.transactions, &mut self.pending);
+        let transaction = transactions.get_mut(id.index()).and_then(Option::as_mut);
+        let transaction = transaction.ok_or(LogError::InvalidProducerIdMapping)?;
         transaction.check(instance)?;
         let own = transaction.offsets.iter_mut().find(|own| own.group == group);
         let own = own.ok_or(LogError::InvalidTransactionState)?;
         own.reader = Some(reader);
-        own.offsets.retain(|(store, _)| offsets.iter().all(|(other, _)| other != store));
-        own.offsets.extend_from_slice(offsets);
+        for (store, offset) in offsets {
+            match own.offsets.binary_search_by_key(store, |(other, _)| *other) {
+                Ok(place) => own.offsets[place].1 = *offset,
+                Err(place) => {
+                    own.offsets.insert(place, (*store, *offset));
+                    *pending.entry((group, *store)).or_default() += 1;
+                }
+            }
+        }
         Ok(())
     }
 
     /// Whether an open transaction says how far a group has read in a partition.
     pub fn has_pending_offset(&self, group: ApplicationId, store: StoreId) -> bool {
-        let pending = self.transactions.iter().flatten().flat_map(|transaction| &transaction.offsets);
-        pending.filter(|own| own.group == group).any(|own| own.offsets.iter().any(|(other, _)| *other == store))
+        self.pending.contains_key(&(group, store))
     }
 
     /// The offsets of transactions that were committed since this was last asked, in order.
@@ -392,8 +418,12 @@ impl TransactionCoordinator {
         self.decide(id, committed, wanted);
         let transaction = self.transaction_mut(id).expect("the caller has it");
         if let Some(next) = next_producer {
-            transaction.last_producer = Some(transaction.producer);
+            let former = transaction.producer;
+            transaction.last_producer = Some(former);
             (transaction.producer, transaction.epoch) = (next, Some(0));
+            self.by_producer.remove(&former);
+            self.by_producer.insert(next, id);
+            return Ok((next, 0));
         }
         Ok((transaction.producer, transaction.epoch.unwrap_or_default()))
     }
@@ -408,11 +438,27 @@ impl TransactionCoordinator {
         transaction.marker = (transaction.producer, transaction.epoch.unwrap_or_default());
         transaction.committed = committed;
         let offsets = std::mem::take(&mut transaction.offsets);
+        let abort_at = transaction.abort_at();
         transaction.state = if transaction.partitions.is_empty() { complete } else { prepared };
+        if let Some(at) = abort_at {
+            self.open.remove(&(at, id));
+        }
+        self.forget_pending(&offsets);
         if committed {
             self.decided_offsets.extend(offsets);
         }
         self.want_markers(id, wanted);
+    }
+
+    /// A transaction is decided that said this of how far groups have read.
+    fn forget_pending(&mut self, offsets: &[GroupOffsets]) {
+        for key in offsets.iter().flat_map(|own| own.offsets.iter().map(|(store, _)| (own.group, *store))) {
+            let count = self.pending.get_mut(&key).expect("it was noted when it was said");
+            *count -= 1;
+            if *count == 0 {
+                self.pending.remove(&key);
+            }
+        }
     }
 
     /// Asks for the markers that are still missing.
@@ -469,16 +515,17 @@ impl TransactionCoordinator {
 
     /// Aborts transactions that have been open for longer than their producers asked for, and shuts these out.
     pub fn handle_timeout(&mut self, now: Time, wanted: &mut Vec<MarkerWanted>) {
-        for index in 0..self.transactions.len() {
-            if self.transactions[index].as_ref().and_then(Transaction::abort_at).is_some_and(|at| at <= now) {
-                self.fence(TransactionalId(index as u32), wanted);
-            }
+        let due = self.open.iter().take_while(|(at, _)| *at <= now);
+        let mut due: Vec<TransactionalId> = due.map(|(_, id)| *id).collect();
+        due.sort_unstable();
+        for id in due {
+            self.fence(id, wanted);
         }
     }
 
     /// When the next transaction is aborted unless it ends before.
     pub fn next_timeout(&self) -> Option<Time> {
-        self.transactions.iter().flatten().filter_map(Transaction::abort_at).min()
+        self.open.first().map(|(at, _)| *at)
     }
 
     /// What is left when the node goes down.

@@ -76,6 +76,8 @@ pub struct GroupMember<P> {
     born: u32,
     generation: u32,
     owned: Vec<Owned<P>>,
+    /// Where a partition was found last among them: what is said of others mostly comes in their order.
+    recent: usize,
     /// Given to it, and not read before the broker has told from where.
     awaited: Vec<StoreId>,
     /// What the coordinator has given it, until a poll takes note of that.
@@ -140,6 +142,7 @@ impl<P: Clone> GroupMember<P> {
             born: 0,
             generation: 0,
             owned: Vec::new(),
+            recent: 0,
             awaited: Vec::new(),
             assignment: None,
             had: Vec::new(),

@@ -159,6 +159,12 @@ impl<E: Entry> Log<E> {
         self.bytes
     }
 
+    /// Memory that is set aside for entries, in bytes, without what entries hold themselves.
+    pub fn memory(&self) -> usize {
+        let spare: usize = self.spare.iter().map(|entries| entries.capacity() * size_of::<E>()).sum();
+        self.segments().map(Segment::memory).sum::<usize>() + spare
+    }
+
     /// The segments, oldest first. There is always one: the last, which is being appended to.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment<E>> {
         self.older.iter().chain(std::iter::once(&self.active))
@@ -187,6 +193,9 @@ impl<E: Entry> Log<E> {
         }
         let offset = active.base + active.entries.len() as u64;
         active.others += usize::from(!entry.is_message());
+        if active.entries.len() == active.entries.capacity() {
+            segment::grow(&mut active.entries);
+        }
         active.entries.push(entry);
         active.bytes += bytes;
         active.max_timestamp = active.max_timestamp.max(timestamp);
@@ -200,7 +209,8 @@ impl<E: Entry> Log<E> {
             return;
         }
         let next = Segment::new(self.end_number(), self.spare.pop().unwrap_or_default(), now);
-        let full = std::mem::replace(&mut self.active, next);
+        let mut full = std::mem::replace(&mut self.active, next);
+        segment::shrink(&mut full.entries);
         match full.released == full.len() {
             true => self.forget(full),
             false => self.older.push_back(full),
@@ -356,6 +366,11 @@ impl<E: Entry> Log<E> {
             self.forget(gone);
         }
         self.advance_start(self.older.front().unwrap_or(&self.active).base());
+        if self.older.is_empty() && self.active.is_empty() {
+            // Nothing is left, and nobody knows how much will come.
+            self.spare.clear();
+            self.active.entries = Vec::new();
+        }
     }
 
     /// Drops everything at and after this offset: what a follower does with entries that its leader does not

@@ -15,6 +15,30 @@ pub struct Place {
     pub batch: Offset,
 }
 
+/// From this many entries on, memory grows a step at a time.
+const GROWS_IN_STEPS: usize = 4096;
+
+/// How much memory is set aside at most for so many entries. Of a large segment no more than a fifth is set aside in
+/// advance: a log may hold records by the million.
+fn room(length: usize) -> usize {
+    if length < GROWS_IN_STEPS { (2 * length).max(4) } else { length + length / 5 }
+}
+
+/// Makes room for more entries.
+#[cold]
+#[inline(never)]
+pub(super) fn grow<E>(entries: &mut Vec<E>) {
+    let length = entries.len();
+    entries.reserve_exact(room(length) - length);
+}
+
+/// Gives back what was set aside in vain, because the memory served a larger segment before.
+pub(super) fn shrink<E>(entries: &mut Vec<E>) {
+    if entries.capacity() > room(entries.len()) {
+        entries.shrink_to(room(entries.len()));
+    }
+}
+
 /// Entries that are deleted together.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Segment<E> {
@@ -72,6 +96,12 @@ impl<E> Segment<E> {
     /// Size of its entries in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Memory that is set aside for its entries, and for where they stand.
+    pub(super) fn memory(&self) -> usize {
+        let places = self.gaps.as_ref().map_or(0, |gaps| gaps.places.capacity() * size_of::<(u32, u32)>());
+        self.entries.capacity() * size_of::<E>() + places
     }
 
     /// Its entries, in order.

@@ -4,6 +4,7 @@ mod compaction;
 mod consumer_group;
 mod group;
 mod member;
+mod memory;
 mod numbering;
 mod offsets;
 mod ownership;

@@ -1,7 +1,10 @@
 //! The part of a group member that commits its positions, and waits for that where it must.
 
+use std::collections::BTreeSet;
+
 use brokerlab_event::{Event, Observer, Offset, StoreId, Time};
 
+use super::fetching::place_of;
 use super::{GroupMember, InHand, Membership, Phase};
 use crate::client::reading::Owned;
 use crate::config::CommitPolicy;
@@ -35,12 +38,16 @@ impl<P: Clone> GroupMember<P> {
 
     /// Goes back to the first records that polls have returned and the application has not done.
     pub(super) fn put_back(&mut self) {
+        let mut returned = BTreeSet::new();
         while let Some(InHand { store, offset, .. }) = self.batch.pop_back() {
-            if let Some(owned) = self.owned.iter_mut().find(|owned| owned.store == store && owned.lost.is_none()) {
+            let Some(place) = place_of(&self.owned, self.recent, store) else { continue };
+            let owned = &mut self.owned[place];
+            if owned.lost.is_none() {
                 owned.seek(offset);
-                self.buffered.retain(|buffered| *buffered != store);
+                returned.insert(store);
             }
         }
+        self.buffered.retain(|buffered| !returned.contains(buffered));
     }
 
     /// Commits these. The request.
@@ -64,8 +71,9 @@ impl<P: Clone> GroupMember<P> {
     ) {
         for (store, offset) in offsets {
             observer.observe(now, Event::Committed { consumer: self.client, store, offset });
-            if let Some(owned) = self.owned.iter_mut().find(|owned| is_current && owned.store == store) {
-                owned.committed = Some(offset);
+            if let Some(place) = place_of(&self.owned, self.recent, store).filter(|_| is_current) {
+                self.owned[place].committed = Some(offset);
+                self.recent = place;
             }
         }
         if waits {

@@ -1,13 +1,22 @@
 //! The part of a group member that fetches records, and hands them to the application.
 
-use brokerlab_event::{Count, Event, Observer, Time};
+use brokerlab_event::{Count, Event, Observer, StoreId, Time};
 
 use super::{GroupMember, Phase, Rejoin};
-use crate::client::reading::Lost;
+use crate::client::reading::{Lost, Owned};
 use crate::message::{Address, Effect, FetchedPartition, LogError, Message, Outbox};
 
 /// Memory for more records than this is given back.
 const MOST_SPARE: usize = 4096;
+
+/// Where a partition stands among those that are owned, if it does. Whatever is said of several comes in their order, so
+/// that the next one stands behind the last.
+pub(super) fn place_of<P>(owned: &[Owned<P>], recent: usize, store: StoreId) -> Option<usize> {
+    let (before, behind) = owned.split_at(recent.min(owned.len()));
+    let is_it = |owned: &Owned<P>| owned.store == store;
+    let found = behind.iter().position(is_it).map(|place| place + before.len());
+    found.or_else(|| before.iter().position(is_it))
+}
 
 impl<P: Clone> GroupMember<P> {
     /// Takes records out of the buffers, partition by partition as they came.
@@ -18,8 +27,9 @@ impl<P: Clone> GroupMember<P> {
         while self.batch.len() < most
             && let Some(store) = self.buffered.get(index)
         {
-            let found = self.owned.iter_mut().find(|owned| owned.store == *store);
-            let owned = found.expect("what is buffered is owned");
+            let place = place_of(&self.owned, self.recent, *store).expect("what is buffered is owned");
+            self.recent = place;
+            let owned = &mut self.owned[place];
             let due = match owned.due(now) {
                 Ok(due) => due,
                 Err(at) => {
@@ -78,8 +88,12 @@ impl<P: Clone> GroupMember<P> {
         let mut lost = Vec::new();
         for FetchedPartition { store, records, next, .. } in partitions.iter_mut() {
             let (store, next) = (*store, *next);
-            let found = self.owned.iter_mut().find(|owned| owned.store == store && owned.lost.is_none());
-            let Some(owned) = found else { continue };
+            let Some(place) = place_of(&self.owned, self.recent, store) else { continue };
+            self.recent = place;
+            let owned = &mut self.owned[place];
+            if owned.lost.is_some() {
+                continue;
+            }
             match records {
                 Ok(records) => {
                     for (offset, record) in records.iter() {

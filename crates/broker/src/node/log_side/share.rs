@@ -36,6 +36,8 @@ struct HostedShare {
     sessions: Deadlines,
     /// The place of the partition that the next fetch begins with, so that all of them are served.
     first: usize,
+    /// A log has a new start, so that there may be room in any partition for those who wait.
+    looks_everywhere: bool,
 }
 
 /// A fetch for which there is nothing yet.
@@ -115,6 +117,7 @@ impl HostedShare {
             readers: BTreeSet::new(),
             sessions: Deadlines::default(),
             first: 0,
+            looks_everywhere: false,
         }
     }
 
@@ -177,7 +180,7 @@ impl<P: Clone + Default> LogSide<P> {
                 self.acknowledge(index, member, acknowledged, context);
                 let until = context.now.saturating_add(self.limits.max_wait);
                 let fetch = Waiting { group: index, member, correlation, max_records, until };
-                if !self.answer_member(fetch, context) {
+                if !self.answer_member(fetch, None, context) {
                     self.shares.waiting.push_back(fetch);
                 }
             }
@@ -280,7 +283,7 @@ impl<P: Clone + Default> LogSide<P> {
         }
         // Where the start of the partition has moved, there may be room for new records.
         if !changes.is_empty() {
-            self.wake_group(group, context);
+            self.wake_group(group, index, context);
         }
     }
 
@@ -291,28 +294,47 @@ impl<P: Clone + Default> LogSide<P> {
         }
         let store = self.partitions[place].store;
         for group in 0..self.shares.groups.len() {
-            if self.shares.groups[group].index(store).is_some() {
-                self.wake_group(group, context);
+            if let Some(index) = self.shares.groups[group].index(store) {
+                self.wake_group(group, index, context);
             }
         }
     }
 
-    /// Answers those who have waited longest, as long as there is anything for them.
-    fn wake_group<O: Observer>(&mut self, group: usize, context: &mut Context<'_, P, O>) {
+    /// Logs have new starts: whoever waits looks through all partitions when next there is anything new.
+    pub(super) fn look_everywhere(&mut self) {
+        for hosted in &mut self.shares.groups {
+            hosted.looks_everywhere = true;
+        }
+    }
+
+    /// Answers those who have waited longest, as long as there is anything for them. Who waits has found nothing in any
+    /// partition, so what is new is in this one.
+    fn wake_group<O: Observer>(&mut self, group: usize, index: usize, context: &mut Context<'_, P, O>) {
         while let Some(found) = self.shares.waiting.iter().position(|waiting| waiting.group == group)
-            && self.answer_member(self.shares.waiting[found], context)
+            && self.answer_member(self.shares.waiting[found], Some(index), context)
         {
             self.shares.waiting.remove(found);
         }
     }
 
-    /// Acquires records for a member and sends them. False where there are none.
-    fn answer_member<O: Observer>(&mut self, fetch: Waiting, context: &mut Context<'_, P, O>) -> bool {
+    /// Acquires records for a member and sends them, where only one partition may have any from that alone. False where
+    /// there are none.
+    fn answer_member<O: Observer>(
+        &mut self,
+        fetch: Waiting,
+        only: Option<usize>,
+        context: &mut Context<'_, P, O>,
+    ) -> bool {
         let Waiting { group, member, correlation, max_records, .. } = fetch;
-        let count = self.shares.groups[group].stores.len();
-        let first = self.shares.groups[group].first;
+        let hosted = &mut self.shares.groups[group];
+        let everywhere = hosted.looks_everywhere || only.is_none();
+        let (first, count) = (hosted.first, hosted.stores.len());
+        let places = match only.filter(|_| !everywhere) {
+            Some(index) => (index..index + 1).chain(0..0),
+            None => (first..count).chain(0..first),
+        };
         let (mut partitions, mut left, mut bytes) = (Vec::new(), max_records, 0);
-        for index in (first..count).chain(0..first) {
+        for index in places {
             if let Some(shared) = self.acquire(group, index, member, left, context) {
                 let taken: u64 = shared.acquired.iter().map(|own| own.last.get() - own.first.get() + 1).sum();
                 left = left.saturating_sub(taken.min(u64::from(u32::MAX)) as u32);
@@ -325,6 +347,9 @@ impl<P: Clone + Default> LogSide<P> {
             }
         }
         let any = !partitions.is_empty();
+        if everywhere && !any {
+            self.shares.groups[group].looks_everywhere = false;
+        }
         if any {
             context.send(Address::Client(member.client), Message::ShareFetched { correlation, partitions });
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, Offset, StoreId, Time};
 
 use super::hosted::{Hosted, PendingAck};
-use super::{LogSide, refuse};
+use super::{ABSENT, LogSide, refuse};
 use crate::config::{Acks, ConsumerKind, Deployment, ReaderName, SeekTo, StreamConfig, StreamCredit, StreamOffset};
 use crate::log::Crash;
 use crate::message::{Address, Effect, Envelope, LogError, Message};
@@ -53,20 +53,28 @@ struct HostedStream {
 #[derive(Clone, Debug)]
 pub(super) struct Streams {
     streams: Vec<HostedStream>,
+    /// From the number of a store to its place in `streams`.
+    places: Vec<u32>,
 }
 
 impl Streams {
     pub fn new(node: NodeId, deployment: &Deployment) -> Streams {
         let here = deployment.streams.iter().filter(|config| config.node == node);
         let hosted = here.flat_map(|config| (0..).zip(&config.partitions).map(move |part| (config, part)));
-        let streams =
+        let streams: Vec<_> =
             hosted.map(|(config, (number, store))| HostedStream::new(config, number, *store, deployment)).collect();
-        Streams { streams }
+        let mut places = Vec::new();
+        for (place, stream) in (0..).zip(&streams) {
+            let index = stream.store.index();
+            places.resize(places.len().max(index + 1), ABSENT);
+            places[index] = place;
+        }
+        Streams { streams, places }
     }
 
     #[inline]
     fn index(&self, store: StoreId) -> Option<usize> {
-        self.streams.iter().position(|stream| stream.store == store)
+        self.places.get(store.index()).filter(|place| **place != ABSENT).map(|place| *place as usize)
     }
 
     pub fn crash(self, kind: Crash) -> Vec<Tracking> {

@@ -1,6 +1,6 @@
 //! Producer ids and transactions on a node: requests to the coordinator, and the markers that it wants written.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use brokerlab_event::{ApplicationId, ClientId, Duration, Event, NodeId, Observer, Offset, StoreId, Time};
 
@@ -24,7 +24,7 @@ pub(super) struct Transactions {
     coordinator: TransactionCoordinator,
     wanted: Vec<MarkerWanted>,
     /// By partition: transactions whose marker is safe once everything below an offset is.
-    pending: Vec<(StoreId, VecDeque<(Offset, TransactionalId)>)>,
+    pending: BTreeMap<StoreId, VecDeque<(Offset, TransactionalId)>>,
     /// Markers are wanted from before the node came up.
     resume_at: Option<Time>,
     /// When producers that have been silent are forgotten; from the first one on that numbers its records.
@@ -38,7 +38,7 @@ impl Transactions {
         Transactions {
             coordinator: TransactionCoordinator::new(version, number, coordinators),
             wanted: Vec::new(),
-            pending: Vec::new(),
+            pending: BTreeMap::new(),
             resume_at: None,
             expire_at: None,
         }
@@ -218,9 +218,12 @@ impl<P: Clone + Default> LogSide<P> {
     pub(super) fn markers_safe(&mut self, place: usize) {
         let (store, safe) = (self.partitions[place].store, self.partitions[place].log.high_watermark());
         let Transactions { coordinator, pending, .. } = &mut self.transactions;
-        let Some((_, markers)) = pending.iter_mut().find(|(other, _)| *other == store) else { return };
+        let Some(markers) = pending.get_mut(&store) else { return };
         while let Some((_, id)) = markers.pop_front_if(|(until, _)| *until <= safe) {
             coordinator.marker_written(id, store);
+        }
+        if markers.is_empty() {
+            pending.remove(&store);
         }
     }
 
@@ -241,10 +244,6 @@ impl<P: Clone + Default> LogSide<P> {
 
 impl Transactions {
     fn await_marker(&mut self, store: StoreId, until: Offset, id: TransactionalId) {
-        let index = self.pending.iter().position(|(other, _)| *other == store).unwrap_or_else(|| {
-            self.pending.push((store, VecDeque::new()));
-            self.pending.len() - 1
-        });
-        self.pending[index].1.push_back((until, id));
+        self.pending.entry(store).or_default().push_back((until, id));
     }
 }

@@ -121,6 +121,7 @@ impl<P: Clone + Default> LogSide<P> {
     fn retain<O: Observer>(&mut self, task: usize, context: &mut Context<'_, P, O>) {
         let RetentionTask { every, next, partitions } = &mut self.upkeep.retention[task];
         *next = context.now.saturating_add(*every);
+        let mut trims = false;
         for place in partitions {
             let hosted = &mut self.partitions[*place as usize];
             let done = hosted.log.retain(context.now);
@@ -129,12 +130,16 @@ impl<P: Clone + Default> LogSide<P> {
                 continue;
             }
             let store = hosted.store;
+            trims |= !done.trimmed.is_empty();
             if let Some(offset) = done.rolled {
                 context.observe(Event::SegmentRolled { store, offset });
             }
             for (until, cause) in done.trimmed {
                 context.observe(Event::Trimmed { store, until, cause });
             }
+        }
+        if trims {
+            self.look_everywhere();
         }
     }
 
