@@ -91,7 +91,10 @@ fn main() {
             place.push(start.elapsed().as_nanos() as f64 / messages as f64);
         }
     }
-    println!("{:<14} {:>14} {:>16}   (median of {ROUNDS} rounds; a log counts deliveries)", "", "ns a message", "÷ bare loop");
+    println!(
+        "{:<14} {:>14} {:>16}   (median of {ROUNDS} rounds; a log counts deliveries)",
+        "", "ns a message", "÷ bare loop"
+    );
     let reference = |name: &str| cases.iter().position(|(known, ..)| *known == name).expect("one of the cases");
     for ((name, count, _), place) in cases.iter().zip(&times) {
         let bare = &times[reference(if *count > 1 { "fan-out" } else { "yardstick" })];

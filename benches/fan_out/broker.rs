@@ -215,7 +215,8 @@ impl Middle for Broker {
     fn arrive(&mut self, now: f64, begins: &mut Vec<usize>) {
         let (sender, timestamp) = (ClientId::new(GROUPS as u32), time(now));
         let message = MessageId::new(self.messages);
-        let record = Envelope { message, key: KeyId::NONE, size: 100, timestamp, sender, tombstone: false, payload: () };
+        let record =
+            Envelope { message, key: KeyId::NONE, size: 100, timestamp, sender, tombstone: false, payload: () };
         let batch = vec![record].into();
         let produce = Message::Produce { store: store(), correlation: self.messages as u32, acks: Acks::All, batch };
         self.messages += 1;

@@ -183,9 +183,9 @@ impl Reader {
         while batch.len() < most {
             if let Some(from) = self.owned.wanted() {
                 self.provide(from.get() + most as u64);
-                let fetched =
+                let mut fetched =
                     self.log.fetch(from, u32::MAX, Isolation::ReadUncommitted).map_err(|error| format!("{error:?}"))?;
-                self.owned.fetched(fetched.records, fetched.next);
+                self.owned.fetched(&mut fetched.records, fetched.next);
             }
             self.owned.poll(most - batch.len(), &mut batch);
         }

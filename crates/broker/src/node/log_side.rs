@@ -443,12 +443,7 @@ impl<P: Clone + Default> LogSide<P> {
     }
 
     #[inline]
-    fn fetch<O: Observer>(
-        &mut self,
-        client: ClientId,
-        mut fetch: WaitingFetch<P>,
-        context: &mut Context<'_, P, O>,
-    ) {
+    fn fetch<O: Observer>(&mut self, client: ClientId, mut fetch: WaitingFetch<P>, context: &mut Context<'_, P, O>) {
         self.fetches.take(client);
         let min_bytes = u64::from(self.limits.min_bytes);
         let (mut available, isolation) = (0, fetch.isolation);

@@ -326,11 +326,8 @@ fn consumer<P: Clone, O: Observer>(
     request: Message<P>,
     context: &mut Context<'_, P, O>,
 ) {
-    match request {
-        Message::GroupHeartbeat { member, epoch, metadata, owned, .. } => {
-            group.heartbeat(context.now, member, epoch, metadata, owned.as_deref(), answers);
-        }
-        _ => {}
+    if let Message::GroupHeartbeat { member, epoch, metadata, owned, .. } = request {
+        group.heartbeat(context.now, member, epoch, metadata, owned.as_deref(), answers);
     }
 }
 
