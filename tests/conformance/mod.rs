@@ -11,6 +11,7 @@ mod offsets;
 mod partitions;
 mod producers;
 mod quorum;
+mod replication;
 mod share_groups;
 
 use std::fmt::Write as _;
@@ -31,6 +32,8 @@ const FILES: &[(&str, Runner)] = &[
     ("kafka_log_retention.json", logs::run_retention),
     ("kafka_partitioner.json", partitions::run_key),
     ("kafka_sticky_adaptive_partitioner.json", partitions::run_keyless),
+    ("kafka_leader_election.json", replication::run_election),
+    ("kafka_replication.json", replication::run),
     ("kafka_share_groups.json", share_groups::run),
     ("kafka_idempotent_producer.json", producers::run),
     ("kafka_read_committed.json", producers::run_reading),

@@ -76,6 +76,7 @@ pub mod properties;
 pub mod queue;
 pub mod quorum;
 pub mod record;
+pub mod replication;
 mod ring;
 pub mod router;
 pub mod share_partition;

@@ -6,12 +6,14 @@
 //! asks the driver for [`Effect::Write`](crate::Effect::Write) and [`Effect::Flush`](crate::Effect::Flush) and
 //! moves the marks when the driver reports back; what [`Log::crash`] keeps follows from them alone.
 
+mod epochs;
 mod segment;
 
 use std::collections::VecDeque;
 
 use brokerlab_event::{Offset, Time};
 
+pub use self::epochs::{EpochEnd, Epochs};
 use self::segment::SegmentEntries;
 pub use self::segment::{Place, Segment};
 
@@ -52,8 +54,7 @@ pub struct Log<E> {
     written: u64,
     flushed: u64,
     bytes: u64,
-    /// Leader epoch and the offset at which it began, oldest first.
-    epochs: Vec<(u32, u64)>,
+    epochs: Epochs,
 }
 
 /// Entries of a log from some offset on, with their offsets.
@@ -107,7 +108,7 @@ impl<E: Entry> Log<E> {
             written: start,
             flushed: start,
             bytes: 0,
-            epochs: Vec::new(),
+            epochs: Epochs::default(),
         }
     }
 
@@ -403,9 +404,7 @@ impl<E: Entry> Log<E> {
         }
         self.written = self.written.min(end);
         self.flushed = self.flushed.min(end);
-        while self.epochs.last().is_some_and(|(_, from)| *from >= end) {
-            self.epochs.pop();
-        }
+        self.epochs.truncate(Offset::new(end));
     }
 
     /// The segment in which the log is to end was compacted: what is left of it stays as it is, and a new segment is
@@ -467,20 +466,18 @@ impl<E: Entry> Log<E> {
 
     /// A leader of this epoch starts to append here. An epoch that is known already changes nothing.
     pub fn begin_epoch(&mut self, epoch: u32) {
-        if self.latest_epoch().is_none_or(|latest| latest < epoch) {
-            self.epochs.push((epoch, self.end_number()));
-        }
+        self.epochs.begin(epoch, self.end());
     }
 
-    /// The epoch of the last leader whose entries are here.
-    pub fn latest_epoch(&self) -> Option<u32> {
-        self.epochs.last().map(|(epoch, _)| *epoch)
+    /// Which leaders' entries are here.
+    pub fn epochs(&self) -> &Epochs {
+        &self.epochs
     }
 
-    /// Where this epoch ended: the offset at which the next one began, or the end of the log.
+    /// Where what a follower may have from this epoch ended: the offset at which the next one began, or the end of the
+    /// log.
     pub fn end_of_epoch(&self, epoch: u32) -> Offset {
-        let next = self.epochs.iter().find(|(other, _)| *other > epoch);
-        next.map_or(self.end(), |(_, from)| Offset::new(*from))
+        self.epochs.end_of(epoch, self.end()).map_or(self.end(), |answer| answer.end)
     }
 
     /// What survives when the node goes down now.

@@ -102,9 +102,9 @@ fn truncation_takes_epochs_with_it() {
     log.begin_epoch(4);
     log.append(3, Time::ZERO);
     log.begin_epoch(4);
-    assert_eq!(log.latest_epoch(), Some(4));
+    assert_eq!(log.epochs().latest(), Some(4));
     log.truncate(Offset::new(3));
-    assert_eq!((log.latest_epoch(), contents(&log)), (Some(1), vec![0, 1, 2]));
+    assert_eq!((log.epochs().latest(), contents(&log)), (Some(1), vec![0, 1, 2]));
     log.truncate(Offset::ZERO);
-    assert_eq!((log.latest_epoch(), log.bytes()), (None, 0));
+    assert_eq!((log.epochs().latest(), log.bytes()), (None, 0));
 }

@@ -13,7 +13,7 @@ use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, O
 
 use self::fetches::{Fetches, WaitingFetch};
 use self::groups::Groups;
-use self::hosted::{Follower, Hosted, PendingAck, Role};
+use self::hosted::{Hosted, PendingAck, Role};
 use self::share::{DurableShareGroup, Shares};
 use self::streams::Streams;
 use self::transactions::Transactions;
@@ -112,9 +112,8 @@ impl<P: Clone + Default> LogSide<P> {
     fn host(&mut self, node: NodeId, topic: &TopicConfig) {
         let first = self.partitions.len() as u32;
         for store in &topic.partitions {
-            let follower = |node: &NodeId| Follower { node: *node, end: Offset::ZERO, asked: None };
             let role = if topic.node == node {
-                Role::Leader(topic.followers.iter().map(follower).collect())
+                Role::leader(&topic.followers, Time::ZERO)
             } else if topic.followers.contains(&node) {
                 self.replicate_at = Some(Time::ZERO);
                 Role::Follower { leader: topic.node }
@@ -401,7 +400,7 @@ impl<P: Clone + Default> LogSide<P> {
     fn advanced<O: Observer>(&mut self, place: usize, context: &mut Context<'_, P, O>) {
         let hosted = &mut self.partitions[place];
         let before = Readable::of(&hosted.log);
-        let moved = hosted.settle_high_watermark();
+        let moved = hosted.settle_high_watermark(context.now);
         while let Some(PendingAck { client, correlation, first, .. }) = hosted.pop_safe() {
             let message = Message::Produced { store: hosted.store, correlation, result: Ok(first) };
             context.send(Address::Client(client), message);
@@ -542,7 +541,7 @@ impl<P: Clone + Default> LogSide<P> {
             hosted.log = PartitionLog::recover(durable);
             if hosted.is_led() {
                 hosted.log.begin_epoch(hosted.log.epoch() + 1);
-                hosted.settle_high_watermark();
+                hosted.settle_high_watermark(now);
             }
         }
         side.groups.recover(now, durable.groups);

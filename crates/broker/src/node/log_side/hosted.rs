@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
-use brokerlab_event::{ClientId, NodeId, Offset, StoreId};
+use brokerlab_event::{ClientId, NodeId, Offset, StoreId, Time};
 
 use crate::partition::PartitionLog;
 use crate::record::Record;
+use crate::replication::{ReplicaRules, ReplicaSet};
 
 /// A produce request that is answered once everything below an offset is safe.
 #[derive(Clone, Copy, Debug)]
@@ -16,21 +17,36 @@ pub(super) struct PendingAck {
     pub until: Offset,
 }
 
-/// A copy on another node, as its leader knows it.
+/// What a leader knows of the copies on other nodes.
+#[derive(Clone, Debug)]
+pub(super) struct Leader {
+    pub replicas: ReplicaSet,
+    /// Fetches that wait for something to tell, in order of arrival.
+    pub asking: Vec<Asking>,
+}
+
+/// A follower's fetch, with the offset and the epoch that it named.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Follower {
+pub(super) struct Asking {
     pub node: NodeId,
-    /// It has everything below, which it said with its last fetch.
-    pub end: Offset,
-    /// Its fetch that waits for something to tell: the offset and the epoch that it named.
-    pub asked: Option<(Offset, u32)>,
+    pub offset: Offset,
+    pub epoch: u32,
 }
 
 /// What this node is to a partition.
 #[derive(Clone, Debug)]
 pub(super) enum Role {
-    Leader(Vec<Follower>),
+    Leader(Leader),
     Follower { leader: NodeId },
+}
+
+impl Role {
+    /// A leader whose followers are all in sync.
+    pub fn leader(followers: &[NodeId], now: Time) -> Role {
+        let followers = followers.iter().map(|node| (*node, true));
+        let replicas = ReplicaSet::new(ReplicaRules::default(), followers, Offset::ZERO, now);
+        Role::Leader(Leader { replicas, asking: Vec::new() })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -56,11 +72,11 @@ impl<P: Clone> Hosted<P> {
         matches!(self.role, Role::Leader(_))
     }
 
-    /// Moves the high watermark of a leader to what every replica has. True if it moved.
-    pub fn settle_high_watermark(&mut self) -> bool {
-        let Role::Leader(followers) = &self.role else { return false };
-        let safe = followers.iter().map(|follower| follower.end).fold(self.log.log().written(), Offset::min);
-        self.log.advance_high_watermark(safe)
+    /// Moves the high watermark of a leader to what all replicas in sync have. True if it moved.
+    pub fn settle_high_watermark(&mut self, now: Time) -> bool {
+        let Role::Leader(leader) = &self.role else { return false };
+        let safe = leader.replicas.high_watermark(self.log.log().written(), now);
+        safe.is_some_and(|safe| self.log.advance_high_watermark(safe))
     }
 
     /// A produce request that can be answered now.

@@ -3,7 +3,7 @@
 
 use brokerlab_event::{Duration, NodeId, Observer, Offset, StoreId, Time};
 
-use super::hosted::{Follower, Role};
+use super::hosted::{Asking, Role};
 use super::{Context, LogSide};
 use crate::message::{Address, Effect, Message};
 use crate::record::Record;
@@ -41,10 +41,11 @@ impl<P: Clone + Default> LogSide<P> {
         let leader_epoch = hosted.log.epoch();
         // Before a follower has come to the leader's epoch, what it holds may not be what the leader holds.
         let agreed = if epoch < leader_epoch { offset.min(hosted.log.log().end_of_epoch(epoch)) } else { offset };
-        let Role::Leader(followers) = &mut hosted.role else { return };
-        let Some(follower) = followers.iter_mut().find(|follower| follower.node == node) else { return };
-        follower.end = agreed.min(hosted.log.log().end());
-        follower.asked = Some((offset, epoch));
+        let (leader_end, high_watermark) = (hosted.log.log().written(), hosted.log.high_watermark());
+        let Role::Leader(leader) = &mut hosted.role else { return };
+        leader.replicas.fetched(node, agreed.min(leader_end), leader_end, high_watermark, context.now);
+        leader.asking.retain(|asking| asking.node != node);
+        leader.asking.push(Asking { node, offset, epoch });
         self.advanced(place, context);
     }
 
@@ -52,20 +53,19 @@ impl<P: Clone + Default> LogSide<P> {
     /// watermark alone is no reason; it goes with the next records.
     pub(super) fn feed_followers<O: Observer>(&mut self, place: usize, context: &mut Context<'_, P, O>) {
         let hosted = &mut self.partitions[place];
-        let Role::Leader(followers) = &hosted.role else { return };
-        for index in 0..followers.len() {
-            let Role::Leader(followers) = &hosted.role else { return };
-            let Follower { node, asked: Some((from, epoch)), .. } = followers[index] else { continue };
-            let (offset, records) = hosted.replica_records(from, epoch, self.limits.max_partition_bytes);
-            let leader_epoch = hosted.log.epoch();
-            if records.is_empty() && offset == from && epoch == leader_epoch {
+        let Role::Leader(leader) = &mut hosted.role else { return };
+        let leader_epoch = hosted.log.epoch();
+        for asking in std::mem::take(&mut leader.asking) {
+            let (offset, records) =
+                hosted.replica_records(asking.offset, asking.epoch, self.limits.max_partition_bytes);
+            if records.is_empty() && offset == asking.offset && asking.epoch == leader_epoch {
+                let Role::Leader(leader) = &mut hosted.role else { return };
+                leader.asking.push(asking);
                 continue;
             }
             let (store, high_watermark) = (hosted.store, hosted.log.high_watermark());
             let message = Message::ReplicaFetched { store, epoch: leader_epoch, offset, records, high_watermark };
-            context.send(Address::Node(node), message);
-            let Role::Leader(followers) = &mut hosted.role else { return };
-            followers[index].asked = None;
+            context.send(Address::Node(asking.node), message);
         }
     }
 
@@ -99,11 +99,7 @@ impl<P: Clone + Default> LogSide<P> {
     pub(super) fn forget_node(&mut self, node: NodeId, now: Time) {
         for hosted in &mut self.partitions {
             match &mut hosted.role {
-                Role::Leader(followers) => {
-                    for follower in followers.iter_mut().filter(|follower| follower.node == node) {
-                        follower.asked = None;
-                    }
-                }
+                Role::Leader(leader) => leader.asking.retain(|asking| asking.node != node),
                 Role::Follower { leader } if *leader == node => {
                     self.replicate_at = Some(now.saturating_add(BACKOFF));
                 }
