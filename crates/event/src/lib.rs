@@ -24,6 +24,7 @@ mod event;
 mod fingerprint;
 mod header;
 mod ids;
+mod logarithm;
 mod observer;
 mod random;
 mod time;

@@ -1,9 +1,10 @@
 //! Chance that is the same everywhere: a named portable generator, counter-based hashing, and samplers that use
-//! `libm` by name. The platform's own `ln` and `exp` differ in their last bits from system to system, so they
+//! `libm` by name or a logarithm of their own. The platform's own `ln` and `exp` differ in their last bits from system to system, so they
 //! must not come near a result.
 
 use crate::Duration;
 use crate::fingerprint::Mixer;
+use crate::logarithm::negative_logarithm;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): one step, which also serves to turn a counter into a well-mixed number.
 #[inline]
@@ -134,7 +135,7 @@ pub fn unit(bits: u64) -> f64 {
 /// An exponential variate of mean 1 from 64 random bits; never infinite.
 #[inline]
 pub fn exponential(bits: u64) -> f64 {
-    -libm::log(1.0 - unit(bits))
+    negative_logarithm((1 << 53) - (bits >> 11))
 }
 
 /// A whole number below `bound` from 64 random bits (Lemire's multiplication).

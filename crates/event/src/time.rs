@@ -74,8 +74,12 @@ impl Duration {
     #[inline]
     pub fn from_secs_f64(secs: f64) -> Duration {
         let nanos = secs * 1e9;
-        let whole = nanos as u64;
-        Duration(whole.saturating_add(u64::from(nanos - whole as f64 >= 0.5)))
+        // Processors convert signed integers at once, others by detours.
+        let whole = nanos as i64;
+        if (0..i64::MAX).contains(&whole) {
+            return Duration(whole as u64 + u64::from(nanos - whole as f64 >= 0.5));
+        }
+        Duration(nanos as u64)
     }
 
     /// Nanoseconds.
@@ -209,7 +213,10 @@ mod tests {
     #[test]
     fn seconds_round_to_the_nearest_nanosecond_and_clamp() {
         assert_eq!(Duration::from_secs_f64(1.000_000_000_4), Duration::from_secs(1));
+        assert_eq!(Duration::from_secs_f64(0.000_000_000_5), Duration::from_nanos(1));
         assert_eq!(Duration::from_secs_f64(-1.0), Duration::ZERO);
+        assert_eq!(Duration::from_secs_f64(f64::NAN), Duration::ZERO);
+        assert_eq!(Duration::from_secs_f64(1e10), Duration::from_nanos(10_000_000_000_000_000_000));
         assert_eq!(Duration::from_secs_f64(f64::INFINITY), Duration::MAX);
     }
 
