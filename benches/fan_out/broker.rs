@@ -26,6 +26,8 @@ struct Reader {
     positions: Vec<(StoreId, Offset)>,
     /// The memory of the last answer.
     spare: Vec<FetchedPartition<()>>,
+    /// The memory of the last commit; there is nothing in it.
+    offsets: Vec<(StoreId, Offset)>,
 }
 
 impl Reader {
@@ -50,7 +52,8 @@ impl Reader {
     fn commit(&mut self, group: usize, next: Offset, out: &mut Outbox<()>) {
         self.correlation = self.correlation.wrapping_add(1);
         let (correlation, generation) = (self.correlation, self.generation);
-        let (group, member, offsets) = (application(group), member(group), vec![(store(), next)]);
+        let (group, member, mut offsets) = (application(group), member(group), std::mem::take(&mut self.offsets));
+        offsets.push((store(), next));
         let commit = Message::CommitOffsets { correlation, group, member, generation, offsets };
         out.send(Address::Client(member.client), Address::Node(node()), commit);
     }
@@ -206,7 +209,11 @@ fn answered(
             let sync = Message::SyncGroup { group, member, generation, assignment };
             out.send(Address::Client(member.client), Address::Node(node()), sync);
         }
-        Message::OffsetsCommitted { result, .. } => assert_eq!(*result, Ok(())),
+        Message::OffsetsCommitted { result, offsets, .. } => {
+            assert_eq!(*result, Ok(()));
+            std::mem::swap(&mut reader.offsets, offsets);
+            reader.offsets.clear();
+        }
         _ => {}
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 use brokerlab_event::Time;
 
@@ -59,24 +60,28 @@ impl Deadlines {
 
     /// Takes a deadline that has come, the earliest first and among equals the lowest number.
     pub fn pop_due(&mut self, now: Time) -> Option<u32> {
-        while let Some(&Reverse(entry)) = self.heap.peek() {
-            let (at, number) = unpack(entry);
+        while let Some(mut first) = self.heap.peek_mut() {
+            let (at, number) = unpack(first.0);
             if at > now {
                 return None;
             }
-            self.heap.pop();
             let index = number as usize;
             if self.queued[index] != at {
+                PeekMut::pop(first);
                 continue;
             }
-            self.queued[index] = Time::MAX;
             let due = self.due[index];
+            if now < due && due < Time::MAX {
+                // It was moved back: its entry goes where it belongs.
+                self.queued[index] = due;
+                *first = Reverse(pack(due, number));
+                continue;
+            }
+            PeekMut::pop(first);
+            self.queued[index] = Time::MAX;
             if due <= now {
                 self.due[index] = Time::MAX;
                 return Some(number);
-            }
-            if due < Time::MAX {
-                self.set(number, due);
             }
         }
         None

@@ -104,6 +104,8 @@ pub struct GroupMember<P> {
     positions: Vec<(StoreId, Offset)>,
     /// Memory of the last answer to one.
     spare: Vec<FetchedPartition<P>>,
+    /// Memory of the last commit; there is nothing in it.
+    offsets: Vec<(StoreId, Offset)>,
     next_heartbeat: Option<Time>,
     /// With automatic commits, while it reads.
     automatic: Option<AutoCommit>,
@@ -157,6 +159,7 @@ impl<P: Clone> GroupMember<P> {
             correlation: 0,
             positions: Vec::new(),
             spare: Vec::new(),
+            offsets: Vec::new(),
             next_heartbeat: None,
             automatic: None,
             last_poll: Time::ZERO,
@@ -392,11 +395,11 @@ impl<P: Clone> GroupMember<P> {
             return None;
         }
         let or_never = |at: Option<Time>| at.unwrap_or(Time::MAX);
+        let of_phase = if self.phase == Phase::Polling { self.idle_commit() } else { self.poll_deadline() };
         let next = or_never(self.worker.done_at())
             .min(or_never(self.next_heartbeat))
-            .min(or_never(self.idle_commit()))
             .min(or_never(self.reconnect_at))
-            .min(or_never(self.poll_deadline()));
+            .min(or_never(of_phase));
         (next < Time::MAX).then_some(next)
     }
 
@@ -451,8 +454,8 @@ impl<P: Clone> GroupMember<P> {
         }
         let may_commit = self.may_commit();
         // While the broker is still asked where to go on, the answer is waited for first.
-        let knows = self.awaited.is_empty() && self.owned.iter().all(|owned| owned.lost.is_none());
-        if self.asks_where && may_commit && knows {
+        let knows = || self.awaited.is_empty() && self.owned.iter().all(|owned| owned.lost.is_none());
+        if self.asks_where && may_commit && knows() {
             self.begin_seek(now, out);
         }
         if may_commit && self.automatic.as_mut().is_some_and(|automatic| automatic.take_due(now)) {
@@ -519,7 +522,9 @@ impl<P: Clone> GroupMember<P> {
         let commit = match self.config.commit {
             // What is not committed now, later commits cover.
             CommitPolicy::AfterEach | CommitPolicy::AfterEachAsync if self.may_commit() => {
-                Some(self.commit(vec![(store, offset.next())], out))
+                let mut offsets = std::mem::take(&mut self.offsets);
+                offsets.push((store, offset.next()));
+                Some(self.commit(offsets, out))
             }
             CommitPolicy::AfterBatch | CommitPolicy::AfterBatchAsync if self.batch.is_empty() => {
                 self.commit_positions(out)

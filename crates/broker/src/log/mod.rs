@@ -69,18 +69,26 @@ pub struct Entries<'a, E> {
 impl<'a, E: Entry> Iterator for Entries<'a, E> {
     type Item = (Offset, &'a E);
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<(Offset, &'a E)> {
-        loop {
+        match self.entries.next() {
+            Some(entry) => Some(entry),
+            None => self.next_of_another_segment(),
+        }
+    }
+}
+
+impl<'a, E: Entry> Entries<'a, E> {
+    #[inline(never)]
+    fn next_of_another_segment(&mut self) -> Option<(Offset, &'a E)> {
+        while self.next_segment < self.log.segment_count() {
+            self.entries = self.log.segment(self.next_segment).entries_from(self.from);
+            self.next_segment += 1;
             if let Some(entry) = self.entries.next() {
                 return Some(entry);
             }
-            if self.next_segment == self.log.segment_count() {
-                return None;
-            }
-            self.entries = self.log.segment(self.next_segment).entries_from(self.from);
-            self.next_segment += 1;
         }
+        None
     }
 }
 

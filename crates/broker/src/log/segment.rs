@@ -195,7 +195,7 @@ pub(super) struct SegmentEntries<'a, E> {
 impl<'a, E> Iterator for SegmentEntries<'a, E> {
     type Item = (Offset, &'a E);
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<(Offset, &'a E)> {
         let entry = self.entries.next()?;
         let offset = match &mut self.places {

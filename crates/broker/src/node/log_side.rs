@@ -9,6 +9,8 @@ mod streams;
 mod transactions;
 mod upkeep;
 
+use std::cmp::Ordering;
+
 use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, Offset, StoreId, Time};
 
 use self::fetches::{Fetches, WaitingFetch};
@@ -68,6 +70,23 @@ impl Readable {
         match isolation {
             Isolation::ReadUncommitted => self.uncommitted,
             Isolation::ReadCommitted => self.committed,
+        }
+    }
+}
+
+/// How many bytes readers of either isolation may read that they might not before; nothing where nobody has asked.
+#[derive(Default)]
+struct NewBytes {
+    uncommitted: Option<u64>,
+    committed: Option<u64>,
+}
+
+impl NewBytes {
+    #[inline]
+    fn of(&mut self, isolation: Isolation) -> &mut Option<u64> {
+        match isolation {
+            Isolation::ReadUncommitted => &mut self.uncommitted,
+            Isolation::ReadCommitted => &mut self.committed,
         }
     }
 }
@@ -166,8 +185,11 @@ impl<P: Clone + Default> LogSide<P> {
             }
             (Address::Client(_), Message::CommitOffsets { correlation, group, member, generation, offsets }) => {
                 let offsets = std::mem::take(offsets);
+                let due = self.groups.next_timeout();
                 self.groups.commit(*correlation, *group, *member, *generation, offsets, context);
-                self.note_rare_due();
+                if self.groups.next_timeout() != due {
+                    self.note_rare_due();
+                }
             }
             (from, message) => {
                 self.handle_seldom(from, message.take(), context);
@@ -230,6 +252,9 @@ impl<P: Clone + Default> LogSide<P> {
     pub fn handle_timeout<O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
         while let Some((client, fetch)) = self.fetches.pop_due(context.now) {
             self.answer(client, fetch, context);
+        }
+        if context.now < self.rare_due {
+            return;
         }
         self.groups.handle_timeout(context);
         self.transactions_timeout(context);
@@ -423,11 +448,16 @@ impl<P: Clone + Default> LogSide<P> {
     fn wake_readers<O: Observer>(&mut self, place: usize, before: Readable, context: &mut Context<'_, P, O>) {
         let Hosted { store, log, readers, .. } = &mut self.partitions[place];
         let (min_bytes, woken, fetches) = (u64::from(self.limits.min_bytes), &mut self.woken, &mut self.fetches);
+        // Most readers have read everything, and to all of these the same is new.
+        let mut news = NewBytes::default();
         readers.retain(|client| {
             let Some(fetch) = fetches.of(*client) else { return true };
             let Some((_, offset)) = fetch.positions.iter().find(|(other, _)| other == store) else { return false };
             let (before, until) = (before.by(fetch.isolation), log.readable_until(fetch.isolation));
-            fetch.available += log.size_between(before.max(*offset), until, min_bytes);
+            fetch.available += match before.cmp(offset) {
+                Ordering::Less => log.size_between(*offset, until, min_bytes),
+                _ => *news.of(fetch.isolation).get_or_insert_with(|| log.size_between(before, until, min_bytes)),
+            };
             if fetch.available >= min_bytes {
                 woken.push(*client);
             }
@@ -443,7 +473,9 @@ impl<P: Clone + Default> LogSide<P> {
 
     #[inline]
     fn fetch<O: Observer>(&mut self, client: ClientId, mut fetch: WaitingFetch<P>, context: &mut Context<'_, P, O>) {
-        self.fetches.take(client);
+        if self.fetches.waits(client) {
+            self.fetches.take(client);
+        }
         let min_bytes = u64::from(self.limits.min_bytes);
         let (mut available, isolation) = (0, fetch.isolation);
         for (store, offset) in &fetch.positions {

@@ -32,8 +32,13 @@ impl<P: Clone> GroupMember<P> {
         }
         let is_due = |owned: &&Owned<P>| owned.lost.is_none() && owned.committed != Some(owned.position);
         let moved = self.owned.iter().filter(|owned| which(owned.store)).filter(is_due);
-        let offsets: Vec<_> = moved.map(|owned| (owned.store, owned.position)).collect();
-        (!offsets.is_empty()).then(|| self.commit(offsets, out))
+        let mut offsets = std::mem::take(&mut self.offsets);
+        offsets.extend(moved.map(|owned| (owned.store, owned.position)));
+        if offsets.is_empty() {
+            self.offsets = offsets;
+            return None;
+        }
+        Some(self.commit(offsets, out))
     }
 
     /// Goes back to the first records that polls have returned and the application has not done.
@@ -63,19 +68,20 @@ impl<P: Clone> GroupMember<P> {
     pub(super) fn committed<O: Observer>(
         &mut self,
         now: Time,
-        offsets: Vec<(StoreId, Offset)>,
+        mut offsets: Vec<(StoreId, Offset)>,
         is_current: bool,
         waits: bool,
         out: &mut Outbox<P>,
         observer: &mut O,
     ) {
-        for (store, offset) in offsets {
+        for (store, offset) in offsets.drain(..) {
             observer.observe(now, Event::Committed { consumer: self.client, store, offset });
             if let Some(place) = place_of(&self.owned, self.recent, store).filter(|_| is_current) {
                 self.owned[place].committed = Some(offset);
                 self.recent = place;
             }
         }
+        self.offsets = offsets;
         if waits {
             self.go_on(now, out, observer);
         }

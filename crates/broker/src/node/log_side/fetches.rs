@@ -43,6 +43,12 @@ impl<P> Fetches<P> {
         self.deadlines.set(client.get(), now.saturating_add(limits.max_wait));
     }
 
+    /// True where a fetch of this client waits.
+    #[inline]
+    pub fn waits(&self, client: ClientId) -> bool {
+        self.by_client.get(client.index()).is_some_and(Option::is_some)
+    }
+
     /// The waiting fetch of a client.
     #[inline]
     pub fn of(&mut self, client: ClientId) -> Option<&mut WaitingFetch<P>> {
