@@ -88,14 +88,19 @@ impl Histogram {
     /// Takes note of values in nanoseconds.
     fn record_all(&mut self, values: &[u64]) {
         let (mut sum, mut largest) = (0_u128, self.maximum);
-        for &nanos in values {
+        let mut rest = values;
+        while let Some(&nanos) = rest.first() {
+            // Where nothing costs anything all values are the same, and a place that is counted up again and again
+            // would have to be waited for each time.
+            let same = rest.iter().position(|other| *other != nanos).unwrap_or(rest.len());
             let bucket = bucket(nanos);
             if bucket >= self.counts.len() {
                 self.reach(bucket);
             }
-            self.counts[bucket] += 1;
-            sum += u128::from(nanos);
+            self.counts[bucket] += same as u64;
+            sum += u128::from(nanos) * same as u128;
             largest = largest.max(nanos);
+            rest = &rest[same..];
         }
         self.count += values.len() as u64;
         self.sum += sum;

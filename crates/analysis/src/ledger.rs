@@ -8,16 +8,18 @@ use crate::{Fate, FateCounts, PlaceSet};
 
 /// Facts about a message.
 mod flag {
-    pub const OFFERED: u16 = 1;
-    pub const SENT: u16 = 2;
-    pub const CONFIRMED: u16 = 4;
-    pub const REFUSED: u16 = 8;
-    pub const RETURNED: u16 = 16;
-    pub const UNROUTED: u16 = 32;
+    /// Several of the facts below.
+    pub type Flags = u32;
+    pub const OFFERED: Flags = 1;
+    pub const SENT: Flags = 2;
+    pub const CONFIRMED: Flags = 4;
+    pub const REFUSED: Flags = 8;
+    pub const RETURNED: Flags = 16;
+    pub const UNROUTED: Flags = 32;
     /// A partition stores it or has stored it.
-    pub const LOGGED: u16 = 64;
+    pub const LOGGED: Flags = 64;
     /// Counted among the entries that may be retired.
-    pub const FINAL: u16 = 128;
+    pub const FINAL: Flags = 128;
 }
 
 /// Facts about a message and an application.
@@ -44,6 +46,7 @@ pub(crate) mod state {
     pub const UNWANTED: Facts = 512;
 }
 
+use flag::Flags;
 use state::Facts;
 
 /// What is known of a message. Kept small: logs hold one for each record that a group has still to read.
@@ -55,7 +58,9 @@ struct Entry {
     copies: u16,
     /// Applications that may still process it for the first time.
     open: u16,
-    flags: u16,
+    /// As wide as what is loaded to look at it: a narrow field is read together with its neighbour, and that has to wait
+    /// where one of them has just been written.
+    flags: Flags,
     /// The state of the first application; of most runs the only one.
     first: Facts,
 }
@@ -122,7 +127,7 @@ pub(crate) struct Ledger {
     finals: u64,
     stragglers: BTreeMap<u64, (Entry, Box<[Facts]>)>,
     /// What must be known of a message before it can be final; a confirm only once there are any.
-    needed: u16,
+    needed: Flags,
     offered: u64,
     /// Retired messages that every application had processed; nearly all are. Below zero where a few of those
     /// counted one by one came back.
@@ -217,7 +222,7 @@ impl Ledger {
     }
 
     #[inline]
-    fn raise(&mut self, message: MessageId, flag: u16) -> bool {
+    fn raise(&mut self, message: MessageId, flag: Flags) -> bool {
         let Some(row) = self.find(message) else { return false };
         let first = row.entry.flags & flag == 0;
         row.entry.flags |= flag;
@@ -623,7 +628,7 @@ impl Ledger {
 
 /// True where no event that may still come can change a fate or a count.
 #[inline(always)]
-fn is_final(entry: &Entry, needed: u16) -> bool {
+fn is_final(entry: &Entry, needed: Flags) -> bool {
     entry.open | entry.copies == 0 && entry.flags & needed == needed
 }
 
@@ -667,8 +672,8 @@ impl Seen {
 }
 
 /// The order of precedence.
-fn fate(flags: u16, own: Facts, seen: Seen) -> Fate {
-    let is = |flag: u16| flags & flag != 0;
+fn fate(flags: Flags, own: Facts, seen: Seen) -> Fate {
+    let is = |flag: Flags| flags & flag != 0;
     let has = |facts: Facts| own & facts != 0;
     let reached = !seen.storage || is(flag::LOGGED) || has(state::STORED | state::DELIVERED);
     // A message that was returned is confirmed as well: the broker has done with it what it could.
