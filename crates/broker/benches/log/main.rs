@@ -9,6 +9,7 @@
 #![expect(clippy::disallowed_types, reason = "a benchmark is about the clock on the wall")]
 
 mod group;
+mod paths;
 
 use std::time::Instant;
 
@@ -25,7 +26,10 @@ const MESSAGES: u64 = 200_000;
 const KEYS: u64 = 1_000_000;
 const PARTITIONS: [u32; 2] = [1_000, 10_000];
 const MEMBERS: u32 = 1_000;
-const CLIENT: ClientId = ClientId::MAX;
+
+fn client() -> ClientId {
+    ClientId::new(0)
+}
 
 fn envelope(number: u64, key: u64) -> Envelope<()> {
     Envelope {
@@ -33,7 +37,7 @@ fn envelope(number: u64, key: u64) -> Envelope<()> {
         key: KeyId::new(key as u32),
         size: 100,
         timestamp: Time::ZERO,
-        sender: CLIENT,
+        sender: client(),
         tombstone: false,
         payload: (),
     }
@@ -86,14 +90,17 @@ struct Bench {
 impl Bench {
     fn new(partitions: u32, max_partition_bytes: u32) -> Bench {
         let limits = FetchLimits { max_partition_bytes, ..FetchLimits::default() };
-        let deployment = deployment(partitions, limits);
-        Bench { node: Node::new(NodeId::new(0), &deployment), out: Outbox::default(), spare: Vec::new() }
+        Bench::of(&deployment(partitions, limits))
+    }
+
+    fn of(deployment: &Deployment) -> Bench {
+        Bench { node: Node::new(NodeId::new(0), deployment), out: Outbox::default(), spare: Vec::new() }
     }
 
     /// A client asks; the disk answers at once. Returns how many records the client is sent.
     fn ask(&mut self, message: Message<()>) -> u64 {
         let mut sent = 0;
-        self.node.handle_message(Time::ZERO, Address::Client(CLIENT), message, &mut self.out, &mut ());
+        self.node.handle_message(Time::ZERO, Address::Client(client()), message, &mut self.out, &mut ());
         while let Some(effect) = self.out.pop() {
             match effect {
                 Effect::Write { store, until, .. } => {
@@ -207,6 +214,11 @@ fn partitions() {
     for (partitions, figures) in PARTITIONS.iter().zip(figures) {
         let [append, fetch] = figures.map(median);
         println!("a round over {partitions} partitions: append {append:.0} ns, fetch {fetch:.0} ns a partition");
+    }
+    println!("among {PARTITIONS:?}");
+    for (name, path) in paths::PATHS {
+        let [few, many] = PARTITIONS.map(|count| median((0..ROUNDS).map(|_| path(count)).collect()));
+        println!("  {name:<60} {few:>8.0} ns {many:>8.0} ns   {:.2} times", many / few);
     }
 }
 

@@ -36,8 +36,9 @@ struct HostedShare {
     sessions: Deadlines,
     /// The place of the partition that the next fetch begins with, so that all of them are served.
     first: usize,
-    /// A log has a new start, so that there may be room in any partition for those who wait.
-    looks_everywhere: bool,
+    /// Places of the partitions in which there may be records to acquire. In the others nothing has changed since somebody
+    /// has found nothing there.
+    promising: BTreeSet<usize>,
 }
 
 /// A fetch for which there is nothing yet.
@@ -117,7 +118,7 @@ impl HostedShare {
             readers: BTreeSet::new(),
             sessions: Deadlines::default(),
             first: 0,
-            looks_everywhere: false,
+            promising: (0..config.partitions.len()).collect(),
         }
     }
 
@@ -180,7 +181,7 @@ impl<P: Clone + Default> LogSide<P> {
                 self.acknowledge(index, member, acknowledged, context);
                 let until = context.now.saturating_add(self.limits.max_wait);
                 let fetch = Waiting { group: index, member, correlation, max_records, until };
-                if !self.answer_member(fetch, None, context) {
+                if !self.answer_member(fetch, context) {
                     self.shares.waiting.push_back(fetch);
                 }
             }
@@ -264,6 +265,8 @@ impl<P: Clone + Default> LogSide<P> {
         context: &mut Context<'_, P, O>,
     ) {
         self.shares.note_lock(group, index);
+        // Where the start of the partition has moved, there may be room for new records.
+        self.shares.groups[group].promising.insert(index);
         let HostedShare { config, stores, .. } = &self.shares.groups[group];
         let (application, store) = (config.application, stores[index]);
         let Some(place) = self.led(store) else { return };
@@ -281,75 +284,70 @@ impl<P: Clone + Default> LogSide<P> {
                 });
             }
         }
-        // Where the start of the partition has moved, there may be room for new records.
         if !changes.is_empty() {
-            self.wake_group(group, index, context);
+            self.wake_group(group, context);
         }
     }
 
     /// More of a partition may be read.
     pub(super) fn wake_members<O: Observer>(&mut self, place: usize, context: &mut Context<'_, P, O>) {
-        if self.shares.waiting.is_empty() {
-            return;
-        }
         let store = self.partitions[place].store;
         for group in 0..self.shares.groups.len() {
-            if let Some(index) = self.shares.groups[group].index(store) {
-                self.wake_group(group, index, context);
+            let hosted = &mut self.shares.groups[group];
+            if let Some(index) = hosted.index(store) {
+                hosted.promising.insert(index);
+                self.wake_group(group, context);
             }
         }
     }
 
-    /// Logs have new starts: whoever waits looks through all partitions when next there is anything new.
+    /// Logs have new starts, so that there may be room for new records anywhere.
     pub(super) fn look_everywhere(&mut self) {
         for hosted in &mut self.shares.groups {
-            hosted.looks_everywhere = true;
+            hosted.promising.extend(0..hosted.stores.len());
         }
     }
 
-    /// Answers those who have waited longest, as long as there is anything for them. Who waits has found nothing in any
-    /// partition, so what is new is in this one.
-    fn wake_group<O: Observer>(&mut self, group: usize, index: usize, context: &mut Context<'_, P, O>) {
+    /// Answers those who have waited longest, as long as there is anything for them.
+    fn wake_group<O: Observer>(&mut self, group: usize, context: &mut Context<'_, P, O>) {
         while let Some(found) = self.shares.waiting.iter().position(|waiting| waiting.group == group)
-            && self.answer_member(self.shares.waiting[found], Some(index), context)
+            && self.answer_member(self.shares.waiting[found], context)
         {
             self.shares.waiting.remove(found);
         }
     }
 
-    /// Acquires records for a member and sends them, where only one partition may have any from that alone. False where
-    /// there are none.
-    fn answer_member<O: Observer>(
-        &mut self,
-        fetch: Waiting,
-        only: Option<usize>,
-        context: &mut Context<'_, P, O>,
-    ) -> bool {
+    /// Acquires records for a member and sends them. False where there are none.
+    fn answer_member<O: Observer>(&mut self, fetch: Waiting, context: &mut Context<'_, P, O>) -> bool {
         let Waiting { group, member, correlation, max_records, .. } = fetch;
-        let hosted = &mut self.shares.groups[group];
-        let everywhere = hosted.looks_everywhere || only.is_none();
-        let (first, count) = (hosted.first, hosted.stores.len());
-        let places = match only.filter(|_| !everywhere) {
-            Some(index) => (index..index + 1).chain(0..0),
-            None => (first..count).chain(0..first),
-        };
+        let count = self.shares.groups[group].stores.len();
+        let begin = self.shares.groups[group].first;
         let (mut partitions, mut left, mut bytes) = (Vec::new(), max_records, 0);
-        for index in places {
+        // Once around, from where the last fetch has ended.
+        let (mut from, mut until) = (begin, count);
+        loop {
+            let Some(index) = self.shares.groups[group].promising.range(from..until).next().copied() else {
+                if until == begin {
+                    break;
+                }
+                (from, until) = (0, begin);
+                continue;
+            };
+            from = index + 1;
             if let Some(shared) = self.acquire(group, index, member, left, context) {
                 let taken: u64 = shared.acquired.iter().map(|own| own.last.get() - own.first.get() + 1).sum();
                 left = left.saturating_sub(taken.min(u64::from(u32::MAX)) as u32);
                 bytes += shared.records.iter().map(|(_, record)| u64::from(record.size)).sum::<u64>();
                 self.shares.groups[group].first = (index + 1) % count;
                 partitions.push(shared);
+            } else {
+                self.shares.groups[group].promising.remove(&index);
             }
             if left == 0 || bytes >= u64::from(self.limits.max_bytes) {
                 break;
             }
         }
         let any = !partitions.is_empty();
-        if everywhere && !any {
-            self.shares.groups[group].looks_everywhere = false;
-        }
         if any {
             context.send(Address::Client(member.client), Message::ShareFetched { correlation, partitions });
         }
