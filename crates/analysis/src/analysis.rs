@@ -13,6 +13,7 @@ use crate::kinds::KindTallies;
 use crate::ledger::{Ledger, Processing, state};
 use crate::levels::{Backlog, Storage, Totals};
 use crate::order::KeyOrder;
+use crate::ownership::Unread;
 use crate::series::{Levels, SeriesRecorder};
 use crate::stores::{GroupPlace, LogRecord, Store, stores_of};
 use crate::table::MessageTable;
@@ -117,6 +118,8 @@ pub struct Analysis {
     /// By reply code.
     pub(crate) channel_errors: Vec<ChannelErrors>,
     pub(crate) blocking: Blocking,
+    /// By application, where partitions have owners.
+    pub(crate) unread: Option<Vec<Unread>>,
     pub(crate) table: Option<MessageTable>,
 }
 
@@ -193,6 +196,7 @@ impl Analysis {
             incidents: Incidents::default(),
             channel_errors: Vec::new(),
             blocking: Blocking::new(header.clients.len()),
+            unread: Unread::of(header),
             table: options.messages.then(|| MessageTable::new(applications, indices())),
         }
     }
@@ -474,7 +478,7 @@ impl Analysis {
         open.stored_bytes = storage.bytes.now;
         open.stored_distinct = self.distinct;
         open.blocked = self.blocking.since_last(end);
-        let tallies = &self.tallies;
+        let (tallies, unread) = (&self.tallies, &mut self.unread);
         self.series.close(|application| {
             let tally = &tallies[application];
             Levels {
@@ -482,6 +486,7 @@ impl Analysis {
                 arrived: tally.backlog.arrived,
                 in_flight: tally.in_flight,
                 consumers_up: tally.consumers_up,
+                unread: unread.as_mut().map(|unread| unread[application].since_last(end)),
             }
         });
     }

@@ -43,9 +43,11 @@ impl Analysis {
         };
         let mut applications = Vec::new();
         let mut verdicts: Vec<Verdict> = Vec::new();
+        let mut unread = self.unread.take();
         for (index, ((tally, fates), bins)) in self.tallies.into_iter().zip(fates).zip(columns).enumerate() {
             let application = ApplicationId::new(index as u16);
-            let summary = summarise(&tally, fates, &common, end);
+            let mut summary = summarise(&tally, fates, &common, end);
+            summary.unread = unread.as_mut().map(|unread| unread[index].until(end));
             let evidence = Evidence { summary: &summary, keyed: tally.order.keyed };
             let verdict = |guarantee| judge(guarantee, application, &self.promises, &evidence);
             verdicts.extend(Guarantee::ALL.map(verdict));
@@ -111,4 +113,5 @@ fn add(total: &mut Summary, one: &Summary) {
     total.longest_stall = total.longest_stall.max(one.longest_stall);
     total.rebalances += one.rebalances;
     total.rebalancing = total.rebalancing + one.rebalancing;
+    total.unread = one.unread.map(|more| total.unread.unwrap_or_default() + more).or(total.unread);
 }

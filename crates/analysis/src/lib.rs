@@ -64,6 +64,7 @@ mod levels;
 #[cfg(feature = "oracle")]
 pub mod oracle;
 mod order;
+mod ownership;
 mod places;
 mod results;
 mod series;

@@ -3,7 +3,7 @@
 //! can be held against each other in tests.
 
 use brokerlab_event::{
-    ApplicationId, ClientId, Event, MessageId, Outcome, Record, Removal, RunHeader, StoreId, StoreKind,
+    ApplicationId, ClientId, Duration, Event, MessageId, Outcome, Record, Removal, RunHeader, StoreId, StoreKind,
 };
 
 use crate::Fate;
@@ -21,6 +21,8 @@ pub struct Findings {
     pub redeliveries: u64,
     /// First processings of a message after a later message of its key, among those that the application wants.
     pub key_order_violations: u64,
+    /// How long partitions had no owner among its consumers, each partition's time added to the others'.
+    pub unread: Duration,
 }
 
 impl Findings {
@@ -53,6 +55,7 @@ pub fn findings(header: &RunHeader, records: &[Record], application: Application
         replayed: run.replayed(),
         redeliveries: run.events().filter(redelivered).count() as u64,
         key_order_violations: run.violations(&processings),
+        unread: run.unread(records),
     }
 }
 
@@ -136,6 +139,34 @@ impl Run<'_> {
             overtaken && !earlier.contains(&message)
         };
         (0..processings.len()).filter(|&n| violates(n)).count() as u64
+    }
+
+    /// Between each two events: how many partitions have no owner, times how long that is.
+    fn unread(&self, records: &[Record]) -> Duration {
+        let partitions = (0..self.header.stores.len() as u32).map(StoreId::new);
+        let partitions = partitions.filter(|store| !self.is_queue(*store) && self.is_served_by(*store));
+        let has_owner = |wanted: StoreId, before: usize| {
+            let assigned = self.events[..before].iter().enumerate().rev().find_map(|(index, event)| match *event {
+                Event::Assigned { consumer, store, .. } if store == wanted && self.is_own(consumer) => {
+                    Some((index, consumer))
+                }
+                _ => None,
+            });
+            assigned.is_some_and(|(index, owner)| {
+                !self.events[index..before].iter().any(|event| match *event {
+                    Event::Revoked { consumer, store, .. } => (consumer, store) == (owner, wanted),
+                    Event::Disconnected { client, .. } => client == owner,
+                    _ => false,
+                })
+            })
+        };
+        let of_partition = |store: StoreId| -> u64 {
+            let gaps = records.windows(2).enumerate().map(|(index, pair)| (index + 1, pair[1].time - pair[0].time));
+            let idle = gaps.filter(|(before, gap)| !gap.is_zero() && !has_owner(store, *before));
+            idle.map(|(_, gap)| gap.as_nanos()).sum()
+        };
+        let before = records.first().map_or(0, |first| first.time.as_nanos());
+        Duration::from_nanos(partitions.map(|store| before + of_partition(store)).sum())
     }
 
     fn fate(&self, message: MessageId) -> Fate {

@@ -263,6 +263,10 @@ pub struct Summary {
     pub rebalances: u64,
     /// How long the group was between the begin and the completion of a rebalance, all in all.
     pub rebalancing: Duration,
+    /// How long partitions had no consumer of the application that reads them, each partition's time added to the
+    /// others': before the first assignment, during rebalances, and after an owner died. Nothing where partitions have
+    /// no owners.
+    pub unread: Option<Duration>,
     /// What went wrong.
     pub incidents: Incidents,
     /// How long producers were blocked; the same for every application.
@@ -369,6 +373,8 @@ pub struct ApplicationBin {
     pub in_flight: u64,
     /// Consumers that are connected and not paused.
     pub consumers_up: u32,
+    /// How long partitions had nobody who reads them, as in [`Summary::unread`], within the bin.
+    pub unread: Option<Duration>,
 }
 
 /// The time series: the run in equal bins.

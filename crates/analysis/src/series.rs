@@ -25,6 +25,8 @@ pub(crate) struct Levels {
     pub arrived: u64,
     pub in_flight: u64,
     pub consumers_up: u32,
+    /// Since the last bin was closed.
+    pub unread: Option<Duration>,
 }
 
 /// The shortest bin of 1, 2 or 5 times a power of ten nanoseconds of which this many cover the run.
@@ -66,12 +68,12 @@ impl SeriesRecorder {
     }
 
     /// Closes the open bin; the levels of the stores are already in it.
-    pub fn close(&mut self, levels: impl Fn(usize) -> Levels) {
+    pub fn close(&mut self, mut levels: impl FnMut(usize) -> Levels) {
         self.bins.push(core::mem::take(&mut self.open));
         for (index, open) in self.open_applications.iter_mut().enumerate() {
-            let Levels { backlog, arrived, in_flight, consumers_up } = levels(index);
+            let Levels { backlog, arrived, in_flight, consumers_up, unread } = levels(index);
             let counts = core::mem::take(open);
-            self.applications[index].push(ApplicationBin { backlog, in_flight, consumers_up, ..counts });
+            self.applications[index].push(ApplicationBin { backlog, in_flight, consumers_up, unread, ..counts });
             self.arrived[index].push(arrived);
         }
         self.next = self.next.saturating_add(Duration::from_nanos(self.width));

@@ -41,6 +41,8 @@ fn compare(shape: Shape, log: &EventLog, window: u64) {
         assert_eq!(own.summary.duplicates, truth.duplicates, "{}", story(log));
         assert_eq!(own.summary.replayed, truth.replayed, "{}", story(log));
         assert_eq!(own.summary.redeliveries, truth.redeliveries);
+        let unread = (shape == Shape::Log).then_some(truth.unread);
+        assert_eq!(own.summary.unread, unread, "{}", story(log));
         assert_eq!(own.summary.key_order_violations, truth.key_order_violations, "{}", story(log));
         let duplicates: u32 = of_rows.map(|row| row.processings.saturating_sub(1)).sum();
         assert_eq!(u64::from(duplicates), truth.duplicates);

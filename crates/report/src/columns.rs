@@ -73,6 +73,7 @@ table! { SummaryRow, "summary.csv",
     stranded: u64, "consumers", "Consumers that ended because they had no position to read from, and no reset policy to choose one.";
     set_aside: u64, "records", "Records that consumers of a log wrote to a retry topic, to try them again later.";
     offsets_forgotten: u64, "groups", "Times that a group was without members for so long that its committed offsets were forgotten.";
+    unread_s: Option<Seconds>, "s", "How long partitions had no consumer that read them (before the first assignment, during rebalances, after an owner died), each partition's time added to the others'; empty where partitions have no owners.";
 }
 
 table! { TimeseriesRow, "timeseries.csv",
@@ -95,6 +96,7 @@ table! { TimeseriesRow, "timeseries.csv",
     copies: Option<Thousandths>, "copies", "How many times a stored message is stored on average; only in rows of all applications, empty where nothing is stored.";
     consumers_up: u64, "consumers", "Consumers that are connected and not paused.";
     blocked_s: Option<Seconds>, "s", "How long the broker did not read from producers, each producer's time added to the others'; only in rows of all applications.";
+    unread_partitions: Option<Thousandths>, "partitions", "Partitions that no consumer of the application read, on average over the bin; for all applications the sum. Empty where partitions have no owners.";
 }
 
 table! { LatencyRow, "latency.csv",

@@ -20,6 +20,7 @@ impl Report {
     pub fn plots(&self) -> Vec<PlotSpec> {
         let mut plots =
             vec![self.backlog(), self.delivery(), self.latency(), self.throughput(), self.storage(), self.ordering()];
+        plots.extend(self.rebalances());
         plots.sort_by_key(|plot| plot.name != self.meta.deciding_plot);
         plots
     }
@@ -139,6 +140,38 @@ impl Report {
             body: Body::Charts(charts.collect()),
             note: NOTE.into(),
         }
+    }
+
+    /// Where partitions have owners: how many have none.
+    fn rebalances(&self) -> Option<PlotSpec> {
+        let has_partitions = |row: &SummaryRow| row.unread_s.is_some();
+        if !self.summary.iter().any(has_partitions) {
+            return None;
+        }
+        let charts = self.panels().into_iter().map(|(application, heading)| {
+            let points = |name: &str| -> Vec<(f64, f64)> {
+                let figure = |row: &TimeseriesRow| Some((row.time_s.value(), row.unread_partitions?.value()));
+                self.rows(name, application).filter_map(figure).collect()
+            };
+            let mut series = self.series(Draw::Steps, points);
+            series.retain(|series| !series.points.is_empty());
+            let mut chart = self.time_chart(&heading, linear("without a reader", "partitions"), series);
+            chart.empty = "no partition was without a reader".into();
+            chart
+        });
+        // A tenth of a second is as much as a curve can show.
+        let tenths = |time: crate::table::Seconds| format!("{} s", decimal((time.0 + 50_000_000) / 100_000_000, 1));
+        let most = self.compared(|row| row.unread_s, tenths);
+        Some(PlotSpec {
+            name: "rebalances".into(),
+            title: most
+                .map_or("Rebalances".into(), |most| format!("Partition time without a reader{}: {most}", self.scope())),
+            subtitle: "How many partitions wait because a group redistributes them, or nobody has noticed that their \
+                       reader is gone?"
+                .into(),
+            body: Body::Charts(charts.collect()),
+            note: NOTE.into(),
+        })
     }
 
     fn throughput(&self) -> PlotSpec {

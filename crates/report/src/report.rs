@@ -179,6 +179,12 @@ fn rate(count: u64, length: Duration) -> Option<Thousandths> {
     (nanos > 0).then(|| Decimal(((u128::from(count) * 1_000_000_000_000 + nanos / 2) / nanos) as u64))
 }
 
+/// How many there were on average, of what adds up over time.
+fn mean(sum: Duration, length: Duration) -> Thousandths {
+    let nanos = u128::from(length.as_nanos()).max(1);
+    Decimal(((u128::from(sum.as_nanos()) * 1_000 + nanos / 2) / nanos) as u64)
+}
+
 /// The name of an AMQP reply code.
 fn reply_name(code: u16) -> &'static str {
     match code {
@@ -299,6 +305,7 @@ impl Source<'_> {
             stranded: summary.incidents.stranded,
             set_aside: summary.incidents.set_aside,
             offsets_forgotten: summary.incidents.offsets_forgotten,
+            unread_s: summary.unread.map(seconds),
         }
     }
 
@@ -328,6 +335,7 @@ impl Source<'_> {
                     backlog_s: seconds(bin.backlog_age),
                     in_flight: bin.in_flight,
                     consumers_up: u64::from(bin.consumers_up),
+                    unread_partitions: bin.unread.map(|unread| mean(unread, length)),
                     ..TimeseriesRow::default()
                 });
             }
@@ -364,6 +372,11 @@ impl Source<'_> {
             copies: (distinct > 0).then(|| Decimal(((copies + distinct / 2) / distinct) as u64)),
             consumers_up: sum(|bin| u64::from(bin.consumers_up)),
             blocked_s: Some(seconds(bin.blocked)),
+            unread_partitions: own
+                .iter()
+                .filter_map(|bin| bin.unread)
+                .reduce(|a, b| a + b)
+                .map(|all| mean(all, length)),
         }
     }
 

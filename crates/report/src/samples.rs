@@ -130,6 +130,7 @@ fn summary(Shape(name, model, growth, latency): &Shape, application: &str, times
         longest_stall_s: seconds(if log { 6.2 } else { 0.4 }),
         rebalances: if log { 2 } else { 0 },
         rebalancing_s: seconds(if log { 3.1 } else { 0.0 }),
+        unread_s: log.then(|| seconds(20.0 * times as f64)),
         ..SummaryRow::default()
     }
 }
@@ -166,6 +167,7 @@ fn bin_row(Shape(name, _, growth, _): &Shape, application: &str, times: u64, bin
         copies: all.then_some(Decimal(1_000)),
         consumers_up: (if down { 2 } else { 3 }) * times,
         blocked_s: all.then_some(Decimal(0)),
+        unread_partitions: (*name == "log").then(|| Decimal(if down { 2_000 * times } else { 0 })),
     }
 }
 

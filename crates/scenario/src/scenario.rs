@@ -50,7 +50,7 @@ pub struct Scenario {
 }
 
 /// The plots that a scenario may name as the one that decides its question.
-pub const PLOTS: &[&str] = &["throughput", "backlog", "storage", "latency", "ordering", "delivery"];
+pub const PLOTS: &[&str] = &["throughput", "backlog", "storage", "latency", "ordering", "delivery", "rebalances"];
 
 /// The network between clients and nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -17,7 +17,7 @@ impl Analysis {
             Event::Replied { .. } => self.replied += 1,
             Event::Missed { message, application } => self.ledger.missed(message, application.index()),
             Event::Assigned { consumer, store, offset, .. } => self.assigned(time, consumer, store, offset.get()),
-            Event::Revoked { consumer, store, .. } => self.disowned(consumer, store),
+            Event::Revoked { consumer, store, .. } => self.disowned(time, consumer, store),
             Event::PositionReset { consumer, store, offset } => {
                 self.note_of_client(consumer, |incidents| incidents.position_resets += 1);
                 self.continued(time, consumer, store, offset.get());
@@ -32,7 +32,7 @@ impl Analysis {
                 self.tallies[application.index()].incidents.offsets_forgotten += 1;
             }
             Event::Connected { client } => self.client_changed(client, |client| client.connected = true),
-            Event::Disconnected { client, .. } => self.disconnected(client),
+            Event::Disconnected { client, .. } => self.disconnected(time, client),
             Event::Paused { client } => self.client_changed(client, |client| client.paused = true),
             Event::Resumed { client } => self.client_changed(client, |client| client.paused = false),
             Event::FaultStarted { fault, client } => {
@@ -204,11 +204,16 @@ impl Analysis {
     }
 
     fn assigned(&mut self, time: Time, consumer: ClientId, store: StoreId, offset: u64) {
-        self.disowned(consumer, store);
+        self.take_in_hand(consumer, store);
         self.continued(time, consumer, store, offset);
         let Some(application) = self.application_of(consumer) else { return };
         if let Some(partition) = &mut self.stores[store.index()].partition {
-            partition.groups[application].owner = Some(consumer);
+            let before = partition.groups[application].owner.replace(consumer);
+            if before.is_none()
+                && let Some(unread) = &mut self.unread
+            {
+                unread[application].take(time);
+            }
         }
     }
 
@@ -235,24 +240,35 @@ impl Analysis {
     }
 
     /// What the owner held in hand of the partition it will not process, or nobody will count it as in flight.
-    fn disowned(&mut self, consumer: ClientId, store: StoreId) {
+    fn take_in_hand(&mut self, consumer: ClientId, store: StoreId) {
         let Some(application) = self.application_of(consumer) else { return };
         if let Some(partition) = &mut self.stores[store.index()].partition {
             let group = &mut partition.groups[application];
             self.tallies[application].in_flight -= group.in_flight();
             group.delivered = group.position;
-            group.owner = None;
         }
     }
 
-    fn disconnected(&mut self, client: ClientId) {
+    /// The partition has no owner any more, unless another consumer has taken it over meanwhile.
+    fn disowned(&mut self, time: Time, consumer: ClientId, store: StoreId) {
+        let Some(application) = self.application_of(consumer) else { return };
+        let Some(partition) = &mut self.stores[store.index()].partition else { return };
+        if partition.groups[application].owner.take_if(|owner| *owner == consumer).is_some() {
+            if let Some(unread) = &mut self.unread {
+                unread[application].add(time);
+            }
+            self.take_in_hand(consumer, store);
+        }
+    }
+
+    fn disconnected(&mut self, time: Time, client: ClientId) {
         self.client_changed(client, |client| (client.connected, client.paused) = (false, false));
         self.give_back(client);
         let Some(application) = self.application_of(client) else { return };
         for index in 0..self.stores.len() {
             let partition = self.stores[index].partition.as_ref();
             if partition.is_some_and(|partition| partition.groups[application].owner == Some(client)) {
-                self.disowned(client, StoreId::new(index as u32));
+                self.disowned(time, client, StoreId::new(index as u32));
             }
         }
     }

@@ -65,7 +65,7 @@ pub fn header(shape: Shape) -> RunHeader {
     RunHeader {
         title: "history".into(),
         contender: format!("{shape:?}"),
-        model: Model::Queue,
+        model: if shape == Shape::Log { Model::Log } else { Model::Queue },
         seed: 0,
         demand_digest: 0,
         horizon: Time::from_nanos(1_000_000),
