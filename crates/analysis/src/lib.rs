@@ -19,7 +19,7 @@
 //!     warm_up: Time::ZERO,
 //!     applications: vec![ApplicationInfo::new("billing")],
 //!     clients: vec![client("producer/1", ClientRole::Producer), client("billing/1", ClientRole::Consumer(billing))],
-//!     stores: vec![StoreInfo { name: "work".into(), kind: StoreKind::Queue, applications: vec![billing] }],
+//!     stores: vec![StoreInfo { name: "work".into(), kind: StoreKind::Queue, applications: vec![billing], comes_later: false }],
 //!     faults: vec![],
 //!     keys: KeyTable::default(),
 //!     kinds: Kinds::default(),

@@ -160,13 +160,20 @@ impl Run<'_> {
                 })
             })
         };
+        // One that comes later waits for nobody before.
+        let is_there = |wanted: StoreId, before: usize| {
+            let added = |event: &Event| *event == Event::PartitionAdded { store: wanted };
+            !self.header.stores[wanted.index()].comes_later || self.events[..before].iter().any(added)
+        };
         let of_partition = |store: StoreId| -> u64 {
             let gaps = records.windows(2).enumerate().map(|(index, pair)| (index + 1, pair[1].time - pair[0].time));
-            let idle = gaps.filter(|(before, gap)| !gap.is_zero() && !has_owner(store, *before));
+            let idle =
+                gaps.filter(|(before, gap)| !gap.is_zero() && is_there(store, *before) && !has_owner(store, *before));
             idle.map(|(_, gap)| gap.as_nanos()).sum()
         };
         let before = records.first().map_or(0, |first| first.time.as_nanos());
-        Duration::from_nanos(partitions.map(|store| before + of_partition(store)).sum())
+        let early = |store: StoreId| if is_there(store, 0) { before } else { 0 };
+        Duration::from_nanos(partitions.map(|store| early(store) + of_partition(store)).sum())
     }
 
     fn fate(&self, message: MessageId) -> Fate {

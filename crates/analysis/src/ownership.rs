@@ -20,7 +20,10 @@ impl Unread {
             return None;
         }
         let mut all = vec![Unread::default(); header.applications.len()];
-        let partitions = header.stores.iter().filter(|store| matches!(store.kind, StoreKind::Partition { .. }));
+        let partitions = header
+            .stores
+            .iter()
+            .filter(|store| matches!(store.kind, StoreKind::Partition { .. }) && !store.comes_later);
         for application in partitions.flat_map(|store| &store.applications) {
             all[application.index()].partitions += 1;
         }

@@ -21,6 +21,8 @@ pub enum NotableKind {
     Crashed,
     /// A group began to redistribute its partitions.
     Rebalance,
+    /// A topic got another partition.
+    PartitionAdded,
     /// A message was delivered again.
     Redelivery,
     /// An application processed a message again.
@@ -281,6 +283,7 @@ impl NotableFinder<'_> {
             Event::FaultEnded { .. } => Some(NotableKind::FaultEnded),
             Event::Disconnected { cause: Departure::Crashed, .. } => Some(NotableKind::Crashed),
             Event::RebalanceStarted { .. } => Some(NotableKind::Rebalance),
+            Event::PartitionAdded { .. } => Some(NotableKind::PartitionAdded),
             Event::Delivered { redelivered: true, .. } => Some(NotableKind::Redelivery),
             Event::Missed { .. } => Some(NotableKind::Missed),
             Event::Refused { .. }

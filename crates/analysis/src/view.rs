@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use brokerlab_event::{
     ApplicationId, Blockage, Bytes, ClientId, ClientRole, Event, FaultId, MessageId, Millionths, Model, Observer,
-    Offset, Outcome, RunHeader, StoreId, StoreKind, Time,
+    Offset, Outcome, RunHeader, StoreId, StoreInfo, StoreKind, Time,
 };
 
 use crate::PlaceSet;
@@ -79,8 +79,8 @@ fn place(message: MessageId, store: StoreId, offset: Offset) -> u64 {
 pub struct StoreView {
     /// One after the last place that was ever filled; a queue that was deleted begins anew.
     pub end: u64,
-    /// It was deleted, and nothing has been stored in it since.
-    pub deleted: bool,
+    /// It is not there: it was deleted, and nothing has been stored in it since, or it has not been added yet.
+    pub absent: bool,
     /// Messages stored.
     pub messages: u64,
     /// Bytes stored. A partition that drops part of a segment is taken to drop bytes in proportion.
@@ -298,12 +298,18 @@ impl View {
                 },
             },
         };
-        let store = |kind| StoreView { end: 0, deleted: false, messages: 0, bytes: 0, content: content(kind) };
+        let store = |info: &StoreInfo| StoreView {
+            end: 0,
+            absent: info.comes_later,
+            messages: 0,
+            bytes: 0,
+            content: content(info.kind),
+        };
         View {
             time: Time::ZERO,
             events: 0,
             clients: header.clients.iter().map(|info| Arc::new(client(info.role))).collect(),
-            stores: header.stores.iter().map(|info| Arc::new(store(info.kind))).collect(),
+            stores: header.stores.iter().map(|info| Arc::new(store(info))).collect(),
             applications: vec![ApplicationView::default(); header.applications.len()],
             counters: CountersView::default(),
             faults: Vec::new(),
@@ -446,7 +452,7 @@ impl StoreView {
 
     fn stored(&mut self, offset: u64, size: Bytes) {
         self.end = self.end.max(offset + 1);
-        self.deleted = false;
+        self.absent = false;
         self.messages += 1;
         self.bytes += u64::from(size.get());
         match &mut self.content {
@@ -616,8 +622,9 @@ impl View {
             Event::DeadLettered { .. } => self.counters.dead_letters += 1,
             Event::Declined { .. } => self.counters.declined += 1,
             Event::QueueDeleted { store } => {
-                self.store(store).into_iter().for_each(|own| (own.end, own.deleted) = (0, true));
+                self.store(store).into_iter().for_each(|own| (own.end, own.absent) = (0, true));
             }
+            Event::PartitionAdded { store } => self.store(store).into_iter().for_each(|own| own.absent = false),
             Event::ChannelClosed { client, .. } => {
                 self.counters.channel_errors += 1;
                 self.client(client).lost_channel();

@@ -37,6 +37,7 @@ fn header() -> RunHeader {
             name: "log-0".into(),
             kind: StoreKind::Partition { index: 0 },
             applications: vec![application(BILLING), application(AUDIT)],
+            comes_later: false,
         }],
         faults: vec![FaultInfo { name: "crash billing/1".into(), start: Time::from_nanos(300), end: None }],
         keys: KeyTable::default(),

@@ -830,6 +830,14 @@ events! {
         /// Why.
         cause: Removal,
     }
+
+    // Topics that change.
+
+    /// Somebody added this partition to its topic: from now on records may be written to it.
+    55 Broker PartitionAdded {
+        /// The partition.
+        store: StoreId,
+    }
 }
 
 /// An event and when it happened: the unit of an [`EventLog`](crate::EventLog). The event is kept in its packed form,
@@ -882,9 +890,8 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_order_of_declaration() {
-        let (message, store) = (MessageId::new(0), StoreId::new(0));
-        let (application, cause) = (ApplicationId::new(0), Removal::Acked);
-        let event = Event::Archived { message, store, offset: Offset::ZERO, application, cause };
+        let store = StoreId::new(0);
+        let event = Event::PartitionAdded { store };
         assert_eq!(Event::NAMES[event.number() as usize], event.name());
         assert_eq!(Event::NAMES.len() as u8, event.number() + 1);
     }

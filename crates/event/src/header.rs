@@ -101,6 +101,8 @@ pub struct StoreInfo {
     pub kind: StoreKind,
     /// The applications that it serves. A queue that several share gives each message to one of them only.
     pub applications: Vec<ApplicationId>,
+    /// It is not there when the run begins: an event tells when it is added.
+    pub comes_later: bool,
 }
 
 /// A fault of the scenario, before it is known whom it hits in this contender.

@@ -147,6 +147,7 @@ pub fn notable_text(kind: NotableKind) -> &'static str {
         NotableKind::FaultEnded => "a fault ends",
         NotableKind::Crashed => "somebody crashes",
         NotableKind::Rebalance => "a group redistributes its partitions",
+        NotableKind::PartitionAdded => "a topic gets another partition",
         NotableKind::Redelivery => "a message is delivered again",
         NotableKind::Duplicate => "a message is processed again",
         NotableKind::OutOfOrder => "a message is overtaken within its key",

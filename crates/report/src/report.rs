@@ -513,6 +513,7 @@ mod tests {
                 name: "work".into(),
                 kind: StoreKind::Queue,
                 applications: vec![ApplicationId::new(0)],
+                comes_later: false,
             }],
             faults: Vec::new(),
             keys,

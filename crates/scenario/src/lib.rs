@@ -82,13 +82,13 @@ mod values;
 
 pub use demand::{Arrival, Demand, LARGEST_MESSAGE};
 pub use expect::{Clause, Comparison, Expectation, Flip, METRICS, Metric, Quantity, Relation};
-pub use plan::{Plan, compile};
+pub use plan::{Addition, Plan, compile};
 pub use problem::{Excerpt, Place, Problem, ScenarioError};
 pub use reference::{OptionInfo, Section, UnknownSection, sections, sections_of};
 pub use scenario::{
     Application, ArrivalLaw, Arrivals, Autoscale, Contender, DemandSpec, Failures, FaultAction, FaultPlan, Keys,
-    LogOptions, MessageKind, ModelOptions, Network, PLOTS, PublishOptions, QueueOptions, RetryOptions, Role, Scenario,
-    SeekPlan, ShareGroupOptions, StreamOptions, Target, TopicOptions,
+    LogOptions, MessageKind, ModelOptions, MorePartitions, Network, PLOTS, PublishOptions, QueueOptions, RetryOptions,
+    Role, Scenario, SeekPlan, ShareGroupOptions, StreamOptions, Target, TopicOptions,
 };
 pub use schema::schema;
 pub use source::Source;

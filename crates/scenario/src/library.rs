@@ -30,6 +30,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("commit-interval"),
     bundled!("long-pause"),
     bundled!("rebalance-storm"),
+    bundled!("adding-partitions"),
     bundled!("hot-key"),
     bundled!("idempotence"),
     bundled!("open-transaction"),

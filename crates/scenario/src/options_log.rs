@@ -11,8 +11,9 @@ pub(crate) const ASSIGNORS: &[&str] = &["range", "roundrobin", "sticky", "cooper
 pub(crate) const CONSUMER_HEARTBEAT: &str = "5s";
 
 const LOG_PARTS: &[&[Opt]] =
-    &[&[CONTENDER_NAME, MODEL, PROFILE], PRODUCING, GROUP, RETENTION, COMPACTION, FETCH_MIN, FETCH];
-const SHARE_GROUP_PARTS: &[&[Opt]] = &[&[CONTENDER_NAME, MODEL, SHARE_PROFILE], PRODUCING, SHARING, RETENTION, FETCH];
+    &[&[CONTENDER_NAME, MODEL, PROFILE], PRODUCING, GROWING, GROUP, RETENTION, COMPACTION, FETCH_MIN, FETCH];
+const SHARE_GROUP_PARTS: &[&[Opt]] =
+    &[&[CONTENDER_NAME, MODEL, SHARE_PROFILE], PRODUCING, GROWING, SHARING, RETENTION, FETCH];
 pub(crate) const LOG_MODEL: &[Opt] = &LOG;
 pub(crate) const SHARE_GROUP_MODEL: &[Opt] = &SHARE_GROUP;
 const LOG: [Opt; count(LOG_PARTS)] = join(LOG_PARTS);
@@ -234,6 +235,21 @@ const GROUP: &[Opt] = &[
     optional("seek", Kind::Tables(&SEEK), "Who is sent to another place in the log, and when."),
 ];
 
+/// A topic that gets more partitions.
+const GROWING: &[Opt] = &[
+    default(
+        "metadata_max_age",
+        Kind::Interval,
+        "\"5min\"",
+        "How often clients ask which partitions there are (metadata.max.age.ms).",
+    ),
+    optional(
+        "add_partitions",
+        Kind::Tables(&MORE_PARTITIONS),
+        "When the topic gets more partitions: keys move to others, and nobody moves what is there already.",
+    ),
+];
+
 /// Share groups.
 const SHARING: &[Opt] = &[
     default(
@@ -446,6 +462,18 @@ pub(crate) static RETRY: Spec = Spec {
 pub(crate) static RESET: Spec = Spec {
     title: "reset",
     options: &[required("by_duration", POSITIVE, "With records that are no older than this (by_duration).")],
+};
+
+pub(crate) static MORE_PARTITIONS: Spec = Spec {
+    title: "[[contender.add_partitions]]",
+    options: &[
+        required("at", FROM_ZERO, "When."),
+        required(
+            "to",
+            Kind::Whole { least: 2, most: MOST_PARTITIONS },
+            "How many partitions there are from then on (kafka-topics --alter --partitions).",
+        ),
+    ],
 };
 
 pub(crate) static SEEK: Spec = Spec {

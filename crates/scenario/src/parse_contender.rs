@@ -11,7 +11,7 @@ use brokerlab_event::{ApplicationId, Duration, Millionths, Offset, Time};
 use toml_edit::TableLike;
 
 use crate::options::{CONTENDERS, Kind, MODELS};
-use crate::options_log::{CONSUMER_HEARTBEAT, SEEK};
+use crate::options_log::{CONSUMER_HEARTBEAT, MORE_PARTITIONS, SEEK};
 use crate::parse_log_profile::log_profile;
 use crate::parse_producer::{producer, transactions};
 use crate::parse_queue_side::{Short, queue_side};
@@ -20,7 +20,9 @@ use crate::parse_share_group::share_group;
 use crate::parse_stream::stream;
 use crate::problem::Problems;
 use crate::reader::{Reader, Wrong, duration};
-use crate::scenario::{Contender, LogOptions, ModelOptions, PublishOptions, RetryOptions, SeekPlan, TopicOptions};
+use crate::scenario::{
+    Contender, LogOptions, ModelOptions, MorePartitions, PublishOptions, RetryOptions, SeekPlan, TopicOptions,
+};
 use crate::units;
 
 pub(crate) fn contender(
@@ -67,7 +69,7 @@ pub(crate) fn contender(
         "broadcast" => publish(&reader).map(ModelOptions::Broadcast),
         "log" => log(&reader, names, run).map(|options| ModelOptions::Log(Box::new(options))),
         "stream" => stream(&reader, names, run).map(|options| ModelOptions::Stream(Box::new(options))),
-        _ => share_group(&reader).map(|options| ModelOptions::ShareGroup(Box::new(options))),
+        _ => share_group(&reader, run).map(|options| ModelOptions::ShareGroup(Box::new(options))),
     };
     Some(Contender { name: name?, options: options? })
 }
@@ -80,7 +82,7 @@ pub(crate) fn publish(reader: &Reader<'_>) -> Option<PublishOptions> {
 }
 
 fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogOptions> {
-    let topic = topic(reader);
+    let topic = topic(reader, run);
     let session_timeout = reader.duration("session_timeout");
     let initial_rebalance_delay = reader.duration("initial_rebalance_delay");
     let protocol = group_protocol(reader);
@@ -117,9 +119,11 @@ pub(crate) fn heartbeat(reader: &Reader<'_>, interval: Option<Duration>, session
 }
 
 /// The topic of a log.
-pub(crate) fn topic(reader: &Reader<'_>) -> Option<TopicOptions> {
+pub(crate) fn topic(reader: &Reader<'_>, run: Option<Duration>) -> Option<TopicOptions> {
     let profile = log_profile(reader);
     let partitions = reader.small("partitions");
+    let additions = more_partitions(reader, partitions, run);
+    let metadata_max_age = reader.duration("metadata_max_age");
     let producer = producer(reader);
     let transactions = transactions(reader, producer.as_ref().map(|producer| producer.idempotence));
     let segment_bytes = reader.size("segment_bytes");
@@ -142,7 +146,37 @@ pub(crate) fn topic(reader: &Reader<'_>) -> Option<TopicOptions> {
         retention_bytes: retention_bytes?.filter(|_| deletes),
         retention_check_interval: retention_check_interval?,
         compaction: compaction?.filter(|_| cleanup != Some("delete")),
+        additions: additions?,
+        metadata_max_age: metadata_max_age?,
     })
+}
+
+/// When the topic gets more partitions. It cannot lose any.
+fn more_partitions(reader: &Reader<'_>, partitions: Option<u32>, run: Option<Duration>) -> Option<Vec<MorePartitions>> {
+    let (mut before, mut all) = ((Time::ZERO, partitions), Some(Vec::new()));
+    for (table, span) in reader.tables("add_partitions") {
+        let own = Reader::new(table, &MORE_PARTITIONS, span, reader.problems, &[], |_| None);
+        let (at, to) = (own.duration("at").map(|at| Time::ZERO + at), own.small("to"));
+        if let (Some(at), Some(run)) = (at, run)
+            && at >= Time::ZERO + run
+        {
+            own.complain("at", format!("the partitions come at {}, and the run ends at {run}", at - Time::ZERO));
+        }
+        if at.is_some_and(|at| at < before.0) {
+            own.complain("at", "what comes later stands later: order [[contender.add_partitions]] by time");
+        }
+        if let (Some(to), (_, Some(partitions))) = (to, before)
+            && to <= partitions
+        {
+            own.complain("to", format!("there are {partitions} partitions by then, and a topic never has fewer again"));
+        }
+        before = (at.unwrap_or(before.0), to.or(before.1));
+        all = all.zip(at.zip(to)).map(|(mut all, (at, to))| {
+            all.push(MorePartitions { at, to });
+            all
+        });
+    }
+    all
 }
 
 fn compaction(reader: &Reader<'_>) -> Option<CompactionConfig> {
@@ -228,6 +262,7 @@ fn member(reader: &Reader<'_>, protocol: Option<GroupProtocol>) -> Option<GroupM
         max_attempts: max_attempts?,
         retry: None,
         isolation: isolation?,
+        metadata_max_age: None,
     })
 }
 

@@ -65,6 +65,7 @@ pub(crate) fn producer(reader: &Reader<'_>) -> Option<BatcherConfig> {
         partitioner: partitioner?,
         adaptive: adaptive?,
         transactions: None,
+        metadata_max_age: None,
     })
 }
 

@@ -3,12 +3,14 @@
 use brokerlab_broker::config::{OnShareFailure, ShareAcknowledge, ShareConsumerConfig};
 use brokerlab_broker::share_partition::{AcquireMode, ShareRules};
 
+use brokerlab_event::Duration;
+
 use crate::parse_contender::{fetch, heartbeat, reset, topic};
 use crate::reader::Reader;
 use crate::scenario::ShareGroupOptions;
 
-pub(crate) fn share_group(reader: &Reader<'_>) -> Option<ShareGroupOptions> {
-    let topic = topic(reader);
+pub(crate) fn share_group(reader: &Reader<'_>, run: Option<Duration>) -> Option<ShareGroupOptions> {
+    let topic = topic(reader, run);
     let session_timeout = reader.duration("session_timeout");
     let rules = rules(reader);
     let member = member(reader, rules.as_ref());

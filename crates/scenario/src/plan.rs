@@ -14,8 +14,8 @@ use crate::demand::{Demand, key_table};
 use crate::promises::promises;
 use crate::routes::Routes;
 use crate::scenario::{
-    Autoscale, Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, Network, PublishOptions,
-    QueueOptions, RetryOptions, Scenario, SeekPlan, ShareGroupOptions, StreamOptions, TopicOptions,
+    Autoscale, Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, MorePartitions, Network,
+    PublishOptions, QueueOptions, RetryOptions, Scenario, SeekPlan, ShareGroupOptions, StreamOptions, TopicOptions,
 };
 use crate::topology::{BoundTo, ConsumerSpec, QueueLifetime, QueueSpec, Topology};
 
@@ -41,6 +41,19 @@ pub struct Plan {
     pub autoscalers: Vec<(ApplicationId, Autoscale)>,
     /// Which applications are sent to another place in the log, in the order of the file.
     pub seeks: Vec<SeekPlan>,
+    /// The partitions that are added to the topic, in order of time.
+    pub additions: Vec<Addition>,
+}
+
+/// Partitions that are added to a topic.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Addition {
+    /// When.
+    pub at: Time,
+    /// A partition that is there from the start.
+    pub beside: StoreId,
+    /// The partitions.
+    pub stores: Vec<StoreId>,
 }
 
 /// The node that hosts everything.
@@ -107,7 +120,19 @@ pub fn compile(scenario: &Scenario, contender: usize) -> Plan {
         _ => Vec::new(),
     };
     let (faults, network) = (scenario.faults.clone(), scenario.network);
-    Plan { header, deployment, demand, faults, network, starts, stand_ins, autoscalers, seeks }
+    let additions = contender.options.topic().map_or(Vec::new(), |topic| additions(&header.stores, topic));
+    Plan { header, deployment, demand, faults, network, starts, stand_ins, autoscalers, seeks, additions }
+}
+
+/// The stores that come later are in the order in which they come.
+fn additions(stores: &[StoreInfo], topic: &TopicOptions) -> Vec<Addition> {
+    let mut later = (0..).zip(stores).filter(|(_, store)| store.comes_later).map(|(number, _)| StoreId::new(number));
+    let mut before = topic.partitions;
+    let mut addition = |more: &MorePartitions| {
+        let count = more.to - core::mem::replace(&mut before, more.to);
+        Addition { at: more.at, beside: StoreId::new(0), stores: later.by_ref().take(count as usize).collect() }
+    };
+    topic.additions.iter().map(&mut addition).collect()
 }
 
 fn clients(scenario: &Scenario) -> Vec<ClientInfo> {
@@ -218,7 +243,12 @@ impl<'a> Builder<'a> {
 
     fn queue(&mut self, index: usize, spec: &QueueSpec, topology: &Topology) {
         let store = StoreId::new(index as u32);
-        self.stores.push(StoreInfo { name: spec.name.clone(), kind: StoreKind::Queue, applications: Vec::new() });
+        self.stores.push(StoreInfo {
+            name: spec.name.clone(),
+            kind: StoreKind::Queue,
+            applications: Vec::new(),
+            comes_later: false,
+        });
         let name = self.routing_key(&spec.name);
         let dead_letter = spec.dead_letter.as_ref().map(|spec| DeadLetterConfig {
             exchange: spec.exchange,
@@ -289,6 +319,7 @@ impl<'a> Builder<'a> {
             name: format!("events-{index}"),
             kind: StoreKind::Partition { index },
             applications: all.clone(),
+            comes_later: false,
         }));
         self.topic(partitions.clone(), options);
         let (producer, seed) = (&options.producer, self.scenario.seed);
@@ -309,7 +340,8 @@ impl<'a> Builder<'a> {
         };
         self.producers(|process, of| {
             let (partitions, transactions) = (partitions.clone(), transactions(process, of));
-            ProducerKind::Batcher(BatcherConfig { partitions, transactions, ..producer.clone() })
+            let metadata_max_age = options.metadata();
+            ProducerKind::Batcher(BatcherConfig { partitions, transactions, metadata_max_age, ..producer.clone() })
         });
         partitions
     }
@@ -332,9 +364,23 @@ impl<'a> Builder<'a> {
                 offsets_retention: options.offsets_retention,
                 protocol: options.protocol,
             });
-            let member = GroupMemberConfig { retry, ..options.member.clone() };
+            let metadata_max_age = options.topic.metadata();
+            let member = GroupMemberConfig { retry, metadata_max_age, ..options.member.clone() };
             self.consumers(application, |_| ConsumerKind::Group(member.clone()));
         }
+        self.later_partitions(&options.topic);
+    }
+
+    /// The partitions that the topic gets later. Their numbers come after those of all that is there from the start.
+    fn later_partitions(&mut self, options: &TopicOptions) {
+        let all: Vec<ApplicationId> = self.applications().collect();
+        let last = options.additions.last().map_or(options.partitions, |more| more.to);
+        self.stores.extend((options.partitions..last).map(|index| StoreInfo {
+            name: format!("events-{index}"),
+            kind: StoreKind::Partition { index },
+            applications: all.clone(),
+            comes_later: true,
+        }));
     }
 
     fn topic(&mut self, partitions: Vec<StoreId>, options: &TopicOptions) {
@@ -367,7 +413,7 @@ impl<'a> Builder<'a> {
 
     fn one_partition(&mut self, name: String, applications: Vec<ApplicationId>, options: &TopicOptions) -> StoreId {
         let store = StoreId::new(self.stores.len() as u32);
-        self.stores.push(StoreInfo { name, kind: StoreKind::Partition { index: 0 }, applications });
+        self.stores.push(StoreInfo { name, kind: StoreKind::Partition { index: 0 }, applications, comes_later: false });
         self.topic(vec![store], options);
         store
     }
@@ -386,6 +432,7 @@ impl<'a> Builder<'a> {
             });
             self.consumers(application, |_| ConsumerKind::Share(options.member));
         }
+        self.later_partitions(&options.topic);
     }
 
     fn stream(&mut self, options: &StreamOptions) {
@@ -396,6 +443,7 @@ impl<'a> Builder<'a> {
             name: if is_super { format!("events-{index}") } else { "events".to_string() },
             kind: StoreKind::Partition { index },
             applications: all.clone(),
+            comes_later: false,
         }));
         let rules = options.rules;
         self.deployment.streams.push(StreamConfig { partitions: partitions.clone(), is_super, node: NODE(), rules });

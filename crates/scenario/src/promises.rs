@@ -44,6 +44,9 @@ pub(crate) fn promises(
 pub(crate) const REPLACED: &str =
     "a process that takes the place of another sends again what that had seen no answer to";
 
+/// Why keys may get out of order where a topic gets more partitions.
+pub(crate) const KEYS_MOVE: &str = "partitions are added, and keys move away from where their earlier records wait";
+
 /// One application under the faults of the scenario.
 pub(crate) struct Case<'a> {
     pub scenario: &'a Scenario,
@@ -119,6 +122,9 @@ impl Case<'_> {
             // thought dead repeats only what the next owner does as well, unless its records counted as done or
             // are no longer there for the next owner.
             Guarantee::KeyOrder => {
+                if !options.topic.additions.is_empty() {
+                    reasons.push(KEYS_MOVE);
+                }
                 if self.sends_again(&options.topic) && options.topic.producer.max_in_flight > 1 {
                     reasons.push("a batch that is sent again lands behind later ones");
                 }
@@ -186,7 +192,9 @@ impl Case<'_> {
             && options.member.is_cooperative()
             && matches!(options.member.commit, CommitPolicy::Automatic { .. });
         let moves = joins_later || hands_over || self.hit(|_| true);
-        Duration::from_secs_f64(away) >= options.member.max_poll_interval || moves
+        // Partitions that are added are dealt out in another rebalance.
+        let grows = !options.topic.additions.is_empty();
+        Duration::from_secs_f64(away) >= options.member.max_poll_interval || moves || grows
     }
 
     /// Whether the application needs the messages of this kind.

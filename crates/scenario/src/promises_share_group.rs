@@ -4,7 +4,7 @@ use brokerlab_broker::config::{OffsetReset, OnShareFailure, Partitioner, ShareAc
 use brokerlab_broker::share_partition::AcquireMode;
 use brokerlab_event::{Duration, Guarantee};
 
-use crate::promises::{Case, REPLACED, longest};
+use crate::promises::{Case, KEYS_MOVE, REPLACED, longest};
 use crate::scenario::ShareGroupOptions;
 
 impl Case<'_> {
@@ -39,6 +39,7 @@ impl Case<'_> {
                     self.sends_again(&options.topic) && options.topic.producer.max_in_flight > 1,
                     "a batch that is sent again lands behind later ones",
                 ),
+                (!options.topic.additions.is_empty(), KEYS_MOVE),
                 (self.scatters(options), "records of one key go to several partitions"),
                 (releases || comes_back, "records that come back are delivered after later ones"),
             ],

@@ -320,6 +320,26 @@ pub struct TopicOptions {
     pub retention_check_interval: Duration,
     /// How it is compacted, if it is. Where that is all, there is no retention.
     pub compaction: Option<CompactionConfig>,
+    /// When it gets more partitions, in order of time.
+    pub additions: Vec<MorePartitions>,
+    /// How often producers and members of groups ask which partitions there are.
+    pub metadata_max_age: Duration,
+}
+
+impl TopicOptions {
+    /// How often clients ask which partitions there are, where the answer may be another than before.
+    pub(crate) fn metadata(&self) -> Option<Duration> {
+        (!self.additions.is_empty()).then_some(self.metadata_max_age)
+    }
+}
+
+/// A topic gets more partitions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MorePartitions {
+    /// When.
+    pub at: Time,
+    /// How many it has from then on.
+    pub to: u32,
 }
 
 /// How producers put what they send into transactions.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use brokerlab_broker::{Address, Envelope, Message};
 use brokerlab_event::{ApplicationId, ClientId, ClientRole, Event, FaultId, Millionths, NodeId, Observer};
-use brokerlab_scenario::{FaultAction, FaultPlan, Role, SeekPlan, Target};
+use brokerlab_scenario::{Addition, FaultAction, FaultPlan, Role, SeekPlan, Target};
 
 use crate::network::Flight;
 use crate::simulation::Simulation;
@@ -78,6 +78,15 @@ impl Simulation {
             self.clients[client.index()].machine.ask_where(self.now, &mut self.out, observer);
             self.reschedule(client);
         }
+    }
+
+    /// Somebody adds partitions to the topic.
+    pub(crate) fn add_partitions(&mut self, addition: usize, observer: &mut impl Observer) {
+        let Addition { beside, stores, .. } = &self.additions[addition];
+        for host in &mut self.nodes {
+            host.machine.add_partitions(self.now, *beside, stores, &mut self.out, observer);
+        }
+        (0..self.nodes.len()).for_each(|index| self.schedule_node(index));
     }
 
     fn consumers_of(&self, wanted: ApplicationId) -> impl Iterator<Item = ClientId> {

@@ -8,7 +8,7 @@ use brokerlab_broker::config::{BatcherConfig, Partitioner, ProducerKind};
 use brokerlab_broker::partitioner::KeyHash;
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{Bytes, ClientId, ClientInfo, ClientRole, Event, NodeId, Observer, RunHeader, StoreId, Time};
-use brokerlab_scenario::{Arrival, Demand, FaultPlan, Plan, SeekPlan};
+use brokerlab_scenario::{Addition, Arrival, Demand, FaultPlan, Plan, SeekPlan};
 
 use crate::agenda::{Agenda, Slot};
 use crate::autoscaler::Autoscaler;
@@ -35,6 +35,7 @@ pub struct Simulation {
     next_arrival: Option<Arrival>,
     pub(crate) faults: Vec<FaultPlan>,
     pub(crate) timetable: Vec<Turn>,
+    pub(crate) additions: Vec<Addition>,
     next_turn: usize,
     pub(crate) autoscalers: Vec<Autoscaler>,
     /// Clients that have tried to connect and were not let in: nothing that they say is heard.
@@ -89,6 +90,7 @@ pub(crate) enum Deed {
     BeginFault(usize),
     EndFault(usize),
     Seek(SeekPlan),
+    AddPartitions(usize),
 }
 
 impl Simulation {
@@ -129,6 +131,7 @@ impl Simulation {
             hit: vec![Vec::new(); plan.faults.len()],
             refused: BTreeSet::new(),
             timetable: timetable(plan),
+            additions: plan.additions.clone(),
             faults: plan.faults.clone(),
             next_turn: 0,
             autoscalers: plan.autoscalers.iter().map(|own| Autoscaler::new(plan, own)).collect(),
@@ -398,6 +401,7 @@ impl Simulation {
                     Deed::BeginFault(fault) => self.begin_fault(fault, observer),
                     Deed::EndFault(fault) => self.end_fault(fault, observer),
                     Deed::Seek(seek) => self.seek(seek, observer),
+                    Deed::AddPartitions(addition) => self.add_partitions(addition, observer),
                 }
             }
             None => self.autoscale(observer),
@@ -488,7 +492,7 @@ fn key_hashes(plan: &Plan) -> Arc<[u32]> {
 }
 
 /// Starts, faults and seeks in order of time; at one moment: ends of faults, starts, beginnings, ends of what took no
-/// time, then seeks, each in the order of the scenario.
+/// time, then seeks, then partitions that are added, each in the order of the scenario.
 fn timetable(plan: &Plan) -> Vec<Turn> {
     let ends = plan
         .faults
@@ -504,8 +508,11 @@ fn timetable(plan: &Plan) -> Vec<Turn> {
     let starts = starts.filter(|turn| turn.at < Time::MAX);
     let begins = plan.faults.iter().enumerate().map(|(n, f)| Turn { at: f.at, deed: Deed::BeginFault(n) });
     let seeks = plan.seeks.iter().map(|seek| Turn { at: seek.at, deed: Deed::Seek(*seek) });
+    let additions = plan.additions.iter().enumerate();
+    let additions = additions.map(|(n, addition)| Turn { at: addition.at, deed: Deed::AddPartitions(n) });
+    let instants = turns_of(instants);
     let mut turns: Vec<Turn> =
-        turns_of(ends).chain(starts).chain(begins).chain(turns_of(instants)).chain(seeks).collect();
+        turns_of(ends).chain(starts).chain(begins).chain(instants).chain(seeks).chain(additions).collect();
     turns.sort_by_key(|turn| turn.at);
     turns
 }

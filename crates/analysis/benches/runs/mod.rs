@@ -22,7 +22,12 @@ pub fn header(consumers: usize) -> RunHeader {
         warm_up: Time::ZERO,
         applications: vec![ApplicationInfo::new("work")],
         clients,
-        stores: vec![StoreInfo { name: "work".into(), kind: StoreKind::Queue, applications: vec![application] }],
+        stores: vec![StoreInfo {
+            name: "work".into(),
+            kind: StoreKind::Queue,
+            applications: vec![application],
+            comes_later: false,
+        }],
         faults: Vec::new(),
         keys: KeyTable::default(),
         kinds: Kinds::default(),

@@ -31,6 +31,11 @@ impl Analysis {
                 self.incidents.offsets_forgotten += 1;
                 self.tallies[application.index()].incidents.offsets_forgotten += 1;
             }
+            Event::PartitionAdded { store } => {
+                for &application in &self.stores[store.index()].applications {
+                    self.unread.iter_mut().for_each(|unread| unread[usize::from(application)].add(time));
+                }
+            }
             Event::Connected { client } => self.client_changed(client, |client| client.connected = true),
             Event::Disconnected { client, .. } => self.disconnected(time, client),
             Event::Paused { client } => self.client_changed(client, |client| client.paused = true),

@@ -45,6 +45,7 @@ pub fn header(shape: Shape) -> RunHeader {
         name: name.into(),
         kind,
         applications: applications.to_vec(),
+        comes_later: false,
     };
     let stores = match shape {
         Shape::SharedQueue => vec![store("work", StoreKind::Queue, &all)],

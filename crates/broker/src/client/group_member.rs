@@ -3,6 +3,7 @@
 
 mod committing;
 mod fetching;
+mod refreshing;
 mod retrying;
 mod session;
 mod share;
@@ -116,6 +117,10 @@ pub struct GroupMember<P> {
     is_cut_off: bool,
     /// When another is tried.
     reconnect_at: Option<Time>,
+    /// When it asks which partitions there are.
+    refresh_at: Option<Time>,
+    /// The partitions of the first topic as it has dealt them out, while it leads the group.
+    dealt: Option<Vec<StoreId>>,
 }
 
 /// How long it waits before it connects again (`reconnect.backoff.ms`).
@@ -166,6 +171,8 @@ impl<P: Clone> GroupMember<P> {
             has_left: false,
             is_cut_off: false,
             reconnect_at: None,
+            refresh_at: None,
+            dealt: None,
         }
     }
 
@@ -190,6 +197,7 @@ impl<P: Clone> GroupMember<P> {
         self.born = self.incarnation;
         self.last_poll = now;
         self.generation = 0;
+        self.refresh(now, out);
         self.join(now, out);
     }
 
@@ -237,6 +245,7 @@ impl<P: Clone> GroupMember<P> {
         self.awaited.clear();
         self.had.clear();
         (self.is_cut_off, self.reconnect_at, self.asks_where) = (false, None, false);
+        (self.refresh_at, self.dealt) = (None, None);
     }
 
     /// The process, to be paused or slowed. While it stands still it sends no heartbeats either; once it goes on,
@@ -346,6 +355,7 @@ impl<P: Clone> GroupMember<P> {
             Message::Produced { correlation, result, .. } => {
                 self.stored_elsewhere(now, correlation, result.is_ok(), out, observer)
             }
+            Message::Partitions { stores } => self.learn_partitions(now, &stores, out, observer),
             Message::Positions { positions, .. } => self.positioned(now, &positions, out, observer),
             Message::ConnectionLost => {
                 if !self.is_cut_off {
@@ -373,6 +383,9 @@ impl<P: Clone> GroupMember<P> {
         if self.reconnect_at.take_if(|at| *at <= now).is_some() {
             out.send(Address::Client(self.client), Address::Node(self.node), Message::Connect);
         }
+        if self.refresh_at.is_some_and(|at| at <= now) {
+            self.refresh(now, out);
+        }
         if self.poll_deadline().is_some_and(|at| at <= now) {
             self.leave_after_too_long(out);
         }
@@ -399,6 +412,7 @@ impl<P: Clone> GroupMember<P> {
         let next = or_never(self.worker.done_at())
             .min(or_never(self.next_heartbeat))
             .min(or_never(self.reconnect_at))
+            .min(or_never(self.refresh_at))
             .min(or_never(of_phase));
         (next < Time::MAX).then_some(next)
     }

@@ -93,6 +93,9 @@ pub struct BatcherConfig {
     pub adaptive: bool,
     /// It sends in transactions. Needs idempotence.
     pub transactions: Option<TransactionConfig>,
+    /// How often it asks which partitions there are (`metadata.max.age.ms`, default 5 min). `None`: never, because there
+    /// will be no others.
+    pub metadata_max_age: Option<Duration>,
 }
 
 /// How an application puts what it sends into transactions: one follows the other, each begins with the first message
@@ -140,6 +143,7 @@ impl BatcherConfig {
             partitioner: Partitioner::ByKey(KeyHash::Murmur2),
             adaptive: true,
             transactions: None,
+            metadata_max_age: None,
         }
     }
 }
@@ -249,6 +253,9 @@ pub struct GroupMemberConfig {
     pub retry: Option<RetryConfig>,
     /// Which records it reads (`isolation.level`).
     pub isolation: Isolation,
+    /// How often it asks which partitions there are (`metadata.max.age.ms`, default 5 min). `None`: never, because there
+    /// will be no others.
+    pub metadata_max_age: Option<Duration>,
 }
 
 /// A consumer of a share group.

@@ -89,6 +89,15 @@ impl ConsumerGroup {
         }
     }
 
+    /// The topics have other partitions from now on: whoever is a member gets its part of them with its heartbeats.
+    pub fn set_topics(&mut self, topics: Arc<[Vec<StoreId>]>, answers: &mut Vec<GroupAnswer>) {
+        self.topics = topics;
+        if !self.members.is_empty() {
+            self.epoch += 1;
+            self.tell(answers);
+        }
+    }
+
     /// The epoch of the group.
     pub fn epoch(&self) -> u32 {
         self.epoch

@@ -347,6 +347,12 @@ pub enum Message<P> {
         time: Option<Time>,
     },
 
+    /// Ask which partitions a topic has (`Metadata`).
+    FindPartitions {
+        /// One of them.
+        store: StoreId,
+    },
+
     /// Ask for a producer id and an epoch (`InitProducerId`).
     InitProducerId {
         /// Comes back in the answer.
@@ -623,6 +629,12 @@ pub enum Message<P> {
         group: ApplicationId,
         /// One for each partition asked for.
         positions: Vec<Position>,
+    },
+
+    /// The answer to [`Message::FindPartitions`].
+    Partitions {
+        /// The partitions in the order of their numbers.
+        stores: Vec<StoreId>,
     },
 
     /// The answer to [`Message::ShareHeartbeat`]: the partitions that the member may fetch from, which are all of its

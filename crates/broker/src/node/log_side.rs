@@ -1,5 +1,6 @@
 //! The part of a node that hosts partitions and coordinates groups.
 
+mod adding;
 mod fetches;
 mod groups;
 mod hosted;
@@ -10,9 +11,11 @@ mod transactions;
 mod upkeep;
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, Offset, StoreId, Time};
 
+use self::adding::Addition;
 use self::fetches::{Fetches, WaitingFetch};
 use self::groups::Groups;
 use self::hosted::{Hosted, PendingAck, Role};
@@ -43,6 +46,10 @@ pub struct LogSide<P> {
     fetches: Fetches<P>,
     groups: Groups,
     transactions: Transactions,
+    /// The topics as they were deployed.
+    topics: Vec<TopicConfig>,
+    /// What was added to topics since, in that order.
+    additions: Vec<Addition>,
     upkeep: Upkeep,
     shares: Shares,
     streams: Streams,
@@ -94,6 +101,7 @@ impl NewBytes {
 /// What is left of a node's log side when the node has gone down.
 #[derive(Clone, Debug)]
 pub struct DurableLogs<P> {
+    additions: Vec<Addition>,
     partitions: Vec<DurablePartition<P>>,
     groups: Vec<DurableGroup>,
     transactions: DurableCoordinator,
@@ -111,6 +119,8 @@ impl<P: Clone + Default> LogSide<P> {
             fetches: Fetches::default(),
             groups: Groups::new(node, deployment),
             transactions: Transactions::new(node, deployment),
+            topics: deployment.topics.clone(),
+            additions: Vec::new(),
             upkeep: Upkeep::default(),
             shares: Shares::new(node, deployment),
             streams: Streams::new(node, deployment),
@@ -129,27 +139,39 @@ impl<P: Clone + Default> LogSide<P> {
     }
 
     fn host(&mut self, node: NodeId, topic: &TopicConfig) {
+        let places = self.host_partitions(node, topic, Time::ZERO);
+        if !places.is_empty() {
+            self.upkeep.add(topic, places);
+        }
+    }
+
+    /// Partitions that begin empty. Tells their places: none where they are not this node's.
+    fn host_partitions(&mut self, node: NodeId, topic: &TopicConfig, now: Time) -> Range<u32> {
         let first = self.partitions.len() as u32;
         for store in &topic.partitions {
             let role = if topic.node == node {
-                Role::leader(&topic.followers, Time::ZERO)
+                Role::leader(&topic.followers, now)
             } else if topic.followers.contains(&node) {
-                self.replicate_at = Some(Time::ZERO);
+                self.replicate_at = Some(now);
                 Role::Follower { leader: topic.node }
             } else {
-                return;
+                break;
             };
             let mut log = PartitionLog::new(PartitionRules::from(topic));
             if topic.node == node {
                 log.begin_epoch(1);
             }
-            if store.index() >= self.places.len() {
-                self.places.resize(store.index() + 1, ABSENT);
-            }
-            self.places[store.index()] = self.partitions.len() as u32;
+            self.set_place(*store, self.partitions.len() as u32);
             self.partitions.push(Hosted::new(*store, log, role));
         }
-        self.upkeep.add(topic, first..self.partitions.len() as u32);
+        first..self.partitions.len() as u32
+    }
+
+    fn set_place(&mut self, store: StoreId, place: u32) {
+        if store.index() >= self.places.len() {
+            self.places.resize(store.index() + 1, ABSENT);
+        }
+        self.places[store.index()] = place;
     }
 
     /// The place of a partition that is hosted here.
@@ -212,6 +234,10 @@ impl<P: Clone + Default> LogSide<P> {
             (Address::Client(client), Message::FindPositions { group, stores, time }) => {
                 let positions = self.find_positions(client, group, stores, time);
                 context.send(Address::Client(client), Message::Positions { group, positions });
+            }
+            (Address::Client(client), Message::FindPartitions { store }) => {
+                let stores = self.partitions_of(store);
+                context.send(Address::Client(client), Message::Partitions { stores });
             }
             (Address::Disk, Message::Written { store, until }) => self.written(store, until, context),
             (Address::Disk, Message::Flushed { store, until }) => self.flushed(store, until, context),
@@ -557,6 +583,7 @@ impl<P: Clone + Default> LogSide<P> {
     pub fn crash(self, kind: Crash) -> DurableLogs<P> {
         let partitions = self.partitions.into_iter().map(|hosted| hosted.log.crash(kind)).collect();
         DurableLogs {
+            additions: self.additions,
             partitions,
             groups: self.groups.crash(),
             shares: self.shares.crash(),
@@ -568,6 +595,9 @@ impl<P: Clone + Default> LogSide<P> {
     /// The log side of a node that comes back: a leader begins a new epoch.
     pub fn recover(node: NodeId, deployment: &Deployment, now: Time, durable: DurableLogs<P>) -> LogSide<P> {
         let mut side = LogSide::new(node, deployment);
+        for addition in &durable.additions {
+            side.extend_topic(node, addition, now);
+        }
         assert_eq!(side.partitions.len(), durable.partitions.len(), "a node comes back to its own deployment");
         for (hosted, durable) in side.partitions.iter_mut().zip(durable.partitions) {
             hosted.log = PartitionLog::recover(durable);

@@ -111,6 +111,7 @@ impl<P: Clone + Default> Node<P> {
             | Message::LeaveGroup { .. }
             | Message::CommitOffsets { .. }
             | Message::FindPositions { .. }
+            | Message::FindPartitions { .. }
             | Message::InitProducerId { .. }
             | Message::AddPartitionsToTransaction { .. }
             | Message::AddOffsetsToTransaction { .. }
@@ -204,6 +205,21 @@ impl<P: Clone + Default> Node<P> {
     /// asks. Members that read already ask once they are [told to](crate::client::GroupMember::ask_where).
     pub fn seek(&mut self, now: Time, group: ApplicationId, to: SeekTo) {
         self.log_side.seek(now, group, to);
+        self.log_due = self.log_side.next_timeout();
+    }
+
+    /// Somebody adds partitions to the topic that `beside` is one of, as `kafka-topics --alter --partitions` does. They
+    /// follow the topic's rules, and their numbers follow those of the others. Producers write to them, and members
+    /// of groups read them, once they have heard of them.
+    pub fn add_partitions<O: Observer>(
+        &mut self,
+        now: Time,
+        beside: StoreId,
+        stores: &[StoreId],
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        self.log_side.grow_topic(beside, stores, &mut Context { now, node: self.id, out, observer });
         self.log_due = self.log_side.next_timeout();
     }
 

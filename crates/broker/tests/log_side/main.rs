@@ -1,5 +1,6 @@
 //! The log side: stories of nodes and clients in virtual time, known answers, and naive references.
 
+mod adding;
 mod compaction;
 mod consumer_group;
 mod group;

@@ -1,6 +1,7 @@
 //! One node (or several), producers and group members, joined by a network and a disk that take no time.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use brokerlab_broker::assignor::Assignor;
 use brokerlab_broker::client::{Batcher, GroupMember};
@@ -63,6 +64,7 @@ impl Default for Plan {
                 max_attempts: 10,
                 retry: None,
                 isolation: Isolation::ReadUncommitted,
+                metadata_max_age: None,
             },
             retention_time: None,
             segment_bytes: 1 << 30,
@@ -72,6 +74,9 @@ impl Default for Plan {
         }
     }
 }
+
+/// How many partitions a story may add.
+const LATER: u32 = 2;
 
 /// The only producer; members follow it in number.
 pub const PRODUCER: u32 = 0;
@@ -136,9 +141,13 @@ impl Plan {
             offsets_retention: self.offsets_retention,
             protocol: self.protocol,
         };
-        let (acks, linger) = (self.acks, self.linger);
-        let batcher =
-            ProducerKind::Batcher(BatcherConfig { acks, linger, batch_bytes: 1000, ..BatcherConfig::new(partitions) });
+        let batcher = ProducerKind::Batcher(BatcherConfig {
+            acks: self.acks,
+            linger: self.linger,
+            batch_bytes: 1000,
+            metadata_max_age: self.member.metadata_max_age,
+            ..BatcherConfig::new(partitions)
+        });
         Deployment {
             model: Model::Log,
             nodes: self.nodes,
@@ -161,8 +170,9 @@ impl Plan {
     /// Everything is set up and the producer runs; members are started by the story.
     pub fn rig(&self) -> Rig {
         let deployment = self.deployment();
-        // Keys are numbered like the partitions that they go to, whatever their bytes.
-        let placement = (0..self.partitions).collect();
+        // Keys are numbered like the partitions that they go to, whatever their bytes; the last are for those that come
+        // later.
+        let placement = (0..self.partitions + LATER).collect();
         let mut rig = Rig {
             now: Time::ZERO,
             nodes: (0..self.nodes).map(|node| Node::new(NodeId::new(node), &deployment)).collect(),
@@ -240,6 +250,15 @@ impl Rig {
         for member in &mut self.members {
             member.ask_where(self.now, &mut self.out, &mut self.events);
         }
+        self.settle();
+        self
+    }
+
+    /// Somebody adds partitions of these numbers to the topic.
+    pub fn add_partitions(&mut self, numbers: Range<u32>) -> &mut Rig {
+        let stores: Vec<StoreId> = numbers.map(StoreId::new).collect();
+        let first = StoreId::new(0);
+        self.nodes[0].add_partitions(self.now, first, &stores, &mut self.out, &mut self.events);
         self.settle();
         self
     }

@@ -106,6 +106,7 @@ impl Topology {
             name: self.keys[config.name.0 as usize].clone(),
             kind: StoreKind::Queue,
             applications: vec![ApplicationId::new(config.store.get() as u16)],
+            comes_later: false,
         };
         RunHeader {
             title: String::new(),

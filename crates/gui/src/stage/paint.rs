@@ -157,7 +157,11 @@ impl<'a> Canvas<'a> {
         }
         let name = &self.lane.header.stores[id.index()].name;
         let font = style::regular(style::SMALL);
-        let text = if store.deleted { format!("{name} (deleted)") } else { name.clone() };
+        let text = match &store.content {
+            _ if !store.absent => name.clone(),
+            ContentView::Queue { .. } => format!("{name} (deleted)"),
+            ContentView::Partition { .. } => format!("{name} (not there yet)"),
+        };
         let is_slim = title.width() < rect.width();
         let at = if is_slim { title.left_center() } else { title.left_top() + vec2(2.0, 0.0) };
         let align = if is_slim { Align2::LEFT_CENTER } else { Align2::LEFT_TOP };

@@ -54,6 +54,12 @@ pub(super) struct Lane<P> {
     is_known: bool,
 }
 
+impl<P> Lane<P> {
+    fn new(store: &StoreId) -> Lane<P> {
+        Lane { store: *store, batches: VecDeque::new(), is_known: false }
+    }
+}
+
 /// What became of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Gathered {
@@ -96,8 +102,7 @@ pub(super) struct Accumulator<P> {
 
 impl<P: Clone> Accumulator<P> {
     pub fn new(config: &BatcherConfig, hashes: Arc<[u32]>, generator: Generator) -> Accumulator<P> {
-        let lane = |store: &StoreId| Lane { store: *store, batches: VecDeque::new(), is_known: false };
-        let lanes: Vec<Lane<P>> = config.partitions.iter().map(lane).collect();
+        let lanes: Vec<Lane<P>> = config.partitions.iter().map(Lane::new).collect();
         Accumulator {
             occupied: VecDeque::new(),
             linger: config.linger,
@@ -117,6 +122,13 @@ impl<P: Clone> Accumulator<P> {
             spare: Vec::new(),
             lanes,
         }
+    }
+
+    /// The topic has these partitions, those that are known first.
+    pub fn learn_partitions(&mut self, stores: &[StoreId]) {
+        let known = self.lanes.len();
+        self.lanes.extend(stores.iter().skip(known).map(Lane::new));
+        self.sticky.set_partitions(self.lanes.len() as u32);
     }
 
     /// Forgets everything that was gathered. What is said of partitions without a key stays as it is.

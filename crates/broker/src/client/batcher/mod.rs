@@ -12,7 +12,9 @@ mod transactions;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use brokerlab_event::{Blockage, ClientId, Departure, Duration, Event, Generator, NodeId, Observer, Refusal, Time};
+use brokerlab_event::{
+    Blockage, ClientId, Departure, Duration, Event, Generator, NodeId, Observer, Refusal, StoreId, Time,
+};
 
 use self::accumulator::{Accumulator, Gathered};
 use self::sender::{InFlight, Request};
@@ -63,6 +65,8 @@ pub struct Batcher<P> {
     asked: Option<u32>,
     /// Some partition is to be numbered anew as soon as everything of it is answered, or there is another producer id.
     renumbers: bool,
+    /// When it asks which partitions there are.
+    refresh_at: Option<Time>,
     /// Some partition has a batch that may not be sent, as it is numbered, before another is answered.
     holds_back: bool,
 }
@@ -105,6 +109,7 @@ impl<P: Clone> Batcher<P> {
             transactions: own.transactions.map(|config| Box::new(Transactions::new(config, own.partitions.len()))),
             asked: None,
             renumbers: false,
+            refresh_at: None,
             holds_back: false,
         }
     }
@@ -117,8 +122,31 @@ impl<P: Clone> Batcher<P> {
     pub fn start<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         observer.observe(now, Event::Connected { client: self.client });
         self.send(Message::Connect, out);
+        self.refresh(now, out);
         self.ask_for_id(out);
         self.coordinate(now, out, observer);
+    }
+
+    /// Asks which partitions there are, where there may be others than before. A process that has just started goes by
+    /// what the one before it knew until the answer comes.
+    fn refresh(&mut self, now: Time, out: &mut Outbox<P>) {
+        let Some(age) = self.config.metadata_max_age else { return };
+        self.refresh_at = Some(now.saturating_add(age));
+        if self.link == Link::Up {
+            self.send(Message::FindPartitions { store: self.gathered.lanes[0].store }, out);
+        }
+    }
+
+    /// The topic has these partitions: from now on records go to all of them, and keys to others than before.
+    fn learn_partitions(&mut self, stores: &[StoreId]) {
+        self.gathered.learn_partitions(stores);
+        let lanes = self.gathered.lanes.len();
+        if let Some(sequences) = &mut self.sequences {
+            sequences.extend_to(lanes);
+        }
+        if let Some(transactions) = &mut self.transactions {
+            transactions.extend_to(lanes);
+        }
     }
 
     /// Asks for a producer id where one is needed and none is there.
@@ -186,7 +214,7 @@ impl<P: Clone> Batcher<P> {
         if let Some(sequences) = &mut self.sequences {
             sequences.clear();
         }
-        (self.asked, self.holds_back, self.renumbers) = (None, false, false);
+        (self.asked, self.holds_back, self.renumbers, self.refresh_at) = (None, false, false, None);
     }
 
     /// The process stands still.
@@ -269,6 +297,7 @@ impl<P: Clone> Batcher<P> {
             Message::ProducerIdAssigned { correlation, result: Ok(identity) } if self.asked == Some(correlation) => {
                 self.id_assigned(now, identity, out, observer);
             }
+            Message::Partitions { stores } => self.learn_partitions(&stores),
             Message::ConnectionLost => {
                 self.disconnected(now, observer);
                 self.unblock(now, observer);
@@ -276,6 +305,7 @@ impl<P: Clone> Batcher<P> {
             Message::ConnectionRestored => {
                 self.link = Link::Up;
                 observer.observe(now, Event::Reconnected { client: self.client });
+                self.refresh(now, out);
                 self.ask_for_id(out);
                 self.send_ready(now, out, observer);
             }
@@ -305,7 +335,7 @@ impl<P: Clone> Batcher<P> {
         let request = self.requests.front().map(|request| request.sent.saturating_add(timeout));
         let reconnect = if let Link::Broken(at) = self.link { Some(at) } else { None };
         let transaction = self.transactions.as_ref().and_then(|own| own.next_timeout(timeout));
-        [request, self.expiry, self.blocked_until, reconnect, transaction].into_iter().flatten().min()
+        [request, self.expiry, self.blocked_until, reconnect, transaction, self.refresh_at].into_iter().flatten().min()
     }
 
     #[cold]
@@ -325,6 +355,9 @@ impl<P: Clone> Batcher<P> {
         if self.expiry.is_some_and(|at| at <= now) {
             self.expire(now, observer);
             self.ask_for_id(out);
+        }
+        if self.refresh_at.is_some_and(|at| at <= now) {
+            self.refresh(now, out);
         }
         self.unblock(now, observer);
         while self.blocked_until.is_some_and(|at| at <= now) {

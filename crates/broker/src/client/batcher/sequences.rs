@@ -50,6 +50,11 @@ impl Sequences {
         Sequences { current: None, lanes: vec![Numbering::default(); lanes], transactional }
     }
 
+    /// There are so many partitions now.
+    pub fn extend_to(&mut self, lanes: usize) {
+        self.lanes.resize(lanes.max(self.lanes.len()), Numbering::default());
+    }
+
     /// The process died: a new one has another id and knows nothing of the numbers.
     pub fn clear(&mut self) {
         self.current = None;

@@ -122,6 +122,11 @@ impl<P> Transactions<P> {
         self.config.version == TransactionVersion::V2 || self.added[lane as usize]
     }
 
+    /// There are so many partitions now; the new ones do not take part yet.
+    pub fn extend_to(&mut self, lanes: usize) {
+        self.added.resize(lanes.max(self.added.len()), false);
+    }
+
     /// It has ended for good.
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Over

@@ -112,6 +112,7 @@ impl<P: Clone> GroupMember<P> {
         self.generation = generation;
         self.membership = Membership::Syncing;
         self.next_heartbeat = Some(now.saturating_add(self.config.heartbeat_interval));
+        self.dealt = topics.first().filter(|_| !members.is_empty()).cloned();
         let all: Vec<usize> = (0..topics.len()).collect();
         let mut readers = Vec::with_capacity(members.len());
         for (_, metadata) in members {
@@ -182,6 +183,7 @@ impl<P: Clone> GroupMember<P> {
             self.find_positions(self.awaited.clone(), self.config.reset.time(now), out);
         }
         self.find_lost(now, out);
+        self.refresh(now, out);
         match self.membership {
             Membership::Joining => self.join(now, out),
             Membership::Syncing => self.rejoin = self.rejoin.max(Some(Rejoin::Lost)),

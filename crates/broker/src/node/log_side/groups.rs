@@ -183,6 +183,33 @@ impl Groups {
         self.schedule(index);
     }
 
+    /// The topic of a partition has more of them from now on.
+    pub fn extend_topic(&mut self, beside: StoreId, stores: &[StoreId]) {
+        for hosted in &mut self.groups {
+            let mut topics = hosted.topics.to_vec();
+            let Some(topic) = topics.iter_mut().find(|topic| topic.contains(&beside)) else { continue };
+            topic.extend(stores);
+            hosted.topics = topics.into();
+            hosted.stores.extend(stores);
+            hosted.stores.sort_unstable();
+        }
+    }
+
+    /// Coordinators that assign give out the partitions that were added beside this one; the leaders of other groups
+    /// ask for them in their own time.
+    pub fn tell_of_partitions<P: Clone, O: Observer>(&mut self, beside: StoreId, context: &mut Context<'_, P, O>) {
+        for index in 0..self.groups.len() {
+            let hosted = &mut self.groups[index];
+            if !hosted.reads(beside) {
+                continue;
+            }
+            if let Coordinator::Consumer(group) = &mut hosted.group {
+                group.set_topics(Arc::clone(&hosted.topics), &mut self.answers);
+            }
+            self.finish(index, context);
+        }
+    }
+
     /// Whether a member may say how far the group has read. It shows life by asking.
     pub fn may_commit(
         &mut self,
@@ -286,6 +313,10 @@ impl Groups {
     pub fn recover(&mut self, now: Time, durable: Vec<DurableGroup>) {
         for (index, durable) in durable.into_iter().enumerate() {
             let hosted = &mut self.groups[index];
+            // Its topics may have grown since it was deployed.
+            if let Coordinator::Consumer(group) = &mut hosted.group {
+                group.set_topics(Arc::clone(&hosted.topics), &mut self.answers);
+            }
             hosted.group = hosted.group.clone().recover(now, durable);
             self.schedule(index);
         }

@@ -75,6 +75,21 @@ impl Shares {
         Shares { groups, waiting: VecDeque::new(), locks: Deadlines::default(), stride }
     }
 
+    /// The topic of a partition has more of them from now on. Members hear of that with their next heartbeat, and
+    /// their fetches ask for everything that the group reads.
+    pub fn extend_topic(&mut self, beside: StoreId, stores: &[StoreId]) {
+        for hosted in self.groups.iter_mut().filter(|hosted| hosted.stores.contains(&beside)) {
+            hosted.extend(stores);
+        }
+        self.stride = self.groups.iter().map(|group| group.stores.len()).max().unwrap_or(0);
+        self.locks = Deadlines::default();
+        for group in 0..self.groups.len() {
+            for index in 0..self.groups[group].stores.len() {
+                self.note_lock(group, index);
+            }
+        }
+    }
+
     fn index(&self, application: ApplicationId) -> Option<usize> {
         self.groups.iter().position(|hosted| hosted.config.application == application)
     }
@@ -120,6 +135,14 @@ impl HostedShare {
             first: 0,
             promising: (0..config.partitions.len()).collect(),
         }
+    }
+
+    fn extend(&mut self, stores: &[StoreId]) {
+        self.promising.extend(self.stores.len()..self.stores.len() + stores.len());
+        self.stores = self.stores.iter().chain(stores).copied().collect();
+        self.partitions.resize(self.stores.len(), None);
+        self.by_store = self.stores.iter().enumerate().map(|(index, store)| (*store, index)).collect();
+        self.by_store.sort_unstable();
     }
 
     fn index(&self, store: StoreId) -> Option<usize> {

@@ -83,6 +83,15 @@ impl Upkeep {
         }
     }
 
+    /// Takes care of the partitions at these places as of the one beside, which is of the same topic.
+    pub fn add_beside(&mut self, beside: u32, places: std::ops::Range<u32>) {
+        let retained = self.retention.iter_mut().map(|task| &mut task.partitions);
+        let cleaned = self.cleaning.iter_mut().map(|task| &mut task.partitions);
+        for partitions in retained.chain(cleaned).filter(|partitions| partitions.contains(&beside)) {
+            partitions.extend(places.clone());
+        }
+    }
+
     /// A node that comes back begins its intervals anew.
     pub fn restart(&mut self, now: Time) {
         for task in &mut self.retention {
