@@ -74,6 +74,7 @@ pub struct App {
     pending: Option<(String, Option<Time>)>,
     opening: Option<Receiver<Result<Document, LabError>>>,
     asking: Option<ask::Asking>,
+    has_file_dialogs: bool,
     /// A run that is asked about first, and how many events it would have.
     large: Option<(Experiment, u64)>,
     pub(crate) player: Player,
@@ -90,7 +91,10 @@ pub struct App {
     pub(crate) questions: Vec<(String, String)>,
     path: String,
     status: String,
+    /// What is wrong with what was asked for; the next run that can be made clears it.
     problem: Option<String>,
+    /// What is wrong with the settings, until somebody has read it.
+    settings_problem: Option<String>,
     /// What an export has come to, said by whoever writes it.
     pub(crate) told: Arc<Mutex<Vec<Result<String, String>>>>,
     watched: Option<(PathBuf, SystemTime)>,
@@ -103,7 +107,7 @@ impl App {
     /// are remembered; nothing remembers nothing.
     pub fn new(ctx: &Context, request: Option<Request>, settings_file: Option<PathBuf>) -> App {
         style::install(ctx);
-        let (settings, problem) = Settings::load(settings_file.as_deref());
+        let (settings, settings_problem) = Settings::load(settings_file.as_deref());
         settings.apply(ctx);
         let mut app = App {
             screen: if request.is_some() { Screen::Compare } else { Screen::Start },
@@ -117,6 +121,7 @@ impl App {
             pending: None,
             opening: None,
             asking: None,
+            has_file_dialogs: true,
             large: None,
             player: Player::default(),
             selection: Selection::default(),
@@ -131,7 +136,8 @@ impl App {
             questions: start::questions(),
             path: String::new(),
             status: String::new(),
-            problem,
+            problem: None,
+            settings_problem,
             told: Arc::default(),
             watched: None,
             looked: 0.0,
@@ -140,6 +146,11 @@ impl App {
         let request = request.unwrap_or(Request { scenario: BUILT_IN.into(), ..Request::default() });
         app.open_request(ctx, request);
         app
+    }
+
+    /// The same window where no file dialog may open: files are named by their path.
+    pub fn without_file_dialogs(self) -> App {
+        App { has_file_dialogs: false, ..self }
     }
 
     /// The time that is looked at.
@@ -167,9 +178,21 @@ impl App {
         self.problem = Some(text);
     }
 
+    /// What somebody should read first.
+    fn problem(&self) -> Option<&str> {
+        self.problem.as_deref().or(self.settings_problem.as_deref())
+    }
+
+    /// It has been read.
+    fn dismiss_problem(&mut self) {
+        if self.problem.take().is_none() {
+            self.settings_problem = None;
+        }
+    }
+
     pub(crate) fn remember(&mut self) {
         if let Some(problem) = self.settings.save(self.settings_file.as_deref()) {
-            self.complain(problem);
+            self.settings_problem = Some(problem);
         }
     }
 
@@ -227,7 +250,7 @@ impl App {
             Command::Help => self.open_window(Window::Help),
             Command::Escape => match (self.window.take(), self.selection == Selection::default()) {
                 (None, false) => self.selection = Selection::default(),
-                (None, true) => self.problem = None,
+                (None, true) => self.dismiss_problem(),
                 _ => {}
             },
         }

@@ -72,7 +72,7 @@ impl App {
                     let path = PathBuf::from(self.export.file.trim());
                     self.save_to(path);
                 }
-                if ui.add_enabled(!self.is_asking(), egui::Button::new("Browse")).clicked() {
+                if ui.add_enabled(self.can_ask(), egui::Button::new("Browse")).clicked() {
                     self.ask(ui.ctx(), Asked::Save);
                 }
             });
@@ -108,11 +108,15 @@ impl App {
         let (told, repaint, picture) = (self.told.clone(), ctx.clone(), folder.join("window.png"));
         platform::spawn(move || {
             let plots = export.plots.then_some(&options);
-            let written = experiment.files(&outcome, plots).and_then(|files| {
-                let count = files.len();
-                write(&folder, &files).map(|()| format!("{count} files are in {}", folder.display()))
+            // Where nothing can be written, nobody has to wait for the plots to hear it.
+            let writable = platform::make_folder(&folder)
+                .map_err(|error| format!("nothing can be written to {}: {error}", folder.display()));
+            let written = writable.and_then(|()| {
+                let files = experiment.files(&outcome, plots).map_err(|error| error.to_string())?;
+                write(&folder, &files).map_err(|error| error.to_string())?;
+                Ok(format!("{} files are in {}", files.len(), folder.display()))
             });
-            say(&told, written.map_err(|error| error.to_string()));
+            say(&told, written);
             repaint.request_repaint();
         });
         if export.window {

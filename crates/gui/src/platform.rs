@@ -41,6 +41,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
+/// Makes a folder with those that it lies in; fine where it is there already.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
 /// Where settings are kept: `BROKERLAB_CONFIG`, or the user's folder of settings. `None` where there is none.
 pub fn settings_file() -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

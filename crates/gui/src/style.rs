@@ -136,3 +136,40 @@ pub fn mark(painter: &Painter, palette: &Palette, look: Look, at: Pos2, radius: 
 fn polygon(points: &[Pos2], fill: Color32, stroke: Stroke) -> Shape {
     Shape::convex_polygon(points.to_vec(), fill, stroke)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How much lighter one is than the other, as WCAG 2 counts it.
+    fn contrast(a: Color32, b: Color32) -> f64 {
+        let luminance = |colour: Color32| {
+            let linear = |channel: u8| {
+                let part = f64::from(channel) / 255.0;
+                if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+            };
+            0.2126 * linear(colour.r()) + 0.7152 * linear(colour.g()) + 0.0722 * linear(colour.b())
+        };
+        let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
+        a.max(b) / a.min(b)
+    }
+
+    #[test]
+    fn text_and_the_edges_of_controls_can_be_seen_in_both_themes() {
+        let ctx = Context::default();
+        install(&ctx);
+        for theme in [Theme::Light, Theme::Dark] {
+            let style = ctx.style_of(theme);
+            let visuals = &style.visuals;
+            for ground in [visuals.panel_fill, visuals.window_fill, visuals.extreme_bg_color] {
+                for widget in [&visuals.widgets.inactive, &visuals.widgets.hovered, &visuals.widgets.active] {
+                    assert!(contrast(widget.fg_stroke.color, ground) >= 4.5, "{theme:?}");
+                    assert!(contrast(widget.bg_stroke.color, ground) >= 3.0, "{theme:?}");
+                    assert!(contrast(widget.fg_stroke.color, widget.weak_bg_fill) >= 4.5, "{theme:?}");
+                }
+                assert!(contrast(visuals.weak_text_color(), ground) >= 4.5, "{theme:?}");
+                assert!(contrast(visuals.text_color(), ground) >= 4.5, "{theme:?}");
+            }
+        }
+    }
+}

@@ -25,7 +25,7 @@ pub(super) struct Asking {
 impl App {
     /// Opens a file dialog beside the window. One at a time: a second would only hide behind the first.
     pub(crate) fn ask(&mut self, ctx: &Context, asked: Asked) {
-        if self.is_asking() {
+        if !self.can_ask() {
             return;
         }
         let (sender, answer) = channel();
@@ -42,9 +42,9 @@ impl App {
         self.asking = Some(Asking { asked, answer });
     }
 
-    /// Whether a file dialog is open beside the window.
-    pub(crate) fn is_asking(&self) -> bool {
-        self.asking.is_some()
+    /// Whether a file dialog can be opened now.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.has_file_dialogs && self.asking.is_none()
     }
 
     /// Takes the answer of a file dialog, where there is one by now.
@@ -129,7 +129,7 @@ impl App {
                         self.screen = Screen::Compare;
                         self.open(ui.ctx(), self.path.trim().to_string());
                     }
-                    if ui.add_enabled(!self.is_asking(), egui::Button::new("Browse")).clicked() {
+                    if ui.add_enabled(self.can_ask(), egui::Button::new("Browse")).clicked() {
                         self.ask(ui.ctx(), Asked::Open);
                     }
                 });

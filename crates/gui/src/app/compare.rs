@@ -45,16 +45,14 @@ impl App {
             }
             ui.add(egui::Label::new(RichText::new(&self.status).weak()).truncate());
         });
-        if let Some(problem) = self.problem.clone() {
+        if let Some(problem) = self.problem().map(str::to_string) {
             ui.horizontal_top(|ui| {
                 if ui.button("Close").clicked() {
-                    self.problem = None;
+                    self.dismiss_problem();
                 }
-                let text = RichText::new(problem).monospace();
+                let text = RichText::new(&problem).monospace();
                 let response = ui.label(text);
-                response.widget_info(|| {
-                    WidgetInfo::labeled(Role::Alert, true, self.problem.as_deref().unwrap_or_default())
-                });
+                response.widget_info(|| WidgetInfo::labeled(Role::Alert, true, &problem));
             });
         }
     }
@@ -86,8 +84,13 @@ impl App {
         let shown: Vec<usize> = if count == 1 { vec![0] } else { self.shown.to_vec() };
         let motion = self.settings.motion == Motion::Full;
         columns(ui, shown.len(), |ui, column| {
-            let lane = (shown[column], &finished.lanes[shown[column]]);
-            stage::show(ui, lane, &self.player, motion, &mut self.selection);
+            let (index, lane) = (shown[column], &finished.lanes[shown[column]]);
+            // To find a life means to read the whole log, so it is kept for as long as it is followed.
+            let life = self.selection.message.map(|message| {
+                let life = self.lives.entry((message, index)).or_insert_with(|| lane.life(message));
+                life.as_slice()
+            });
+            stage::show(ui, (index, lane, life.unwrap_or_default()), &self.player, motion, &mut self.selection);
         });
     }
 

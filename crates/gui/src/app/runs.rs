@@ -43,7 +43,6 @@ impl App {
             self.remember();
         }
         self.export.file = format!("{}.toml", document.name());
-        self.problem = None;
         self.ghost = None;
         self.document = Some(document);
         self.pending = None;

@@ -8,7 +8,7 @@ mod paint;
 mod traffic;
 
 use brokerlab_lab::analysis::ContentView;
-use brokerlab_lab::event::{ApplicationId, ClientId, ClientRole, MessageId, Model, StoreId};
+use brokerlab_lab::event::{ApplicationId, ClientId, ClientRole, MessageId, Model, Record, StoreId};
 use brokerlab_lab::reporting::grouped;
 use eframe::egui::{self, Rect, Role, Sense, Ui, Vec2, WidgetInfo};
 
@@ -111,7 +111,15 @@ pub fn seconds(player: &Player) -> String {
 }
 
 /// Shows a lane in the space that is there, and takes clicks on what is in it.
-pub fn show(ui: &mut Ui, (index, lane): (usize, &Lane), player: &Player, motion: bool, selection: &mut Selection) {
+///
+/// `life` is what befalls the message that is followed.
+pub fn show(
+    ui: &mut Ui,
+    (index, lane, life): (usize, &Lane, &[Record]),
+    player: &Player,
+    motion: bool,
+    selection: &mut Selection,
+) {
     heading(ui, lane);
     let size = Vec2::new(ui.available_width(), ui.available_height().max(90.0));
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
@@ -121,7 +129,7 @@ pub fn show(ui: &mut Ui, (index, lane): (usize, &Lane), player: &Player, motion:
         return;
     }
     let layout = Layout::new(lane, rect);
-    let mut scene = paint::Canvas::new(ui, lane, &layout, selection, index);
+    let mut scene = paint::Canvas::new(ui, (index, lane, life), &layout, selection);
     scene.paint(player, motion);
     let spots = scene.spots;
     if let Some(at) = response.clicked().then(|| response.interact_pointer_pos()).flatten() {

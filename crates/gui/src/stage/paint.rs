@@ -1,7 +1,7 @@
 //! Paints a lane.
 
 use brokerlab_lab::analysis::{ContentView, GroupView, PlaceSet, StoreView};
-use brokerlab_lab::event::{ClientId, ClientRole, Event, MessageId, Model, Offset, StoreId};
+use brokerlab_lab::event::{ClientId, ClientRole, Event, MessageId, Model, Offset, Record, StoreId};
 use brokerlab_lab::reporting::{Look, Palette, grouped};
 use eframe::egui::{
     Align2, Color32, CornerRadius, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
@@ -36,14 +36,17 @@ pub(super) struct Canvas<'a> {
 }
 
 impl<'a> Canvas<'a> {
-    pub(super) fn new(ui: &Ui, lane: &'a Lane, layout: &'a Layout, selection: &Selection, index: usize) -> Canvas<'a> {
-        let followed = selection.message.map_or(Vec::new(), |message| {
-            let stored = lane.life(message).into_iter().filter_map(|record| match record.event() {
-                Event::Stored { store, offset, .. } => Some((store, offset)),
-                _ => None,
-            });
-            stored.collect()
+    pub(super) fn new(
+        ui: &Ui,
+        (index, lane, life): (usize, &'a Lane, &[Record]),
+        layout: &'a Layout,
+        selection: &Selection,
+    ) -> Canvas<'a> {
+        let stored = life.iter().filter_map(|record| match record.event() {
+            Event::Stored { store, offset, .. } => Some((store, offset)),
+            _ => None,
         });
+        let followed = stored.collect();
         let (painter, palette) = (ui.painter_at(layout.rect.expand(1.0)), style::palette(ui.ctx()));
         Canvas { painter, palette, lane, layout, selection: *selection, index, followed, spots: Vec::new() }
     }

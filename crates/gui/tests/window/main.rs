@@ -1,15 +1,38 @@
-//! The window as somebody meets it who uses keys, or a screen reader: through the tree of accessible names.
+//! The window as somebody meets it who uses keys, or a screen reader: through the tree of accessible names. Every harness
+//! refuses a control without a name and a letter that no font has.
+//!
+//! | what must hold | kept by |
+//! |---|---|
+//! | every screen has names and glyphs | `every_screen_has_names_and_glyphs` |
+//! | Tab reaches every control once, the bar first | `tab_reaches_every_control_once_and_the_bar_first` |
+//! | Space plays, unless a text is written | `space_plays_and_pauses_unless_a_text_is_written` |
+//! | one time for lanes, plots and labels | `the_slider_moves_every_lane_and_every_plot` |
+//! | a step back leads to exactly the state before | `steps_forth_and_back_lead_to_exactly_the_state_before` |
+//! | the picture follows from the time alone | `the_picture_depends_on_nothing_but_the_time` |
+//! | a poke changes nothing before it and can be undone | `a_poke_reaches_every_lane_leaves_what_came_before_and_can_be_undone` |
+//! | a poke reaches one lane where that is asked | `a_poke_at_one_lane_leaves_the_others` |
+//! | the same demand for everybody, a fate for every message | `contenders_share_the_demand_and_every_message_has_a_fate` |
+//! | what is exported is what the command line writes | `what_is_exported_is_what_the_headless_tool_writes`, `.ci/window` |
+//! | pictures are as they were looked at, and tell lanes apart in grey | `gui/snapshots` |
+//! | contrast | `report/palette.rs`, `gui/style.rs` |
+//! | without motion only figures change; idle paints nothing | `without_motion_no_message_travels`, `nothing_is_painted_where_nothing_happens` |
+//! | a frame, a seek and a start are fast | `gui/benches/window.rs` |
+//! | a real window opens, takes keys, exports and closes | `.ci/window` |
+//! | what is wrong is told and the window stays | `what_cannot_be_opened_is_told_and_the_window_stays`, `robust` |
+//! | nothing that is pressed or clicked makes it panic | `robust` |
+
+mod robust;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use brokerlab_gui::App;
 use brokerlab_lab::analysis::View;
-use brokerlab_lab::event::Time;
+use brokerlab_lab::event::{Event as LabEvent, Record};
 use brokerlab_lab::reporting::Body;
 use brokerlab_lab::{Keep, Request};
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Event, Key, Modifiers, PointerButton, Pos2, Theme};
+use eframe::egui::{Key, Modifiers, Pos2, Rect, Shape, Theme};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 
@@ -81,6 +104,40 @@ fn every_scenario_of_the_library_opens_and_shows_every_plot() {
         let finished = window.state().finished().expect("there are runs");
         for lane in &finished.lanes {
             assert!(lane.timeline.log().len() > 100, "{scenario}");
+        }
+    }
+}
+
+/// Goes everywhere; whoever paints a control without a name, or a letter that no font has, makes the harness panic.
+#[test]
+fn every_screen_has_names_and_glyphs() {
+    for theme in [Theme::Light, Theme::Dark] {
+        let harness = Harness::builder().with_size([1024.0, 700.0]).with_theme(theme).with_max_steps(60);
+        let mut window = harness.build_eframe(|cc| App::new(&cc.egui_ctx, None, None));
+        settle(&mut window);
+        assert!(window.query_by_label("Open scenario").is_some());
+        for (modifiers, key, title) in [
+            (Modifiers::NONE, Key::F1, "Help and settings"),
+            (CTRL, Key::E, "Export"),
+            (CTRL, Key::O, "Open a scenario"),
+        ] {
+            press(&mut window, modifiers, key);
+            assert!(window.query_all_by_label(title).count() > 0, "{title}");
+            press(&mut window, Modifiers::NONE, Key::Escape);
+        }
+        window.get_by_label("Compare queue and log").click();
+        window.run_steps(3);
+        press(&mut window, Modifiers::NONE, Key::F9);
+        for tab in ["Story", "What if", "Inspector"] {
+            window.get_by_label(tab).click();
+            window.run_steps(3);
+        }
+        // What a node says when the pointer rests on it is text, too.
+        let nodes = window.query_all_by_role(Role::Button).filter(|node| node.rect().top() > 100.0);
+        let places: Vec<Pos2> = nodes.map(|node| node.rect().center()).collect();
+        for place in places {
+            window.hover_at(place);
+            window.run_steps(2);
         }
     }
 }
@@ -214,7 +271,7 @@ fn contenders_share_the_demand_and_every_message_has_a_fate() {
     let finished = window.state().finished().expect("there are runs");
     let offers = |lane: usize| {
         let records = finished.lanes[lane].timeline.log().records().iter();
-        let offers = records.filter(|record| matches!(record.event(), brokerlab_lab::event::Event::Offered { .. }));
+        let offers = records.filter(|record| matches!(record.event(), LabEvent::Offered { .. }));
         offers.map(|record| (record.time, format!("{:?}", record.event()))).collect::<Vec<_>>()
     };
     assert!(offers(0).len() > 1_000 && offers(0) == offers(1) && offers(0) == offers(2));
@@ -318,20 +375,56 @@ fn nothing_is_painted_where_nothing_happens() {
     assert!(steps <= 3, "{steps}");
 }
 
+/// The circles in the lane of the queue: its messages, its clients, and whatever is on its way.
+fn circles(window: &Window) -> Vec<(Pos2, f32)> {
+    fn collect(shape: &Shape, lane: Rect, found: &mut Vec<(Pos2, f32)>) {
+        match shape {
+            Shape::Vec(shapes) => shapes.iter().for_each(|shape| collect(shape, lane, found)),
+            Shape::Circle(circle) if lane.contains(circle.center) => found.push((circle.center, circle.radius)),
+            _ => {}
+        }
+    }
+    let lane = window.query_all_by_label_contains("fair lane").next().expect("it is shown").rect();
+    let mut found = Vec::new();
+    window.output().shapes.iter().for_each(|clipped| collect(&clipped.shape, lane, &mut found));
+    found
+}
+
+/// Two moments between which nothing happens, while a message of the first lane is on its way to the broker.
+fn under_way(window: &Window) -> (f64, f64) {
+    let lane = &window.state().finished().expect("there are runs").lanes[0];
+    let (records, latency) = (lane.timeline.log().records(), lane.latency.as_nanos());
+    let is_alone = |pair: &&[Record]| {
+        matches!(pair[0].event(), LabEvent::Sent { .. })
+            && pair[0].time.as_nanos() > 10_000_000_000
+            && pair[1].time.as_nanos() - pair[0].time.as_nanos() >= latency
+    };
+    let sent = records.windows(2).find(is_alone).expect("some message is sent alone")[0].time.as_nanos();
+    ((sent + latency / 5) as f64 / 1e9, (sent + latency * 3 / 5) as f64 / 1e9)
+}
+
 #[test]
-fn without_motion_only_figures_change() {
+fn without_motion_no_message_travels() {
     let folder = tempfile::tempdir().expect("there is room");
     let file = folder.path().join("settings.toml");
-    std::fs::write(&file, "motion = \"none\"\n").expect("a file can be written");
-    let request = Request { scenario: "slow-consumer".into(), ..Request::default() };
-    let mut window = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(|cc| App::new(&cc.egui_ctx, Some(request), Some(file)));
-    settle(&mut window);
-    assert!(window.query_by_label_contains("settings").is_none(), "the settings were understood");
-    press(&mut window, Modifiers::NONE, Key::Space);
-    window.run_steps(5);
-    assert!(seconds(&window) > 0.0);
+    for (motion, travels) in [("full", true), ("none", false)] {
+        std::fs::write(&file, format!("motion = \"{motion}\"\n")).expect("a file can be written");
+        let request = Request { scenario: "slow-consumer".into(), ..Request::default() };
+        let settings = Some(file.clone());
+        let harness = Harness::builder().with_size([1280.0, 800.0]).with_max_steps(60);
+        let mut window = harness.build_eframe(|cc| App::new(&cc.egui_ctx, Some(request), settings));
+        settle(&mut window);
+        assert!(window.query_by_label_contains("settings").is_none(), "the settings were understood");
+        let (early, late) = under_way(&window);
+        go_to(&mut window, early);
+        let before = circles(&window);
+        go_to(&mut window, late);
+        assert!(before.len() >= 5, "five clients");
+        assert_eq!(before != circles(&window), travels, "motion is {motion}");
+        press(&mut window, Modifiers::NONE, Key::Space);
+        window.run_steps(5);
+        assert!(seconds(&window) > late, "it plays all the same");
+    }
 }
 
 #[test]
@@ -348,75 +441,4 @@ fn what_cannot_be_opened_is_told_and_the_window_stays() {
     assert!(window.query_by_label_contains("there is no such file").is_some());
     assert_eq!(prints(&window), plain);
     assert!(window.query_by_label("Play").is_some());
-}
-
-/// Five thousand keys and clicks from a seed, two to a frame.
-#[test]
-fn no_keys_and_no_clicks_make_it_panic() {
-    let mut window = window("one-receiver-or-many");
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut random = move |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below
-    };
-    let keys = [
-        Key::Space,
-        Key::ArrowLeft,
-        Key::ArrowRight,
-        Key::Home,
-        Key::End,
-        Key::K,
-        Key::S,
-        Key::P,
-        Key::N,
-        Key::T,
-        Key::F9,
-        Key::OpenBracket,
-        Key::CloseBracket,
-        Key::Minus,
-        Key::Comma,
-        Key::Tab,
-        Key::Enter,
-        Key::Escape,
-        Key::F1,
-        Key::Z,
-        Key::Y,
-        Key::E,
-        Key::O,
-        Key::Num5,
-        Key::Backspace,
-    ];
-    for frame in 0..2_500 {
-        for _ in 0..2 {
-            match random(4) {
-                0 | 1 => {
-                    // Nothing is written into the folder that the test runs in.
-                    let modifiers = [Modifiers::NONE, Modifiers::NONE, CTRL, Modifiers::SHIFT][random(4) as usize];
-                    let key = keys[random(keys.len() as u64) as usize];
-                    if !(modifiers.ctrl && key == Key::S) {
-                        window.key_press_modifiers(modifiers, key);
-                    }
-                }
-                2 => window.hover_at(Pos2::new(random(1280) as f32, random(800) as f32)),
-                _ => {
-                    let pos = Pos2::new(random(1280) as f32, 40.0 + random(760) as f32);
-                    for pressed in [true, false] {
-                        window.event(Event::PointerButton {
-                            pos,
-                            button: PointerButton::Primary,
-                            pressed,
-                            modifiers: Modifiers::NONE,
-                        });
-                    }
-                }
-            }
-        }
-        window.step();
-        if frame % 100 == 0 {
-            assert!(window.state().player().time <= Time::MAX);
-        }
-    }
-    settle(&mut window);
 }
