@@ -72,6 +72,7 @@ fn member(number: u32, assignors: &[Assignor]) -> ConsumerConfig {
         max_attempts: 1,
         retry: None,
         isolation: Isolation::ReadUncommitted,
+        metadata_max_age: None,
     };
     ConsumerConfig {
         client: ClientId::new(number),
