@@ -69,6 +69,8 @@ enum Clock {
 struct LawClock {
     law: ArrivalLaw,
     generator: Generator,
+    /// The next gap. It is drawn one ahead: that takes long, and nothing has to wait for it then.
+    gap: f64,
     schedule: Arc<[(f64, Duration)]>,
     bursts: Option<(Duration, Duration)>,
     /// Which entry of the schedule holds, and when it ends.
@@ -93,6 +95,7 @@ impl LawClock {
         let mut clock = LawClock {
             law,
             generator: Generator::new(seed, "arrivals"),
+            gap: 0.0,
             schedule: schedule.into(),
             bursts,
             entry: 0,
@@ -106,7 +109,16 @@ impl LawClock {
             left: 0.0,
         };
         clock.enter(0);
+        clock.gap = clock.draw();
         clock
+    }
+
+    #[inline]
+    fn draw(&mut self) -> f64 {
+        match self.law {
+            ArrivalLaw::Poisson => self.generator.exponential(),
+            ArrivalLaw::Constant => 1.0,
+        }
     }
 
     /// Begins the stretch of constant rate at this moment.
@@ -138,10 +150,8 @@ impl LawClock {
     /// The time of the next message, or nothing if it is not before the end.
     #[inline]
     fn next(&mut self, until: u64) -> Option<u64> {
-        let mut gap = match self.law {
-            ArrivalLaw::Poisson => self.generator.exponential(),
-            ArrivalLaw::Constant => 1.0,
-        };
+        let mut gap = self.gap;
+        self.gap = self.draw();
         loop {
             if gap < self.left {
                 self.left -= gap;

@@ -33,6 +33,7 @@ struct InHand {
     sender: ClientId,
     store: StoreId,
     offset: Offset,
+    work: Duration,
     /// Nothing where the channel it came on is closed: it belongs to the queue again.
     tag: Option<DeliveryTag>,
     /// How often it was tried before, as far as anybody has told.
@@ -171,9 +172,10 @@ impl Subscriber {
             Some(_) => self.attempts(message, redelivered, delivery_count, publication.properties.as_deref()),
             None => 0,
         };
-        self.in_hand.push_back(InHand { message, sender: envelope.sender, store, offset, tag: Some(tag), attempts });
+        let (sender, work) = (envelope.sender, self.worker.work(message));
+        self.in_hand.push_back(InHand { message, sender, store, offset, work, tag: Some(tag), attempts });
         if !self.worker.is_busy() {
-            self.worker.begin(now, message, observer);
+            self.worker.begin_known(now, message, work, observer);
         }
     }
 
@@ -249,7 +251,7 @@ impl Subscriber {
             self.succeed(now, done, out, observer);
         }
         if let Some(next) = self.in_hand.front() {
-            self.worker.begin(now, next.message, observer);
+            self.worker.begin_known(now, next.message, next.work, observer);
         }
     }
 

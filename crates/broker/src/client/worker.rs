@@ -1,6 +1,6 @@
 //! The part of a consumer that works: one message at a time, for as long as the demand says, at its own speed.
 
-use brokerlab_event::{ClientId, Event, MessageId, Millionths, Observer, Time, WorkLaw};
+use brokerlab_event::{ClientId, Duration, Event, MessageId, Millionths, Observer, Time, WorkLaw};
 
 /// The work of one consumer. A pause stops the work in hand, which goes on afterwards where it stood.
 #[derive(Clone, Debug)]
@@ -36,14 +36,30 @@ impl Worker {
         if self.paused_at.is_some() { None } else { self.done_at }
     }
 
+    /// The work that this message is, at normal speed.
+    #[inline]
+    pub fn work(&self, message: MessageId) -> Duration {
+        self.law.of(message)
+    }
+
     /// Begins the work on a message.
     ///
     /// # Panics
     /// Panics where there is work in hand already.
     #[inline]
     pub fn begin(&mut self, now: Time, message: MessageId, observer: &mut impl Observer) {
+        self.begin_known(now, message, self.work(message), observer);
+    }
+
+    /// Begins the work on a message, which [`Worker::work`] has told before. To draw it takes long beside what is done
+    /// about it, and what is done next hangs on when the work ends, so a consumer with messages in hand draws ahead.
+    ///
+    /// # Panics
+    /// Panics where there is work in hand already.
+    #[inline]
+    pub fn begin_known(&mut self, now: Time, message: MessageId, work: Duration, observer: &mut impl Observer) {
         assert!(self.done_at.is_none(), "a worker does one message at a time");
-        self.done_at = Some(now.saturating_add(self.speed.of(self.law.of(message))));
+        self.done_at = Some(now.saturating_add(self.speed.of(work)));
         observer.observe(now, Event::Started { message, consumer: self.client });
     }
 
