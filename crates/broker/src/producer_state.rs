@@ -6,6 +6,8 @@
 //! a batch is looked for among the last five first, then its epoch is checked, then its sequence; a batch that is
 //! refused changes nothing.
 
+use std::collections::VecDeque;
+
 use brokerlab_event::{Duration, Offset, Time};
 
 use crate::message::LogError;
@@ -145,7 +147,9 @@ pub struct ProducerState {
     /// Where the last one was found that was looked for: most batches come from the same few producers.
     recent: usize,
     /// Transactions that hold the last stable offset back, in order of their first offset.
-    unstable: Vec<Unstable>,
+    unstable: VecDeque<Unstable>,
+    /// The marker and the first offset of those that have a marker, in order of their markers.
+    decided: VecDeque<(Offset, Offset)>,
     /// Aborted transactions, in order of their markers.
     aborted: Vec<CompletedTransaction>,
 }
@@ -234,7 +238,7 @@ impl ProducerState {
         let begins = producer.transactional && entry.transaction.is_none();
         if begins {
             entry.transaction = Some(first);
-            self.unstable.push(Unstable { producer: producer.id, first, last: None });
+            self.unstable.push_back(Unstable { producer: producer.id, first, last: None });
         }
         begins
     }
@@ -266,13 +270,10 @@ impl ProducerState {
         entry.coordinator = Some(marker.coordinator_epoch);
         entry.timestamp = timestamp;
         let first = entry.transaction.take()?;
-        let mut decided_below = offset.next();
-        for unstable in self.unstable.iter_mut().filter(|unstable| unstable.last.is_none()).rev() {
-            match unstable.producer == marker.producer {
-                true => unstable.last = Some(offset),
-                false => decided_below = unstable.first,
-            }
-        }
+        let place = self.place_of_unstable(first);
+        self.unstable[place].last = Some(offset);
+        self.decided.push_back((offset, first));
+        let decided_below = self.first_undecided().unwrap_or(offset.next());
         let (producer, committed) = (marker.producer, marker.committed);
         let completed = CompletedTransaction { producer, first, last: offset, committed, decided_below };
         if !committed {
@@ -308,15 +309,21 @@ impl ProducerState {
     /// Everything below is replicated: transactions whose marker is there hold nothing back any more.
     #[inline]
     pub fn replicated(&mut self, high_watermark: Offset) {
-        if !self.unstable.is_empty() {
-            self.unstable.retain(|unstable| unstable.last.is_none_or(|last| last >= high_watermark));
+        while let Some((_, first)) = self.decided.pop_front_if(|(marker, _)| *marker < high_watermark) {
+            let place = self.place_of_unstable(first);
+            self.unstable.remove(place);
         }
+    }
+
+    /// Where a transaction stands that holds the last stable offset back.
+    fn place_of_unstable(&self, first: Offset) -> usize {
+        self.unstable.partition_point(|unstable| unstable.first < first)
     }
 
     /// The first offset of the earliest transaction that is open, or whose marker is not known to be replicated.
     #[inline]
     pub fn first_unstable(&self) -> Option<Offset> {
-        self.unstable.first().map(|unstable| unstable.first)
+        self.unstable.front().map(|unstable| unstable.first)
     }
 
     /// The first offset of the earliest transaction that is open.
@@ -359,8 +366,9 @@ impl ProducerState {
     /// A copy to go on from later, without the list of what was aborted: that only grows behind this moment, so that the
     /// list of a later state tells the same and more.
     pub(crate) fn snapshot(&self) -> ProducerState {
-        let ProducerState { entries, recent, unstable, .. } = self;
-        ProducerState { entries: entries.clone(), recent: *recent, unstable: unstable.clone(), aborted: Vec::new() }
+        let ProducerState { entries, recent, unstable, decided, aborted: _ } = self;
+        let (entries, unstable, decided) = (entries.clone(), unstable.clone(), decided.clone());
+        ProducerState { entries, recent: *recent, unstable, decided, aborted: Vec::new() }
     }
 
     /// What a copy left out that was made when the log ended here.
