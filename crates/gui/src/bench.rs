@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use brokerlab_lab::analysis::{NotableKind, Timeline};
 use brokerlab_lab::event::{Duration, Event, EventLog, MessageId, Record, RunHeader, Time};
 use brokerlab_lab::reporting::{Look, PlotSpec};
+use brokerlab_lab::scenario::Wiring;
 use brokerlab_lab::{Experiment, Keep, Outcome, Progress};
 
 use crate::platform;
@@ -26,6 +27,8 @@ pub struct Lane {
     pub look: Look,
     /// How long a message travels between a client and the broker.
     pub latency: Duration,
+    /// Its exchanges, and where they and its queues hand messages on.
+    pub wiring: Wiring,
     notables: Notables,
 }
 
@@ -38,7 +41,7 @@ struct Notables {
 }
 
 impl Lane {
-    fn new(header: RunHeader, log: EventLog, look: Look, latency: Duration) -> Lane {
+    fn new(header: RunHeader, log: EventLog, look: Look, latency: Duration, wiring: Wiring) -> Lane {
         let timeline = Timeline::new(&header, log);
         let mut notables = Notables::default();
         for notable in timeline.notables() {
@@ -49,7 +52,7 @@ impl Lane {
                 _ => {}
             }
         }
-        Lane { header, timeline, look, latency, notables }
+        Lane { header, timeline, look, latency, wiring, notables }
     }
 
     fn before_now(&self, places: &[usize]) -> usize {
@@ -125,11 +128,12 @@ pub struct Finished {
 impl Finished {
     fn new(experiment: Experiment, mut outcome: Outcome) -> Finished {
         let looks = outcome.report.looks();
-        let latency = experiment.scenario.network.latency;
-        let runs = outcome.runs.iter_mut().zip(looks);
-        let lanes = runs.map(|(run, look)| {
+        let scenario = &experiment.scenario;
+        let runs = outcome.runs.iter_mut().zip(looks).zip(&experiment.contenders);
+        let lanes = runs.map(|((run, look), contender)| {
             let log = run.events.take().expect("the events were to be kept");
-            Lane::new(run.header.clone(), log, look, latency)
+            let wiring = Wiring::of(scenario, &scenario.contenders[*contender]);
+            Lane::new(run.header.clone(), log, look, scenario.network.latency, wiring)
         });
         let lanes = lanes.collect();
         let plots = outcome.report.plots().into_iter().map(Arc::new).collect();

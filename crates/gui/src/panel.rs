@@ -1,14 +1,12 @@
 //! The panel at the side: values to change, what is selected, what was expected.
 
-use brokerlab_lab::analysis::ContentView;
-use brokerlab_lab::event::{Event, Record};
-use brokerlab_lab::reporting::grouped;
+use brokerlab_lab::event::{Event, MessageId, Record};
 use eframe::egui::{self, Button, Grid, RichText, ScrollArea, TextEdit, Ui};
 
 use crate::app::App;
 use crate::bench::Lane;
 use crate::document::Edit;
-use crate::stage::{Node, describe};
+use crate::stage::{Node, facts, name};
 use crate::style;
 
 /// What the panel shows.
@@ -115,20 +113,21 @@ impl App {
     fn inspector(&mut self, ui: &mut Ui) {
         let Some(finished) = &self.finished else { return };
         if self.selection.node.is_none() && self.selection.message.is_none() {
-            ui.label("Click on a client or on the name of a store to see its state, and on a message to follow it.");
+            ui.label("Click on a client, an application, an exchange or the name of a store to see its state, and on a message to follow it.");
         }
         for (index, lane) in finished.lanes.iter().enumerate() {
-            let text = match self.selection.node {
-                Some(node @ Node::Client(_)) => Some(describe(lane, node)),
-                Some(node @ Node::Store(_)) if self.selection.lane == index => Some(describe(lane, node)),
-                _ => None,
-            };
-            if let Some(text) = text {
-                ui.label(style::strong(&lane.header.contender));
-                ui.label(text);
-                if let Some(Node::Store(store)) = self.selection.node {
-                    readers(ui, lane, store.index());
+            let Some(node) = self.selection.node else { break };
+            if node.is_everywhere() || self.selection.lane == index {
+                let palette = style::palette(ui.ctx());
+                ui.horizontal(|ui| {
+                    let (rect, _) = ui.allocate_exact_size(egui::Vec2::splat(13.0), egui::Sense::empty());
+                    style::mark(ui.painter(), &palette, lane.look, rect.center(), 5.0);
+                    ui.label(style::strong(format!("{} in {}", name(lane, node), lane.header.contender)));
+                });
+                if let Some(message) = state(ui, lane, node) {
+                    self.selection.message = Some(message);
                 }
+                ui.add_space(6.0);
             }
         }
         let Some(message) = self.selection.message else { return };
@@ -152,16 +151,27 @@ impl App {
     }
 }
 
-/// Where the groups are that read a partition.
-fn readers(ui: &mut Ui, lane: &Lane, store: usize) {
-    let ContentView::Partition { groups, .. } = &lane.timeline.view().stores[store].content else { return };
-    for (group, info) in groups.iter().zip(&lane.header.applications) {
-        let owner = group.owner.map_or("nobody", |owner| &lane.header.clients[owner.index()].name);
-        let committed = group.committed.map_or("nothing".to_string(), grouped);
-        let text =
-            format!("{}: read by {owner}, reads {} next, committed {committed}", info.name, grouped(group.position));
-        ui.label(RichText::new(text).size(style::SMALL + 1.0));
-    }
+/// What is known of a node, line by line. Returns the message that was clicked on, where one was.
+fn state(ui: &mut Ui, lane: &Lane, node: Node) -> Option<MessageId> {
+    let mut followed = None;
+    Grid::new(("state", &lane.header.contender)).num_columns(2).striped(true).spacing([10.0, 3.0]).show(ui, |ui| {
+        for fact in facts(lane, node) {
+            ui.label(RichText::new(fact.word).size(style::SMALL + 1.0).weak());
+            let value = RichText::new(fact.value).size(style::SMALL + 1.0);
+            match fact.message {
+                Some(message) => {
+                    if ui.link(value).on_hover_text("follow it").clicked() {
+                        followed = Some(message);
+                    }
+                }
+                None => {
+                    ui.add(egui::Label::new(value).wrap());
+                }
+            }
+            ui.end_row();
+        }
+    });
+    followed
 }
 
 /// An event of a message in words.

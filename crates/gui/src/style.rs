@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use brokerlab_lab::reporting::{FONT_BOLD, FONT_REGULAR, Look, Mark, Palette, Rgb, Theme as PlotTheme};
+use eframe::egui::text::{LayoutJob, TextWrapping};
 use eframe::egui::{
-    self, Color32, Context, FontData, FontDefinitions, FontFamily, FontId, Painter, Pos2, RichText, Shape, Stroke,
-    TextStyle, Theme, Vec2,
+    self, Color32, Context, FontData, FontDefinitions, FontFamily, FontId, Galley, Painter, Pos2, RichText, Shape,
+    Stroke, TextStyle, Theme, Vec2,
 };
 
 /// The smallest text, in points.
@@ -51,6 +52,13 @@ pub fn title(text: impl Into<String>) -> RichText {
 /// What matters in a line.
 pub fn strong(text: impl Into<String>) -> RichText {
     RichText::new(text).font(bold(NORMAL))
+}
+
+/// A line of text that is cut, with an ellipsis, where there is no more room.
+pub fn elided(painter: &Painter, text: &str, font: FontId, colour: Color32, width: f32) -> Arc<Galley> {
+    let mut job = LayoutJob::simple_singleline(text.to_string(), font, colour);
+    job.wrap = TextWrapping::truncate_at_width(width.max(1.0));
+    painter.layout_job(job)
 }
 
 /// Fonts, sizes and colours, once at the start.

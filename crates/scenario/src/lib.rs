@@ -79,6 +79,7 @@ mod topology;
 mod trace;
 mod units;
 mod values;
+mod wiring;
 
 pub use demand::{Arrival, Demand, LARGEST_MESSAGE};
 pub use expect::{Clause, Comparison, Expectation, Flip, METRICS, Metric, Quantity, Relation};
@@ -97,3 +98,4 @@ pub use templates::{TEMPLATES, Template, template};
 pub use topology::{BindingSpec, BoundTo, ConsumerSpec, DeadLetterSpec, QueueLifetime, QueueSpec, Topology};
 pub use trace::{Row, Trace, TraceOptions};
 pub use values::SettableValue;
+pub use wiring::{Wire, WireEnd, WireKind, WiredExchange, Wiring};

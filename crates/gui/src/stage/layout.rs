@@ -1,6 +1,7 @@
 //! Where everything stands in a lane.
 
-use brokerlab_lab::event::{ClientId, ClientRole, StoreId};
+use brokerlab_lab::event::{ApplicationId, ClientId, ClientRole, StoreId};
+use brokerlab_lab::scenario::{WireEnd, WireKind};
 use eframe::egui::{Pos2, Rect, pos2, vec2};
 
 use crate::bench::Lane;
@@ -9,6 +10,12 @@ use crate::bench::Lane;
 const MOST_STORES: usize = 8;
 /// Room for the name of a store.
 const TITLE: f32 = 17.0;
+/// Room for the name of an application.
+const HEAD: f32 = 18.0;
+/// The height of an exchange that shows its name and its kind.
+const EXCHANGE: f32 = 36.0;
+/// Room at the left of queues in which dead letters go from one to the other.
+const BEND: f32 = 24.0;
 
 /// Where everything stands.
 pub(super) struct Layout {
@@ -24,16 +31,21 @@ pub(super) struct Layout {
     pub stores: Vec<(StoreId, Rect)>,
     /// How many stores are not.
     pub hidden: usize,
-    /// The name of each application with the place for it, where there are several.
-    pub applications: Vec<(String, Pos2)>,
+    /// The exchanges, each with its room.
+    pub exchanges: Vec<(usize, Rect)>,
+    /// Each application with the room for its name.
+    pub applications: Vec<(ApplicationId, Rect)>,
 }
 
 impl Layout {
     pub(super) fn new(lane: &Lane, rect: Rect) -> Layout {
         let inner = rect.shrink2(vec2(10.0, 8.0));
+        // Exchanges need room beside the queues that they lead to.
+        let is_wired = !lane.wiring.exchanges.is_empty() && !lane.header.stores.is_empty();
+        let (from, until) = if is_wired { (0.19, 0.74) } else { (0.24, 0.72) };
         let broker = Rect::from_min_max(
-            pos2(inner.left() + 0.26 * inner.width(), inner.top()),
-            pos2(inner.left() + 0.72 * inner.width(), inner.bottom()),
+            pos2(inner.left() + from * inner.width(), inner.top()),
+            pos2(inner.left() + until * inner.width(), inner.bottom()),
         );
         let (mut producers, mut consumers) = (Vec::new(), Vec::new());
         for (index, client) in lane.header.clients.iter().enumerate() {
@@ -43,43 +55,46 @@ impl Layout {
             }
         }
         let names = lane.header.applications.len();
-        let left = Rect::from_min_max(inner.min, pos2(broker.left() - 26.0, inner.bottom()));
+        let left = Rect::from_min_max(inner.min, pos2(broker.left() - 22.0, inner.bottom()));
         let right = Rect::from_min_max(pos2(broker.right() + 26.0, inner.top()), inner.max);
-        let heads = if names > 1 { names } else { 0 };
-        let most = producers.len().max(consumers.len() + heads);
-        let radius = radius_for(most, left.width().min(right.width()), inner.height());
+        let heads = HEAD * names as f32;
+        let radius = radius_for(producers.len(), left.width(), left.height()).min(radius_for(
+            consumers.len(),
+            right.width(),
+            right.height() - heads,
+        ));
         let mut clients = Vec::new();
         let column = Column { rect: left, radius, outer: -1.0 };
         clients.extend(producers.iter().copied().zip(column.places(producers.len())));
         let column = Column { rect: right, radius, outer: 1.0 };
+        // Each application has a part of the column as large as it has consumers, with its name above.
         let mut applications = Vec::new();
-        if heads == 0 {
-            clients.extend(consumers.iter().map(|(_, client)| *client).zip(column.places(consumers.len())));
-        } else {
-            // Each application has a part of the column as large as it has consumers, with its name above.
-            let all = (consumers.len() + heads) as f32;
-            let mut top = right.top();
-            for (index, info) in lane.header.applications.iter().enumerate() {
-                let own: Vec<ClientId> =
-                    consumers.iter().filter(|(id, _)| id.index() == index).map(|(_, client)| *client).collect();
-                let height = right.height() * (own.len() + 1) as f32 / all;
-                applications.push((info.name.clone(), pos2(right.right(), top + 2.0)));
-                let part = Rect::from_min_max(pos2(right.left(), top + 16.0), pos2(right.right(), top + height));
-                clients.extend(own.iter().copied().zip(Column { rect: part, ..column }.places(own.len())));
-                top += height;
-            }
+        let mut top = right.top();
+        for index in 0..names {
+            let own: Vec<ClientId> =
+                consumers.iter().filter(|(id, _)| id.index() == index).map(|(_, client)| *client).collect();
+            let share = own.len() as f32 / consumers.len().max(1) as f32;
+            let height = HEAD + (right.height() - heads) * share;
+            let head = Rect::from_min_size(pos2(right.left() - 20.0, top), vec2(right.width() + 20.0, HEAD - 2.0));
+            applications.push((ApplicationId::new(index as u16), head));
+            let part = Rect::from_min_max(pos2(right.left(), top + HEAD), pos2(right.right(), top + height));
+            clients.extend(own.iter().copied().zip(Column { rect: part, ..column }.places(own.len())));
+            top += height;
         }
         let shown = lane.header.stores.len().min(MOST_STORES);
         let hidden = lane.header.stores.len() - shown;
         let room = broker.shrink(7.0);
         let room = if hidden > 0 { room.with_max_y(room.bottom() - TITLE) } else { room };
+        let (column, room) = divided(lane, room);
         let height = room.height() / shown.max(1) as f32;
         let store = |index: usize| {
             let top = room.top() + index as f32 * height;
             let gap = if height > 50.0 { 6.0 } else { 2.0 };
             (StoreId::new(index as u32), Rect::from_min_size(pos2(room.left(), top), vec2(room.width(), height - gap)))
         };
-        Layout { rect, broker, clients, radius, stores: (0..shown).map(store).collect(), hidden, applications }
+        let stores: Vec<(StoreId, Rect)> = (0..shown).map(store).collect();
+        let exchanges = exchanges(lane, column, &stores);
+        Layout { rect, broker, clients, radius, stores, hidden, exchanges, applications }
     }
 
     /// Where the name of a store stands.
@@ -105,11 +120,68 @@ impl Layout {
     }
 
     /// Where messages from this side enter or leave a store; the broker's edge where the store is not shown.
-    pub(super) fn door(&self, store: Option<StoreId>, enters: bool) -> Pos2 {
+    pub(super) fn door(&self, lane: &Lane, store: Option<StoreId>, enters: bool) -> Pos2 {
+        let is_entry = |(index, _): &&(usize, Rect)| lane.wiring.exchanges[*index].is_entry;
+        if enters && let Some((_, entry)) = self.exchanges.iter().find(is_entry) {
+            return pos2(self.broker.left(), entry.center().y);
+        }
         let room = store.and_then(|store| self.stores.iter().find(|(id, _)| *id == store));
         let y = room.map_or(self.broker.center().y, |(_, rect)| rect.center().y);
         pos2(if enters { self.broker.left() } else { self.broker.right() }, y)
     }
+}
+
+/// The room of a broker, divided into that of its exchanges and that of its stores. What leads from one to the other
+/// is drawn between them.
+fn divided(lane: &Lane, room: Rect) -> (Rect, Rect) {
+    let wiring = &lane.wiring;
+    if lane.header.stores.is_empty() {
+        return (Rect::from_center_size(room.center(), vec2(room.width().min(120.0), room.height())), room);
+    }
+    let width = match wiring.exchanges.is_empty() {
+        true => 0.0,
+        false => (0.26 * room.width()).clamp(46.0, 110.0),
+    };
+    let between = match (wiring.exchanges.is_empty(), wiring.wires.iter().any(|wire| !wire.key.is_empty())) {
+        (true, _) if wiring.wires.is_empty() => 0.0,
+        (true, _) => BEND,
+        (false, true) => (0.27 * room.width()).clamp(BEND, 96.0),
+        (false, false) => (0.14 * room.width()).clamp(BEND, 60.0),
+    };
+    let column = Rect::from_min_size(room.min, vec2(width, room.height()));
+    (column, room.with_min_x(column.right() + between + if between > 0.0 { 4.0 } else { 0.0 }))
+}
+
+/// Where exchanges stand: each beside what it leads to, as far as they do not stand on each other.
+fn exchanges(lane: &Lane, column: Rect, stores: &[(StoreId, Rect)]) -> Vec<(usize, Rect)> {
+    let count = lane.wiring.exchanges.len();
+    let step = (column.height() / count.max(1) as f32).min(EXCHANGE + 10.0);
+    let size = vec2(column.width(), (step - 6.0).max(8.0));
+    let wanted = |index: usize| {
+        let own = |wire: &&brokerlab_lab::scenario::Wire| {
+            wire.from == WireEnd::Exchange(index) && wire.kind == WireKind::Binding
+        };
+        let ends = lane.wiring.wires.iter().filter(own).filter_map(|wire| match wire.to {
+            WireEnd::Store(store) => stores.iter().find(|(id, _)| *id == store),
+            WireEnd::Exchange(_) => None,
+        });
+        let places: Vec<f32> = ends.map(|(_, rect)| rect.center().y).collect();
+        match places.len() {
+            0 => column.center().y,
+            count => places.iter().sum::<f32>() / count as f32,
+        }
+    };
+    let mut order: Vec<(f32, usize)> = (0..count).map(|index| (wanted(index), index)).collect();
+    order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let mut free = column.top();
+    let place = |(place, (wanted, index)): (usize, (f32, usize))| {
+        // Those that follow need their room, too.
+        let last = column.bottom() - (count - place) as f32 * step;
+        let top = (wanted - step / 2.0).min(last).max(free);
+        free = top + step;
+        (index, Rect::from_min_size(pos2(column.left(), top + 3.0), size))
+    };
+    order.into_iter().enumerate().map(place).collect()
 }
 
 /// The largest circles of which so many stand in a column, or in as many columns as fit.

@@ -3,9 +3,12 @@
 //! Everything that is drawn follows from the state at the moment. A dot on an edge is a message under way: it left when
 //! the log says so and arrives when the log says so.
 
+mod inspect;
 mod layout;
 mod paint;
+mod stores;
 mod traffic;
+mod wires;
 
 use brokerlab_lab::analysis::ContentView;
 use brokerlab_lab::event::{ApplicationId, ClientId, ClientRole, MessageId, Model, Record, StoreId};
@@ -15,6 +18,7 @@ use eframe::egui::{self, Rect, Role, Sense, Ui, Vec2, WidgetInfo};
 use crate::bench::Lane;
 use crate::player::Player;
 use crate::style;
+pub use inspect::{describe, facts, name};
 use layout::Layout;
 
 /// Somebody or something in a lane that can be looked at.
@@ -24,6 +28,17 @@ pub enum Node {
     Client(ClientId),
     /// A queue or a partition.
     Store(StoreId),
+    /// An exchange, by its place in the wiring of its lane.
+    Exchange(usize),
+    /// An application, and the group of its consumers.
+    Application(ApplicationId),
+}
+
+impl Node {
+    /// Whether it means the same in every lane: contenders differ in stores and exchanges only.
+    pub fn is_everywhere(self) -> bool {
+        matches!(self, Node::Client(_) | Node::Application(_))
+    }
 }
 
 /// What is selected: the same in every lane.
@@ -174,7 +189,9 @@ fn nodes(ui: &mut Ui, lane: &Lane, layout: &Layout, index: usize, selection: &mu
         .iter()
         .map(|(client, at)| (Node::Client(*client), Rect::from_center_size(*at, Vec2::splat(2.0 * layout.radius))));
     let stores = layout.stores.iter().map(|(store, rect)| (Node::Store(*store), layout.title_of(*rect)));
-    for (node, rect) in clients.chain(stores) {
+    let exchanges = layout.exchanges.iter().map(|(index, rect)| (Node::Exchange(*index), *rect));
+    let applications = layout.applications.iter().map(|(id, rect)| (Node::Application(*id), *rect));
+    for (node, rect) in clients.chain(applications).chain(exchanges).chain(stores) {
         let response = ui.interact(rect, ui.scope_id().with((index, id(node))), Sense::click());
         let name = describe(lane, node);
         response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &name));
@@ -194,49 +211,7 @@ fn id(node: Node) -> (u8, u64) {
     match node {
         Node::Client(client) => (0, client.index() as u64),
         Node::Store(store) => (1, store.index() as u64),
-    }
-}
-
-/// A node with its state in words.
-pub fn describe(lane: &Lane, node: Node) -> String {
-    let view = lane.timeline.view();
-    match node {
-        Node::Client(id) => {
-            let client = &view.clients[id.index()];
-            let mut text = lane.header.clients[id.index()].name.clone();
-            let state = match (client.connected, client.paused) {
-                (false, _) => ", down",
-                (true, true) => ", paused",
-                (true, false) => ", up",
-            };
-            text += state;
-            let factor = f64::from(client.speed.get()) / 1e6;
-            if factor != 1.0 {
-                text += &format!(", takes {factor} times as long");
-            }
-            if let Some(message) = client.working_on {
-                text += &format!(", works on message {message}");
-            }
-            match client.held() {
-                0 => {}
-                held => text += &format!(", {} in hand", grouped(held)),
-            }
-            if client.blocked.is_some() {
-                text += ", held up by the broker";
-            }
-            text
-        }
-        Node::Store(id) => {
-            let store = &view.stores[id.index()];
-            let name = &lane.header.stores[id.index()].name;
-            match &store.content {
-                ContentView::Queue { unacked, .. } => {
-                    format!("{name}, {} ready, {} unacknowledged", grouped(store.ready()), grouped(unacked.len()))
-                }
-                ContentView::Partition { start, .. } => {
-                    format!("{name}, offsets {} to {}, {} kept", start, store.end, grouped(store.messages))
-                }
-            }
-        }
+        Node::Exchange(exchange) => (2, exchange as u64),
+        Node::Application(application) => (3, application.index() as u64),
     }
 }

@@ -1,11 +1,9 @@
 //! Paints a lane.
 
-use brokerlab_lab::analysis::{ContentView, GroupView, PlaceSet, StoreView};
+use brokerlab_lab::analysis::ContentView;
 use brokerlab_lab::event::{ClientId, ClientRole, Event, MessageId, Model, Offset, Record, StoreId};
 use brokerlab_lab::reporting::{Look, Palette, grouped};
-use eframe::egui::{
-    Align2, Color32, CornerRadius, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Ui, Vec2, pos2, vec2,
-};
+use eframe::egui::{Align2, Color32, CornerRadius, Painter, Pos2, Rect, Shape, Stroke, StrokeKind, Ui, Vec2, vec2};
 
 use super::layout::Layout;
 use super::traffic::{self, Dot};
@@ -14,23 +12,19 @@ use crate::bench::Lane;
 use crate::player::Player;
 use crate::style;
 
-/// How far apart the messages of a queue stand.
-const GRID: f32 = 9.0;
-/// The narrowest cell of a partition that is still one.
-const CELL: f32 = 6.0;
 /// For how long, in seconds of the person who looks, an arrival shows.
 const TRAIL: f64 = 0.25;
 
 /// What a lane is painted on.
 pub(super) struct Canvas<'a> {
-    painter: Painter,
-    palette: Palette,
-    lane: &'a Lane,
-    layout: &'a Layout,
-    selection: Selection,
-    index: usize,
+    pub(super) painter: Painter,
+    pub(super) palette: Palette,
+    pub(super) lane: &'a Lane,
+    pub(super) layout: &'a Layout,
+    pub(super) selection: Selection,
+    pub(super) index: usize,
     /// Where the message lies that is followed.
-    followed: Vec<(StoreId, Offset)>,
+    pub(super) followed: Vec<(StoreId, Offset)>,
     /// What a click finds: where, and which message.
     pub spots: Vec<(Rect, MessageId)>,
 }
@@ -51,19 +45,19 @@ impl<'a> Canvas<'a> {
         Canvas { painter, palette, lane, layout, selection: *selection, index, followed, spots: Vec::new() }
     }
 
-    fn ink(&self) -> Color32 {
+    pub(super) fn ink(&self) -> Color32 {
         style::colour(self.palette.text)
     }
 
-    fn muted(&self) -> Color32 {
+    pub(super) fn muted(&self) -> Color32 {
         style::colour(self.palette.muted)
     }
 
-    fn paper(&self) -> Color32 {
+    pub(super) fn paper(&self) -> Color32 {
         style::colour(self.palette.panel)
     }
 
-    fn hue(&self) -> Color32 {
+    pub(super) fn hue(&self) -> Color32 {
         style::colour(self.palette.of(self.lane.look))
     }
 
@@ -76,10 +70,10 @@ impl<'a> Canvas<'a> {
         self.painter.rect(self.layout.rect, 6.0, self.paper(), edge, StrokeKind::Inside);
         self.edges();
         self.painter.rect(self.layout.broker, 5.0, self.paper(), Stroke::new(1.6, self.ink()), StrokeKind::Inside);
+        self.wires();
+        self.exchanges();
         self.stores();
-        for (name, at) in &self.layout.applications {
-            self.painter.text(*at, Align2::RIGHT_TOP, name, style::bold(style::SMALL), self.ink());
-        }
+        self.applications();
         if motion {
             let trail = (TRAIL * player.factor() * 1e9) as u64;
             let dots = traffic::dots(self.lane, player.time, trail);
@@ -87,6 +81,22 @@ impl<'a> Canvas<'a> {
         }
         let clients = self.layout.clients.clone();
         clients.iter().for_each(|(client, at)| self.client(*client, *at));
+    }
+
+    /// The name of each application above its consumers; it says when its group redistributes its partitions.
+    fn applications(&self) {
+        for (id, rect) in &self.layout.applications {
+            let state = &self.lane.timeline.view().applications[id.index()];
+            let name = &self.lane.header.applications[id.index()].name;
+            if self.selection.node == Some(Node::Application(*id)) {
+                let fill = style::colour(self.palette.span);
+                self.painter.rect(*rect, 3.0, fill, Stroke::new(1.5, self.ink()), StrokeKind::Inside);
+            }
+            let text = if state.rebalancing { format!("{name}: rebalancing") } else { name.clone() };
+            let galley = style::elided(&self.painter, &text, style::bold(style::SMALL), self.ink(), rect.width() - 4.0);
+            let at = Align2::RIGHT_CENTER.anchor_size(rect.right_center() - vec2(2.0, 0.0), galley.size()).min;
+            self.painter.galley(at, galley, self.ink());
+        }
     }
 
     fn up(&self, client: ClientId) -> bool {
@@ -100,7 +110,7 @@ impl<'a> Canvas<'a> {
         for (client, at) in &self.layout.clients {
             let role = self.lane.header.clients[client.index()].role;
             let doors: Vec<Pos2> = match role {
-                ClientRole::Producer => vec![self.layout.door(None, true)],
+                ClientRole::Producer => vec![self.layout.door(self.lane, None, true)],
                 ClientRole::Consumer(application) => {
                     let reads = |store: &StoreId| match &view.stores[store.index()].content {
                         ContentView::Partition { groups, shares, .. } if shares.is_empty() => {
@@ -110,10 +120,10 @@ impl<'a> Canvas<'a> {
                     };
                     let shown = self.layout.stores.iter().map(|(store, _)| *store);
                     let doors: Vec<Pos2> =
-                        shown.filter(reads).map(|store| self.layout.door(Some(store), false)).collect();
+                        shown.filter(reads).map(|store| self.layout.door(self.lane, Some(store), false)).collect();
                     // Who reads what is not shown, or nothing, stands before the closed wall.
                     let hides = self.layout.hidden > 0 || self.lane.header.stores.is_empty();
-                    if doors.is_empty() && hides { vec![self.layout.door(None, false)] } else { doors }
+                    if doors.is_empty() && hides { vec![self.layout.door(self.lane, None, false)] } else { doors }
                 }
             };
             for door in doors {
@@ -126,170 +136,14 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    fn stores(&mut self) {
-        if self.lane.header.stores.is_empty() {
-            let centre = self.layout.broker.center();
-            let text = "keeps nothing";
-            self.painter.text(centre, Align2::CENTER_CENTER, text, style::regular(style::NORMAL), self.muted());
-        }
-        let view = self.lane.timeline.view();
-        for (id, rect) in self.layout.stores.clone() {
-            let store = &view.stores[id.index()];
-            self.store_title(id, store, rect);
-            let room = self.layout.content_of(rect);
-            match &store.content {
-                ContentView::Queue { fresh, returned, .. } => self.queue(id, (fresh, returned), room),
-                ContentView::Partition { start, groups, compacted, .. } => {
-                    self.partition((id, store.end), (*start, compacted), groups, room);
-                }
-            }
-        }
-        if self.layout.hidden > 0 {
-            let at = self.layout.broker.left_bottom() + vec2(8.0, -5.0);
-            let text = format!("and {} more", grouped(self.layout.hidden as u64));
-            self.painter.text(at, Align2::LEFT_BOTTOM, text, style::regular(style::SMALL), self.muted());
-        }
-    }
-
-    fn store_title(&mut self, id: StoreId, store: &StoreView, rect: Rect) {
-        let title = self.layout.title_of(rect);
-        let is_selected = self.selection.node == Some(Node::Store(id)) && self.selection.lane == self.index;
-        if is_selected {
-            let fill = style::colour(self.palette.span);
-            self.painter.rect(title, 3.0, fill, Stroke::new(1.5, self.ink()), StrokeKind::Inside);
-        }
-        let name = &self.lane.header.stores[id.index()].name;
-        let font = style::regular(style::SMALL);
-        let text = match &store.content {
-            _ if !store.absent => name.clone(),
-            ContentView::Queue { .. } => format!("{name} (deleted)"),
-            ContentView::Partition { .. } => format!("{name} (not there yet)"),
-        };
-        let is_slim = title.width() < rect.width();
-        let at = if is_slim { title.left_center() } else { title.left_top() + vec2(2.0, 0.0) };
-        let align = if is_slim { Align2::LEFT_CENTER } else { Align2::LEFT_TOP };
-        let painter = self.painter.with_clip_rect(title);
-        painter.text(at, align, text, font.clone(), self.ink());
-        if !is_slim {
-            let figure = match &store.content {
-                ContentView::Queue { unacked, .. } if !unacked.is_empty() => {
-                    format!("{} ready, {} out", grouped(store.ready()), grouped(unacked.len()))
-                }
-                ContentView::Queue { .. } => format!("{} ready", grouped(store.ready())),
-                ContentView::Partition { .. } => format!("{} kept", grouped(store.messages)),
-            };
-            let used = painter.layout_no_wrap(name.clone(), font.clone(), self.ink()).size().x;
-            if used + 90.0 < title.width() {
-                painter.text(title.right_top() - vec2(2.0, 0.0), Align2::RIGHT_TOP, figure, font, self.muted());
-            }
-        }
-    }
-
-    /// Waiting messages in the order in which they came, the first at the right, where consumers are.
-    fn queue(&mut self, id: StoreId, (fresh, returned): (&PlaceSet, &PlaceSet), room: Rect) {
-        let columns = (room.width() / GRID).floor().max(1.0) as usize;
-        let rows = (room.height() / GRID).floor().max(1.0) as usize;
-        let waiting = fresh.len() + returned.len();
-        let all = (columns * rows) as u64;
-        let fits = if waiting > all { ((rows.max(2) - 1) * columns) as u64 } else { all };
-        let mut places = first_places(fresh, fits as usize, false);
-        places.extend(first_places(returned, fits as usize, true));
-        places.sort_unstable();
-        places.truncate(fits as usize);
-        let (hue, paper) = (self.hue(), self.paper());
-        for (index, (place, is_returned)) in places.into_iter().enumerate() {
-            let (row, column) = (index / columns, index % columns);
-            let at = pos2(room.right() - (column as f32 + 0.5) * GRID, room.top() + (row as f32 + 0.5) * GRID);
-            match is_returned {
-                false => self.painter.circle(at, 3.1, hue, Stroke::NONE),
-                true => self.painter.circle(at, 3.0, paper, Stroke::new(1.5, hue)),
-            };
-            self.spot(id, Offset::new(place), Rect::from_center_size(at, Vec2::splat(GRID)));
-        }
-        if waiting > fits {
-            let text = format!("+{} more", grouped(waiting - fits));
-            self.painter.text(room.left_bottom(), Align2::LEFT_BOTTOM, text, style::regular(style::SMALL), self.ink());
-        }
-    }
-
-    /// A row of cells, the oldest at the left: what everybody has read is hollow, and a bar stands for each group at
-    /// the place that it reads next.
-    fn partition(
-        &mut self,
-        (id, end): (StoreId, u64),
-        (start, compacted): (u64, &PlaceSet),
-        groups: &[GroupView],
-        room: Rect,
-    ) {
-        let height = room.height().min(26.0);
-        let room = Rect::from_center_size(room.center(), vec2(room.width(), height)).translate(vec2(0.0, 2.0));
-        let read = groups.iter().map(|group| group.position.clamp(start, end)).min().unwrap_or(start);
-        let cells = (room.width() / CELL).floor().max(1.0) as u64;
-        // Where not everything has a cell, the newest have, as long as all that is unread has one of them.
-        let first = if end - start > cells && end - read <= cells { end - cells } else { start };
-        let count = end.saturating_sub(first);
-        let (hue, outline) = (self.hue(), Stroke::new(1.0, self.hue()));
-        let each = if count <= cells {
-            CELL.max((room.width() / cells.max(1) as f32).min(9.0))
-        } else {
-            room.width() / count as f32
-        };
-        let at = |offset: u64| room.left() + (offset.saturating_sub(first)) as f32 * each;
-        if count <= cells {
-            for offset in first..end {
-                let cell = Rect::from_min_max(pos2(at(offset), room.top()), pos2(at(offset + 1) - 1.5, room.bottom()));
-                if compacted.contains(offset) {
-                    self.painter.hline(cell.x_range(), cell.center().y, Stroke::new(1.0, self.muted()));
-                    continue;
-                }
-                match offset < read {
-                    true => self.painter.rect_stroke(cell, CornerRadius::ZERO, outline, StrokeKind::Inside),
-                    false => self.painter.rect_filled(cell, CornerRadius::ZERO, hue),
-                };
-                self.spot(id, Offset::new(offset), cell);
-            }
-        } else {
-            let part = |from: u64, until: u64| Rect::from_x_y_ranges(at(from)..=at(until), room.y_range());
-            self.painter.rect_stroke(part(first, read), CornerRadius::ZERO, outline, StrokeKind::Inside);
-            self.painter.rect_filled(part(read, end), CornerRadius::ZERO, hue);
-        }
-        if count == 0 {
-            self.painter.hline(room.x_range(), room.bottom(), Stroke::new(1.0, style::colour(self.palette.grid)));
-        }
-        // Each group has its own part of the height, so that two at one place are seen side by side.
-        let part = (room.height() + 6.0) / groups.len().max(1) as f32;
-        for (index, group) in groups.iter().enumerate() {
-            let x = at(group.position.clamp(first, end));
-            let top = room.top() - 3.0 + index as f32 * part;
-            self.painter.vline(
-                x,
-                top..=(top + part - if groups.len() > 1 { 1.5 } else { 0.0 }),
-                Stroke::new(2.6, self.ink()),
-            );
-        }
-    }
-
-    /// A message lies here: a click finds it, and a halo shows where it is the one that is followed.
-    fn spot(&mut self, store: StoreId, offset: Offset, rect: Rect) {
-        if self.followed.contains(&(store, offset)) {
-            self.halo(rect.center(), rect.size().max_elem() / 2.0 + 3.0);
-        }
-        // To find the message means to search the log, so it is done for what is under the pointer only.
-        if self.painter.ctx().input(|input| input.pointer.latest_pos()).is_some_and(|at| rect.expand(3.0).contains(at))
-            && let Some(message) = self.lane.timeline.message_at(store, offset)
-        {
-            self.spots.push((rect, message));
-        }
-    }
-
-    fn halo(&self, at: Pos2, radius: f32) {
+    pub(super) fn halo(&self, at: Pos2, radius: f32) {
         self.painter.circle_stroke(at, radius, Stroke::new(2.4, self.ink()));
     }
 
     /// A message under way, or just arrived: the fainter the longer ago.
     fn dot(&mut self, dot: &Dot) {
         let Some(client) = self.layout.client(dot.client) else { return };
-        let door = self.layout.door(dot.store, dot.inward);
+        let door = self.layout.door(self.lane, dot.store, dot.inward);
         let end = client + (door - client).normalized() * self.layout.radius;
         let (from, to) = if dot.inward { (end, door) } else { (door, end) };
         let at = from + (to - from) * dot.way;
@@ -365,7 +219,7 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    fn tint(&self) -> Color32 {
+    pub(super) fn tint(&self) -> Color32 {
         style::colour(self.palette.panel.mixed(self.palette.of(self.look()), 22))
     }
 
@@ -378,9 +232,4 @@ impl<'a> Canvas<'a> {
             ClientRole::Consumer(_) => format!("C{number}"),
         }
     }
-}
-
-/// The first places of a set, each with the mark.
-fn first_places(set: &PlaceSet, count: usize, mark: bool) -> Vec<(u64, bool)> {
-    set.runs().flat_map(|(from, until)| from..until).take(count).map(|place| (place, mark)).collect()
 }
