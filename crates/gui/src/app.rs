@@ -17,12 +17,13 @@ use brokerlab_lab::{Experiment, LabError, Request};
 use eframe::egui::{self, CentralPanel, Context, Panel, Rect, Ui, vec2};
 
 use crate::bench::{Finished, Job};
-use crate::charts::Slot;
+use crate::charts::{Crosshair, Slot};
 use crate::document::{Document, PokeAction};
 use crate::export::Export;
 use crate::keys::{self, Command};
 use crate::panel::Tab;
 use crate::player::{Player, notable_text};
+use crate::scrubber::Stretch;
 use crate::settings::{Settings, ThemeChoice};
 use crate::stage::Selection;
 use crate::{start, style};
@@ -50,6 +51,8 @@ pub enum Window {
     Export,
     /// Which scenario.
     Open,
+    /// Which time.
+    GoTo,
 }
 
 /// The runs before the last change, as far as they are still shown.
@@ -83,6 +86,11 @@ pub struct App {
     /// Which lanes stand side by side.
     shown: [usize; 2],
     slots: [Slot; 2],
+    pub(crate) crosshair: Crosshair,
+    pub(crate) stretch: Stretch,
+    /// The time that the stretch has followed last.
+    pub(crate) stretch_seen: Option<Time>,
+    go_to: String,
     pub(crate) tab: Tab,
     pub(crate) filter: String,
     pub(crate) values: Vec<(SettableValue, String)>,
@@ -128,6 +136,10 @@ impl App {
             reach: None,
             shown: [0, 1],
             slots: [Slot::new("backlog"), Slot::new("latency")],
+            crosshair: Crosshair::default(),
+            stretch: Stretch::default(),
+            stretch_seen: None,
+            go_to: String::new(),
             tab: Tab::default(),
             filter: String::new(),
             values: Vec::new(),
@@ -207,6 +219,12 @@ impl App {
             Command::Shift(tenths) => self.player.shift(f64::from(tenths) / 10.0, lanes),
             Command::Step => self.player.step(lanes),
             Command::StepBack => self.player.step_back(lanes),
+            Command::GoTo if lanes.is_empty() => self.tell("there is no run yet".into()),
+            Command::GoTo => {
+                self.go_to.clear();
+                self.open_window(Window::GoTo);
+            }
+            Command::Pin => self.crosshair.pin(self.player.time),
             Command::Start => self.player.seek(Time::ZERO, lanes),
             Command::End => self.player.seek(Time::MAX, lanes),
             Command::NextNotable | Command::PreviousNotable => {
@@ -250,7 +268,10 @@ impl App {
             Command::Help => self.open_window(Window::Help),
             Command::Escape => match (self.window.take(), self.selection == Selection::default()) {
                 (None, false) => self.selection = Selection::default(),
-                (None, true) => self.dismiss_problem(),
+                (None, true) => {
+                    self.crosshair.pinned = None;
+                    self.dismiss_problem();
+                }
                 _ => {}
             },
         }
@@ -296,6 +317,7 @@ impl eframe::App for App {
         self.help(ui);
         self.export_window(ui);
         self.open_dialog(ui);
+        self.go_to_window(ui);
         self.outside(ui);
     }
 }

@@ -17,6 +17,9 @@ pub const MANY_EVENTS: u64 = 30_000_000;
 /// How many events a message is expected to have for each contender and application, at the most.
 const EVENTS_A_MESSAGE: u64 = 8;
 
+/// Among so many events after that of its removal a message is looked for as a dead letter.
+const DEAD_LETTER_WITHIN: usize = 64;
+
 /// The finished run of one contender, with the moment in it that is looked at.
 pub struct Lane {
     /// Names and topology.
@@ -48,6 +51,7 @@ impl Lane {
             match notable.kind {
                 NotableKind::Duplicate => notables.repeated.push(notable.index),
                 NotableKind::OutOfOrder => notables.overtaken.push(notable.index),
+                NotableKind::Dropped if becomes_dead_letter(timeline.log().records(), notable.index) => {}
                 NotableKind::NotAccepted | NotableKind::Dropped => notables.lost.push(notable.index),
                 _ => {}
             }
@@ -80,6 +84,15 @@ impl Lane {
         let records = self.timeline.log().records().iter();
         records.filter(|record| message_of(record.event()) == Some(message)).copied().collect()
     }
+}
+
+/// Whether a message that a queue gives up is taken by another as a dead letter, which happens in the same instant.
+fn becomes_dead_letter(records: &[Record], index: usize) -> bool {
+    let Event::Removed { message: given_up, .. } = records[index].event() else { return false };
+    let at_once =
+        records[index..].iter().take_while(|record| record.time == records[index].time).take(DEAD_LETTER_WITHIN);
+    let mut events = at_once.map(|record| record.event());
+    events.any(|event| matches!(event, Event::DeadLettered { message, .. } if message == given_up))
 }
 
 /// The message that an event is about, where it is about one.

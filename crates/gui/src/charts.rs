@@ -1,17 +1,23 @@
 //! The plots: the same [`PlotSpec`] that becomes SVG, PNG and CSV headless, drawn with a cursor at the time that is
 //! looked at.
 
-use brokerlab_lab::reporting::{Body, Chart, Draw, MAX_MARKS, Mark, Palette, PlotSpec, Scale, Series, grouped};
+use brokerlab_lab::event::Time;
+use brokerlab_lab::reporting::{
+    Body, Chart, Draw, MAX_MARKS, Mark, Palette, PlotSpec, Scale, Series, grouped, thinned,
+};
 use eframe::egui::{self, Color32, Id, Rangef, Role, Stroke, Ui, WidgetInfo, vec2};
 use egui_plot::{
     AxisHints, GridInput, GridMark, HLine, Line, LineStyle, MarkerShape, Plot, PlotBounds, PlotPoint, PlotPoints,
     Points, Polygon, Text, VLine,
 };
 
-use crate::{matrix, style};
+use crate::{matrix, percentiles, style};
 
 /// Charts over virtual time share their horizontal axis and their crosshair.
 const TIME: &str = "virtual time";
+
+/// The backlog has two units: messages, and seconds in a plot of its own.
+pub const UNITS: [(&str, &str); 2] = [("backlog", "messages"), ("backlog-age", "seconds")];
 
 /// What a plot shows beside its figures.
 pub struct Context<'a> {
@@ -21,6 +27,35 @@ pub struct Context<'a> {
     pub ghost: Option<&'a PlotSpec>,
     /// What the window remembers of this place for a plot.
     pub slot: &'a mut Slot,
+    /// The crosshair that all charts over time share.
+    pub crosshair: Crosshair,
+    /// The stretch of time that these show, in seconds.
+    pub stretch: (f64, f64),
+    /// Where the pointer is over one of them.
+    pub hovered: &'a mut Option<f64>,
+}
+
+/// The crosshair of all charts over time, in seconds.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Crosshair {
+    /// Where the pointer was in the last frame.
+    pub hovered: Option<f64>,
+    /// Where it is held.
+    pub pinned: Option<f64>,
+}
+
+impl Crosshair {
+    /// Holds it where the pointer is, or else at the time that is looked at; or lets it go.
+    pub fn pin(&mut self, now: Time) {
+        self.pinned = match self.pinned {
+            Some(_) => None,
+            None => Some(self.hovered.unwrap_or(now.as_nanos() as f64 / 1e9)),
+        };
+    }
+
+    fn at(self, now: f64) -> f64 {
+        self.pinned.or(self.hovered).unwrap_or(now)
+    }
 }
 
 /// A place for a plot.
@@ -34,14 +69,16 @@ pub struct Slot {
     pub hidden: Vec<String>,
     /// Figures instead of a picture.
     pub as_table: bool,
-    /// Where the crosshair was pinned.
-    pub pinned: Option<f64>,
+    /// Percentiles beside the curve, where there are any.
+    pub percentiles: bool,
+    /// Where the pointer is, on an axis that is not time.
+    hovered: Option<f64>,
 }
 
 impl Slot {
     /// A place that shows this plot.
     pub fn new(plot: &str) -> Slot {
-        Slot { plot: plot.to_string(), panel: 0, hidden: Vec::new(), as_table: false, pinned: None }
+        Slot { plot: plot.to_string(), panel: 0, hidden: Vec::new(), as_table: false, percentiles: true, hovered: None }
     }
 }
 
@@ -55,10 +92,10 @@ pub fn show(ui: &mut Ui, place: usize, spec: &PlotSpec, mut context: Context<'_>
         Body::Charts(charts) => {
             let panel = context.slot.panel.min(charts.len().saturating_sub(1));
             let chart = charts.get(panel)?;
-            if charts.len() > 1 {
-                panels(ui, charts, context.slot);
-            }
-            legend(ui, chart, context.slot);
+            panels(ui, place, charts, context.slot);
+            let read =
+                if chart.x.label == TIME { Some(context.crosshair.at(context.now)) } else { context.slot.hovered };
+            legend(ui, chart, read, context.slot);
             if context.slot.as_table {
                 table(ui, chart);
                 return None;
@@ -72,9 +109,27 @@ pub fn show(ui: &mut Ui, place: usize, spec: &PlotSpec, mut context: Context<'_>
     }
 }
 
-fn panels(ui: &mut Ui, charts: &[Chart], slot: &mut Slot) {
+/// The units of a plot that has two, and its panels where there are several, in one row.
+fn panels(ui: &mut Ui, place: usize, charts: &[Chart], slot: &mut Slot) {
+    let has_units = UNITS.iter().any(|(name, _)| *name == slot.plot);
+    if !has_units && charts.len() < 2 {
+        return;
+    }
     ui.horizontal_wrapped(|ui| {
-        for (index, chart) in charts.iter().enumerate() {
+        ui.spacing_mut().item_spacing.x = 4.0;
+        for (name, unit) in UNITS.into_iter().filter(|_| has_units) {
+            let is_shown = slot.plot == name;
+            let response = ui.add(egui::Button::selectable(is_shown, unit).frame_when_inactive(true));
+            let label = format!("in {unit} on the {}", if place == 0 { "left" } else { "right" });
+            response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_shown, &label));
+            if response.clicked() {
+                slot.plot = name.to_string();
+            }
+        }
+        if has_units && charts.len() > 1 {
+            ui.add_space(12.0);
+        }
+        for (index, chart) in charts.iter().enumerate().filter(|_| charts.len() > 1) {
             let button = egui::Button::selectable(slot.panel == index, &chart.heading).frame_when_inactive(true);
             if ui.add(button).clicked() {
                 slot.panel = index;
@@ -84,7 +139,7 @@ fn panels(ui: &mut Ui, charts: &[Chart], slot: &mut Slot) {
 }
 
 /// A line, a mark and a name for each series; a click hides it. Reads the values at the crosshair, too.
-fn legend(ui: &mut Ui, chart: &Chart, slot: &mut Slot) {
+fn legend(ui: &mut Ui, chart: &Chart, read: Option<f64>, slot: &mut Slot) {
     let palette = style::palette(ui.ctx());
     ui.horizontal_wrapped(|ui| {
         for series in &chart.series {
@@ -102,7 +157,7 @@ fn legend(ui: &mut Ui, chart: &Chart, slot: &mut Slot) {
                     style::mark(ui.painter(), &palette, series.look, rect.center(), 4.5);
                 }
             }
-            let name = value_at(series, slot.pinned)
+            let name = value_at(series, read)
                 .map_or(series.name.clone(), |value| format!("{} {}", series.name, figure(value)));
             if ui.checkbox(&mut shown, name).changed() {
                 slot.hidden.retain(|name| *name != series.name);
@@ -112,6 +167,9 @@ fn legend(ui: &mut Ui, chart: &Chart, slot: &mut Slot) {
             }
         }
         ui.checkbox(&mut slot.as_table, "as table");
+        if chart.inset.is_some() && !slot.as_table {
+            ui.checkbox(&mut slot.percentiles, "percentiles");
+        }
     });
 }
 
@@ -223,8 +281,12 @@ fn draw(
     let palette = style::palette(ui.ctx());
     let (text, muted) = (style::colour(palette.text), style::colour(palette.muted));
     let spread = (Spread(chart.x.scale), Spread(chart.y.scale));
-    let (low, high) = bounds(chart, spread);
     let over_time = chart.x.label == TIME;
+    let (mut low, mut high) = bounds(chart, spread);
+    if over_time && context.stretch.1 > context.stretch.0 {
+        let margin = 0.01 * (context.stretch.1 - context.stretch.0);
+        (low[0], high[0]) = (context.stretch.0 - margin, context.stretch.1 + margin);
+    }
     let name = |label: &str, unit: &str| egui::RichText::new(format!("{label} ({unit})")).size(style::SMALL + 1.0);
     let axis = |hints: AxisHints<'static>, spread: Spread, spacing: Rangef, label| {
         hints
@@ -259,7 +321,7 @@ fn draw(
     let bounds = PlotBounds::from_min_max(low, high);
     ui.spacing_mut().item_spacing.y = 0.0;
     let hidden = context.slot.hidden.clone();
-    let (now, pinned) = (context.now, context.slot.pinned);
+    let (now, crosshair) = (context.now, context.crosshair);
     let response = plot.show(ui, |plot| {
         plot.set_plot_bounds(bounds);
         for span in &chart.spans {
@@ -297,8 +359,15 @@ fn draw(
         }
         if over_time {
             plot.vline(VLine::new("", now).stroke(Stroke::new(2.0, text)).allow_hover(false));
-            if let Some(at) = pinned {
-                plot.vline(VLine::new("", at).stroke(Stroke::new(1.0, text)).allow_hover(false));
+            if let Some(at) = crosshair.pinned.or(crosshair.hovered) {
+                let width = if crosshair.pinned.is_some() { 1.6 } else { 1.0 };
+                plot.vline(VLine::new("", at).stroke(Stroke::new(width, muted)).allow_hover(false));
+                let from_left = (at - low[0]) / (high[0] - low[0]) < 0.8;
+                let align = if from_left { egui::Align2::LEFT_TOP } else { egui::Align2::RIGHT_TOP };
+                let label = egui::RichText::new(format!(" {at:.2} s ")).size(style::SMALL);
+                plot.text(
+                    Text::new("", PlotPoint::new(at, high[1]), label).anchor(align).color(text).allow_hover(false),
+                );
             }
         }
         if chart.series.iter().all(|series| series.points.is_empty()) && !chart.empty.is_empty() {
@@ -310,7 +379,13 @@ fn draw(
     let label = described(spec, chart, over_time.then_some(now));
     response.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
     let hovered = response.response.hovered().then_some(response.inner).flatten();
-    context.slot.pinned = hovered.map(|at| spread.0.from(at.x)).or(over_time.then_some(now));
+    match over_time {
+        true => *context.hovered = hovered.map(|at| at.x.clamp(low[0], high[0])).or(*context.hovered),
+        false => context.slot.hovered = hovered.map(|at| spread.0.from(at.x)),
+    }
+    if let Some(inset) = chart.inset.as_ref().filter(|_| context.slot.percentiles) {
+        percentiles::show(ui, inset, response.response.rect);
+    }
     let clicked = response.response.clicked() && over_time;
     hovered.filter(|_| clicked).map(|at| at.x)
 }
@@ -336,7 +411,10 @@ fn is_curve(series: &Series) -> bool {
 
 fn points_of(series: &Series, spread: (Spread, Spread), (from, until): (f64, f64)) -> PlotPoints<'static> {
     let (from, until) = (spread.0.from(from), spread.0.from(until));
-    let thin = series.thinned(from, until, 1_200);
+    // What is far outside would be thinned as finely as what is seen; the neighbours lead the line to the edges.
+    let first = series.points.partition_point(|point| point.0 < from).saturating_sub(1);
+    let last = series.points.partition_point(|point| point.0 <= until).saturating_add(1).min(series.points.len());
+    let thin = thinned(&series.points[first.min(last)..last], from, until, 1_200);
     let mut places: Vec<[f64; 2]> = Vec::with_capacity(thin.len());
     for (x, y) in thin {
         let at = [spread.0.to(x), spread.1.to(y)];
@@ -370,7 +448,7 @@ fn curve(
             let mut marks = Vec::new();
             for (x, y) in &series.points {
                 let x = spread.0.to(*x);
-                if x >= next {
+                if x >= next && x <= range.1 {
                     marks.push([x, spread.1.to(*y)]);
                     next = x + step;
                 }

@@ -17,6 +17,10 @@ pub enum Command {
     Start,
     /// To the end.
     End,
+    /// To a time that is asked for.
+    GoTo,
+    /// Hold the crosshair, or let it go.
+    Pin,
     /// To what stood out before.
     PreviousNotable,
     /// To what stands out next.
@@ -88,6 +92,8 @@ pub const SHORTCUTS: &[Shortcut] = &[
     key(Command::Shift(1), Key::ArrowRight, "a tenth of a second forth"),
     key(Command::Start, Key::Home, "to the start"),
     key(Command::End, Key::End, "to the end"),
+    key(Command::GoTo, Key::G, "to a time that is asked for"),
+    key(Command::Pin, Key::Enter, "hold the crosshair of the plots, or let it go"),
     key(Command::PreviousNotable, Key::Comma, "to the fault or anomaly before"),
     key(Command::NextNotable, Key::Minus, "to the next fault or anomaly"),
     key(Command::Slower, Key::OpenBracket, "half as fast"),
@@ -123,6 +129,10 @@ pub fn pressed(ctx: &Context) -> Vec<Command> {
         // An arrow belongs to a slider that has the focus.
         let arrow = matches!(shortcut.keys.logical_key, Key::ArrowLeft | Key::ArrowRight);
         if arrow && is_plain && ctx.memory(|memory| memory.focused().is_some()) {
+            continue;
+        }
+        // Enter belongs to whatever has the focus.
+        if shortcut.command == Command::Pin && ctx.memory(|memory| memory.focused().is_some()) {
             continue;
         }
         // A question mark is typed with Shift on many keyboards, and without on others.

@@ -10,7 +10,7 @@
 //! | [`document`] | the scenario as it lies open: where it came from, and the edits made to it |
 //! | [`mod@bench`] | runs of a document, made aside, and what is kept of them |
 //! | [`player`] | the time that is looked at, and how it moves |
-//! | `stage`, `charts`, `matrix`, `scrubber`, `panel` | the parts of the Compare screen |
+//! | `stage`, `charts`, `percentiles`, `matrix`, `scrubber`, `panel` | the parts of the Compare screen |
 //! | `export`, `help`, `start` | the other screens |
 //! | [`platform`] | threads, clocks and files: the one module that a build for the web replaces |
 
@@ -23,6 +23,7 @@ mod help;
 pub mod keys;
 mod matrix;
 mod panel;
+mod percentiles;
 pub mod platform;
 pub mod player;
 mod scrubber;

@@ -132,6 +132,41 @@ impl Player {
     }
 }
 
+/// A time as people write it: `90`, `12.5s`, `250ms`, `1m`, `1m30s`, `1:30`, `2h`. `None` where it is none.
+pub fn time_of(text: &str) -> Option<Time> {
+    let text = text.trim();
+    let seconds = match text.split_once(':') {
+        Some((minutes, seconds)) => 60.0 * number(minutes)? + number(seconds).filter(|seconds| *seconds < 60.0)?,
+        None => {
+            let mut sum = 0.0;
+            let mut rest = text;
+            while !rest.is_empty() {
+                let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(rest.len());
+                let (value, after) = rest.split_at(digits);
+                let letters = after.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(after.len());
+                let (unit, after) = after.split_at(letters);
+                let size = match unit {
+                    "h" => 3600.0,
+                    "m" | "min" => 60.0,
+                    "" | "s" => 1.0,
+                    "ms" => 1e-3,
+                    "us" => 1e-6,
+                    "ns" => 1e-9,
+                    _ => return None,
+                };
+                sum += number(value)? * size;
+                rest = after.trim_start();
+            }
+            (!text.is_empty()).then_some(sum)?
+        }
+    };
+    Some(Time::from_nanos((seconds * 1e9).round() as u64))
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && (0.0..1e9).contains(number))
+}
+
 /// A speed in words.
 pub fn speed_text(speed: i8) -> String {
     match speed {
@@ -160,5 +195,26 @@ pub fn notable_text(kind: NotableKind) -> &'static str {
         NotableKind::ConnectionLost => "a connection breaks",
         NotableKind::Blocked => "a producer is held up",
         NotableKind::QueueDeleted => "a queue is deleted",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let nanos = |text| time_of(text).map(Time::as_nanos);
+        let second = 1_000_000_000;
+        for (text, seconds) in
+            [("90", 90), ("12s", 12), ("1m", 60), ("1m30s", 90), ("1m 30s", 90), ("1:30", 90), ("2h", 7200)]
+        {
+            assert_eq!(nanos(text), Some(seconds * second), "{text}");
+        }
+        assert_eq!(nanos(" 12.5s "), Some(12_500_000_000));
+        assert_eq!(nanos("250ms"), Some(250_000_000));
+        for text in ["", "s", "-1", "1x", "soon", "1:99", "1..2", "nan", "inf"] {
+            assert_eq!(nanos(text), None, "{text}");
+        }
     }
 }

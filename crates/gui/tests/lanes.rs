@@ -1,11 +1,12 @@
-//! What stands in the lanes and what the panel says of it, through the tree of accessible names.
+//! What stands in the lanes, what the panel says of it, and how one moves through time, through the tree of accessible
+//! names.
 
 use std::time::Duration;
 
 use brokerlab_gui::App;
 use brokerlab_lab::Request;
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Rect, Theme};
+use eframe::egui::{Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, Rect, Theme, TouchPhase, vec2};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 
@@ -97,4 +98,75 @@ fn a_consumer_tells_its_work_and_the_message_can_be_followed_from_there() {
     window.run_steps(3);
     assert!(window.query_by_label_contains("Message ").is_some(), "its life is told");
     assert!(window.query_all_by_label("is to be sent").count() >= 2, "in every lane");
+}
+
+#[test]
+fn a_time_can_be_asked_for_and_what_is_none_is_refused() {
+    let mut window = window("slow-consumer", 0.0);
+    for (text, seconds) in [("12.5s", 12.5), ("1m", 60.0), ("1:30", 90.0)] {
+        window.key_press(Key::G);
+        window.run_steps(4);
+        window.get_by_role_and_label(Role::TextInput, "Time").type_text(text);
+        window.run_steps(2);
+        window.key_press(Key::Enter);
+        window.run_steps(4);
+        assert_eq!(window.state().player().time.as_nanos() as f64 / 1e9, seconds, "{text}");
+        assert!(window.query_by_role_and_label(Role::TextInput, "Time").is_none(), "the question is gone");
+    }
+    window.key_press(Key::G);
+    window.run_steps(4);
+    window.get_by_role_and_label(Role::TextInput, "Time").type_text("soon");
+    window.run_steps(2);
+    window.get_by_label("Go").click();
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("is no time").is_some());
+}
+
+#[test]
+fn the_wheel_looks_closer_at_the_line_and_a_click_shows_all_again() {
+    let mut window = window("slow-consumer", 60.0);
+    assert!(window.query_by_label_contains("show all").is_none());
+    let line = window.get_by_role_and_label(Role::Slider, "Virtual time").rect();
+    window.hover_at(line.center());
+    window.run_steps(2);
+    for _ in 0..3 {
+        window.event(Event::MouseWheel {
+            unit: MouseWheelUnit::Point,
+            delta: vec2(0.0, 200.0),
+            phase: TouchPhase::Move,
+            modifiers: Modifiers::NONE,
+            source: MouseWheelSource::Wheel,
+        });
+        window.run_steps(20);
+    }
+    window.run_steps(10);
+    let told = window.get_by_label_contains("show all").rect();
+    assert!(told.right() <= 1280.0);
+    assert_eq!(window.state().player().time.as_nanos(), 60_000_000_000, "looking closer moves no time");
+    window.get_by_role_and_label(Role::Slider, "Virtual time").set_value_accesskit(61.0);
+    window.run_steps(4);
+    assert_eq!(window.state().player().time.as_nanos(), 61_000_000_000);
+    window.get_by_label_contains("show all").click();
+    window.run_steps(4);
+    assert!(window.query_by_label_contains("show all").is_none());
+}
+
+#[test]
+fn the_backlog_has_two_units_and_latencies_have_percentiles() {
+    let mut window = window("slow-consumer", 40.0);
+    window.get_by_label("Backlog on the left").click();
+    window.run_steps(3);
+    let of_messages = |window: &Window| window.query_all_by_label_contains("backlog plot at t = 40.00 s").count();
+    let before = of_messages(&window);
+    window.get_by_label("in seconds on the left").click();
+    window.run_steps(3);
+    let told = window.get_by_label_contains("backlog-age plot at t = 40.00 s");
+    assert!(told.rect().left() < 400.0, "on the left");
+    assert_eq!(of_messages(&window), before - 1, "in place of the other");
+    window.get_by_label("Latency on the right").click();
+    window.run_steps(3);
+    assert!(window.query_by_label("p99.9").is_some());
+    window.get_by_label("percentiles").click();
+    window.run_steps(3);
+    assert!(window.query_by_label("p99.9").is_none());
 }

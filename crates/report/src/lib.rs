@@ -73,4 +73,5 @@ pub use report::{ContenderMeta, Expectation, Meta, Report};
 pub use sentences::{Part, Sentence};
 pub use spec::{
     Axis, Body, Chart, Draw, Guide, Inset, MAX_MARKS, MAX_POINTS, Matrix, MatrixRow, PlotSpec, Scale, Series, Span,
+    thinned,
 };

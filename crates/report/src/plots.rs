@@ -12,14 +12,23 @@ use crate::table::Thousandths;
 use crate::words::{bytes, bytes_unit, human_millis, share_of};
 
 const NOTE: &str = "Modelled, not measured";
+/// The columns of the table beside latency curves.
+const PERCENTILES: [&str; 5] = ["", "p50", "p90", "p99", "p99.9"];
 /// More panels than this are too small to read.
 const MAX_PANELS: usize = 6;
 
 impl Report {
     /// Every plot of the run, the deciding one first.
     pub fn plots(&self) -> Vec<PlotSpec> {
-        let mut plots =
-            vec![self.backlog(), self.delivery(), self.latency(), self.throughput(), self.storage(), self.ordering()];
+        let mut plots = vec![
+            self.backlog(),
+            self.backlog_age(),
+            self.delivery(),
+            self.latency(),
+            self.throughput(),
+            self.storage(),
+            self.ordering(),
+        ];
         plots.extend(self.rebalances());
         plots.sort_by_key(|plot| plot.name != self.meta.deciding_plot);
         plots
@@ -174,6 +183,29 @@ impl Report {
         })
     }
 
+    /// The backlog in seconds: a pile of many quick messages and one of a few slow ones are compared by this.
+    fn backlog_age(&self) -> PlotSpec {
+        let charts = self.panels().into_iter().map(|(application, heading)| {
+            let points = |name: &str| {
+                let row = |row: &TimeseriesRow| (row.time_s.value() + row.length_s.value(), row.backlog_s.value());
+                self.rows(name, application).map(row).collect()
+            };
+            self.time_chart(&heading, linear("age of the oldest waiting", "s"), self.series(Draw::Line, points))
+        });
+        let oldest = |name: &str| self.rows(name, ALL).map(|row| row.backlog_s.0).max().unwrap_or(0);
+        let mut found: Vec<(u64, &str)> = self.contenders().map(|(name, _)| (oldest(name), name)).collect();
+        let longest = self.compared_values(&mut found, human_millis);
+        PlotSpec {
+            name: "backlog-age".into(),
+            title: longest.map_or("Backlog in seconds".into(), |longest| {
+                format!("Longest wait so far{}: {longest}", self.scope())
+            }),
+            subtitle: "How long ago did the oldest message arrive that still waits?".into(),
+            body: Body::Charts(charts.collect()),
+            note: NOTE.into(),
+        }
+    }
+
     fn throughput(&self) -> PlotSpec {
         let first = self.meta.contenders.first().map_or("", |contender| contender.name.as_str());
         let demand: Vec<&TimeseriesRow> = self.rows(first, ALL).collect();
@@ -298,11 +330,11 @@ impl Report {
                 shown.map(|row| (row.latency_ms.value() / size, row.share.value())).collect()
             };
             let figures = self.contenders().map(|(name, look)| {
-                let shown = [500_000, 900_000, 990_000].map(|share| at(name, kind, share));
+                let shown = [500_000, 900_000, 990_000, 999_000].map(|share| at(name, kind, share));
                 let shown = shown.map(|figure| figure.map_or("–".into(), |ms| human_millis(ms.0)));
                 (look, core::iter::once(name.to_owned()).chain(shown).collect())
             });
-            let head = ["", "p50", "p90", "p99"].map(String::from).into();
+            let head = PERCENTILES.map(String::from).into();
             let inset = (kinds.len() <= 4).then(|| Inset { head, rows: figures.collect() });
             latency_chart(kind, unit, self.series(Draw::Line, points), inset)
         });
@@ -331,11 +363,11 @@ impl Report {
     fn percentiles(&self, application: &str) -> Inset {
         let rows = self.contenders().filter_map(|(name, look)| {
             let (_, row) = self.summary_of(name, application)?;
-            let figures = [row.latency_ms_p50, row.latency_ms_p90, row.latency_ms_p99];
+            let figures = [row.latency_ms_p50, row.latency_ms_p90, row.latency_ms_p99, row.latency_ms_p99_9];
             let show = |figure: Option<crate::table::Millis>| figure.map_or("–".into(), |ms| human_millis(ms.0));
             Some((look, core::iter::once(name.to_owned()).chain(figures.map(show)).collect()))
         });
-        Inset { head: ["", "p50", "p90", "p99"].map(String::from).into(), rows: rows.collect() }
+        Inset { head: PERCENTILES.map(String::from).into(), rows: rows.collect() }
     }
 
     fn ordering(&self) -> PlotSpec {

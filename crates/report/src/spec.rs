@@ -162,31 +162,36 @@ pub struct MatrixRow {
 }
 
 impl Series {
-    /// The points that are drawn on `columns` pixel columns between two values of x: for each column the first,
-    /// smallest, largest and last, so that a spike of a single point survives. Few points stay as they are.
+    /// The points that are drawn on `columns` pixel columns between two values of x, see [`thinned`].
     pub fn thinned(&self, from: f64, until: f64, columns: usize) -> Vec<(f64, f64)> {
-        let columns = columns.clamp(1, MAX_POINTS / 4);
-        if self.points.len() <= columns * 4 || until <= from {
-            return self.points.clone();
-        }
-        let column = |x: f64| ((x - from) / (until - from) * columns as f64) as i64;
-        let mut thin = Vec::with_capacity(columns * 4);
-        for group in self.points.chunk_by(|a, b| column(a.0) == column(b.0)) {
-            let extreme = |better: fn(f64, f64) -> bool| {
-                (1..group.len()).fold(0, |best, i| if better(group[i].1, group[best].1) { i } else { best })
-            };
-            let mut kept = [0, extreme(|a, b| a < b), extreme(|a, b| a > b), group.len() - 1];
-            kept.sort_unstable();
-            let mut previous = None;
-            for index in kept {
-                if previous != Some(index) {
-                    thin.push(group[index]);
-                }
-                previous = Some(index);
-            }
-        }
-        thin
+        thinned(&self.points, from, until, columns)
     }
+}
+
+/// The points that are drawn on `columns` pixel columns between two values of x: for each column the first,
+/// smallest, largest and last, so that a spike of a single point survives. Few points stay as they are.
+pub fn thinned(points: &[(f64, f64)], from: f64, until: f64, columns: usize) -> Vec<(f64, f64)> {
+    let columns = columns.clamp(1, MAX_POINTS / 4);
+    if points.len() <= columns * 4 || until <= from {
+        return points.to_vec();
+    }
+    let column = |x: f64| ((x - from) / (until - from) * columns as f64) as i64;
+    let mut thin = Vec::with_capacity(columns * 4);
+    for group in points.chunk_by(|a, b| column(a.0) == column(b.0)) {
+        let extreme = |better: fn(f64, f64) -> bool| {
+            (1..group.len()).fold(0, |best, i| if better(group[i].1, group[best].1) { i } else { best })
+        };
+        let mut kept = [0, extreme(|a, b| a < b), extreme(|a, b| a > b), group.len() - 1];
+        kept.sort_unstable();
+        let mut previous = None;
+        for index in kept {
+            if previous != Some(index) {
+                thin.push(group[index]);
+            }
+            previous = Some(index);
+        }
+    }
+    thin
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use eframe::egui::{self, Context, Ui, vec2};
 
 use super::{App, Screen, Window};
 use crate::platform::{self, Chosen};
+use crate::player::time_of;
 
 /// What a file is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,6 +149,40 @@ impl App {
                 }
             },
         );
+        if !open {
+            self.window = None;
+        }
+    }
+    /// Asks for the time to go to.
+    pub(super) fn go_to_window(&mut self, ui: &mut Ui) {
+        if self.window != Some(Window::GoTo) {
+            return;
+        }
+        let (mut open, mut entered) = (true, false);
+        let window = egui::Window::new("Go to time").open(&mut open).collapsible(false).resizable(false);
+        window.anchor(egui::Align2::CENTER_BOTTOM, vec2(0.0, -90.0)).show(ui.ctx(), |ui| {
+            ui.horizontal(|ui| {
+                let label = ui.label("Time");
+                let field =
+                    egui::TextEdit::singleline(&mut self.go_to).hint_text("12.5s, 1m30s, 1:30").desired_width(150.0);
+                let field = ui.add(field).labelled_by(label.id);
+                entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+                if !field.has_focus() && !entered && self.go_to.is_empty() {
+                    field.request_focus();
+                }
+                entered |= ui.button("Go").clicked();
+            });
+        });
+        if entered {
+            match (time_of(&self.go_to), &mut self.finished) {
+                (Some(time), Some(finished)) => {
+                    self.player.playing = false;
+                    self.player.seek(time, &mut finished.lanes);
+                    open = false;
+                }
+                _ => self.complain(format!("\"{}\" is no time: write 12.5s, 250ms, 1m30s or 1:30", self.go_to)),
+            }
+        }
         if !open {
             self.window = None;
         }

@@ -1,11 +1,13 @@
 //! The parts of the Compare screen, put together: what is run, the lanes, the plots.
 
+use std::sync::Arc;
+
 use brokerlab_lab::event::Time;
-use brokerlab_lab::reporting::grouped;
+use brokerlab_lab::reporting::{PlotSpec, grouped};
 use eframe::egui::{self, Rect, RichText, Role, Ui, WidgetInfo, vec2};
 
 use super::App;
-use crate::charts::{self, Slot};
+use crate::charts::{self, Slot, UNITS};
 use crate::document::Document;
 use crate::settings::Motion;
 use crate::{stage, style};
@@ -97,33 +99,46 @@ impl App {
     pub(super) fn plots(&mut self, ui: &mut Ui) {
         let Some(finished) = &mut self.finished else { return };
         let now = self.player.time.as_nanos() as f64 / 1e9;
-        let mut jump = None;
-        let slots = &mut self.slots;
+        let (mut jump, mut hovered) = (None, None);
+        let (slots, crosshair, stretch) = (&mut self.slots, self.crosshair, self.stretch.shown(&finished.lanes));
         columns(ui, 2, |ui, place| {
             let slot = &mut slots[place];
-            ui.horizontal_wrapped(|ui| {
-                ui.spacing_mut().item_spacing.x = 4.0;
-                for plot in &finished.plots {
-                    let button = egui::Button::selectable(slot.plot == plot.name, title_case(&plot.name));
-                    let response = ui.add(button.frame_when_inactive(true)).on_hover_text(&plot.title);
-                    let label =
-                        format!("{} on the {}", title_case(&plot.name), if place == 0 { "left" } else { "right" });
-                    response.widget_info(|| WidgetInfo::selected(Role::Button, true, slot.plot == plot.name, &label));
-                    if response.clicked() {
-                        *slot = Slot::new(&plot.name);
-                    }
-                }
-            });
+            choose(ui, place, &finished.plots, slot);
             let Some(plot) = finished.plot(&slot.plot).or(finished.plots.first()).cloned() else { return };
             let ghosts = self.ghost.iter().flat_map(|ghost| &ghost.plots);
             let ghost = ghosts.filter(|ghost| ghost.name == plot.name).map(|ghost| &**ghost).next();
-            jump = charts::show(ui, place, &plot, charts::Context { now, ghost, slot }).or(jump);
+            let context = charts::Context { now, ghost, slot, crosshair, stretch, hovered: &mut hovered };
+            jump = charts::show(ui, place, &plot, context).or(jump);
         });
+        self.crosshair.hovered = hovered;
         if let Some(seconds) = jump {
             self.player.playing = false;
             self.player.seek(Time::from_nanos((seconds.max(0.0) * 1e9) as u64), &mut finished.lanes);
         }
     }
+}
+
+/// A button for each plot; the two units of the backlog share one.
+fn choose(ui: &mut Ui, place: usize, plots: &[Arc<PlotSpec>], slot: &mut Slot) {
+    let side = if place == 0 { "left" } else { "right" };
+    let shown = slot.plot.clone();
+    let is_unit = UNITS.iter().any(|(name, _)| *name == shown);
+    let mut button = |ui: &mut Ui, (plot, is_shown): (&PlotSpec, bool), text: String| {
+        let button = egui::Button::selectable(is_shown, &text).frame_when_inactive(true);
+        let response = ui.add(button).on_hover_text(&plot.title);
+        let label = format!("{text} on the {side}");
+        response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_shown, &label));
+        if response.clicked() {
+            *slot = Slot::new(&plot.name);
+        }
+    };
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing.x = 4.0;
+        for plot in plots.iter().filter(|plot| plot.name != UNITS[1].0) {
+            let is_shown = shown == plot.name || (plot.name == UNITS[0].0 && is_unit);
+            button(ui, (plot, is_shown), title_case(&plot.name));
+        }
+    });
 }
 
 /// `Backlog`.

@@ -146,6 +146,7 @@ impl App {
             self.selection = Selection::default();
             self.reach = None;
             self.player = Player::default();
+            (self.crosshair, self.stretch) = Default::default();
             let deciding = finished.plots.first().map_or("backlog".into(), |plot| plot.name.clone());
             let other = if deciding == "backlog" { "latency" } else { "backlog" };
             self.slots = [Slot::new(&deciding), Slot::new(other)];

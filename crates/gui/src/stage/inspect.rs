@@ -62,7 +62,7 @@ pub fn describe(lane: &Lane, node: Node) -> String {
             let state = &lane.timeline.view().applications[id.index()];
             let (up, of) = consumers_up(lane, id);
             let moving = if state.rebalancing { ", redistributes its partitions" } else { "" };
-            format!("{name}, {up} of {of} consumers up, {} processed{moving}", grouped(state.processed))
+            format!("{name}, {up} of {of} up, {} processed{moving}", grouped(state.processed))
         }
     }
 }

@@ -21,6 +21,9 @@ use crate::style;
 pub use inspect::{describe, facts, name};
 use layout::Layout;
 
+/// The room beside the words and the number of a figure.
+const GAPS: f32 = 20.0;
+
 /// Somebody or something in a lane that can be looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Node {
@@ -159,24 +162,42 @@ fn heading(ui: &mut Ui, lane: &Lane) {
     ui.horizontal(|ui| {
         let (rect, _) = ui.allocate_exact_size(Vec2::splat(14.0), Sense::empty());
         style::mark(ui.painter(), &palette, lane.look, rect.center(), 6.0);
-        ui.label(style::title(lane.header.contender.clone()));
+        let title = egui::Label::new(style::title(lane.header.contender.clone())).truncate();
+        ui.add(title).on_hover_text(rule(lane.header.model));
         ui.add(egui::Label::new(rule(lane.header.model)).truncate());
     });
-    let Counters { waiting, in_hand, delivered, redelivered, repeated, lost } = counters(lane);
-    ui.horizontal_wrapped(|ui| {
+    figures(ui, &counters(lane));
+}
+
+/// The figures in one line. Where it is too narrow, those go first that say least.
+fn figures(ui: &mut Ui, counters: &Counters) {
+    let Counters { waiting, in_hand, delivered, redelivered, repeated, lost } = *counters;
+    let mut figures = vec![
+        ("waiting", waiting),
+        ("in hand", in_hand),
+        ("delivered", delivered),
+        ("redelivered", redelivered),
+        ("repeated", repeated),
+        ("lost", lost),
+    ];
+    let width = |(name, figure): &(&str, u64)| {
+        let wide = |text: String, font| ui.painter().layout_no_wrap(text, font, egui::Color32::BLACK).size().x;
+        wide(name.to_string(), style::regular(style::SMALL + 1.0))
+            + wide(grouped(*figure), style::bold(style::NORMAL))
+            + GAPS
+    };
+    let room = ui.available_width();
+    for name in ["in hand", "repeated", "redelivered", "lost"] {
+        if figures.iter().map(width).sum::<f32>() > room {
+            figures.retain(|(own, figure)| *own != name || (*figure > 0 && name != "in hand"));
+        }
+    }
+    ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 5.0;
-        let figures = [
-            ("waiting", waiting),
-            ("in hand", in_hand),
-            ("delivered", delivered),
-            ("redelivered", redelivered),
-            ("repeated", repeated),
-            ("lost", lost),
-        ];
         for (name, figure) in figures {
             ui.label(egui::RichText::new(name).size(style::SMALL + 1.0).weak());
-            ui.label(style::strong(grouped(figure)));
-            ui.add_space(7.0);
+            ui.add(egui::Label::new(style::strong(grouped(figure))).truncate());
+            ui.add_space(GAPS - 15.0);
         }
     });
 }
