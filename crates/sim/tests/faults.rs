@@ -162,3 +162,45 @@ for = "{lasts}"
         assert_eq!(times.iter().max(), Some(&1), "an outage of {lasts}");
     }
 }
+
+#[test]
+fn batches_that_changed_places_with_the_connection_are_given_up_when_their_time_is_over() {
+    let text = r#"
+format = 1
+title = "changed places"
+duration = "8s"
+network = { latency = "50ms" }
+demand = { rate = "40/s", arrivals = "constant", application = [{ name = "billing", work = "1ms" }] }
+
+[[contender]]
+name = "log"
+model = "log"
+enable_idempotence = false
+batch_size = "1B"
+request_timeout = "1s"
+delivery_timeout = "1200ms"
+
+[[fault]]
+reset = "producer/1"
+at = "3s"
+for = "2s"
+"#;
+    let scenario = Scenario::parse(&Source::new("faults", text), &[]).unwrap_or_else(|error| panic!("{error}"));
+    let plan = compile(&scenario, 0);
+    let mut log = EventLog::default();
+    Simulation::new(&plan).run_until(plan.header.horizon, &plan.header, &mut log);
+    let (mut offered, mut ages) = (Vec::new(), Vec::new());
+    for record in log.records() {
+        match record.event() {
+            Event::Offered { .. } => offered.push(record.time),
+            Event::SendExpired { message, .. } => {
+                let offered = offered[message.index()];
+                ages.push((offered.as_nanos() / 100_000_000, (record.time - offered).as_nanos() / 1_000_000));
+            }
+            _ => {}
+        }
+    }
+    // From those that were under way when the connection broke to those that were still young when it was back.
+    assert!(ages.first().is_some_and(|(offered, _)| *offered == 29), "{ages:?}");
+    assert!(ages.len() > 30 && ages.iter().all(|(_, age)| *age == 1_200), "{ages:?}");
+}

@@ -367,9 +367,11 @@ impl<P: Clone> Accumulator<P> {
         let lanes = &mut self.lanes;
         self.occupied.retain(|index| {
             let batches = &mut lanes[*index as usize].batches;
-            while let Some(batch) = batches.pop_front_if(|batch| batch.created.saturating_add(age) <= now) {
-                old.push((*index, batch));
-            }
+            // One that was sent again may stand behind a younger one.
+            let is_old = |batch: &Batch<P>| batch.created.saturating_add(age) <= now;
+            let (gone, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(batches).into_iter().partition(is_old);
+            *batches = kept;
+            old.extend(gone.into_iter().map(|batch| (*index, batch)));
             let left = batches.iter().map(|batch| batch.created).min();
             oldest = [oldest, left].into_iter().flatten().min();
             !batches.is_empty()
