@@ -189,8 +189,13 @@ impl<P: Clone + Default> LogSide<P> {
         if appended.rolled {
             context.observe(Event::SegmentRolled { store, offset: appended.first });
         }
-        if let Some(completed) = completed {
-            self.tell_end(place, completed, context);
+        match completed {
+            Some(completed) => self.tell_end(place, completed, context),
+            // It took part, and nothing of it was stored there: the marker takes an offset all the same.
+            None => {
+                let (offset, committed) = (appended.first, marker.committed);
+                context.observe(Event::TransactionEnded { store, first: offset, offset, committed });
+            }
         }
         self.transactions.await_marker(store, appended.end, id);
         context.out.push(Effect::Write { node: context.node, store, until: appended.end });
