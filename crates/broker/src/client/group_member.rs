@@ -121,10 +121,15 @@ pub struct GroupMember<P> {
     refresh_at: Option<Time>,
     /// The partitions of the first topic as it has dealt them out, while it leads the group.
     dealt: Option<Vec<StoreId>>,
+    /// When it asks once more where to start, because an open transaction was about to say something else.
+    ask_again_at: Option<Time>,
 }
 
 /// How long it waits before it connects again (`reconnect.backoff.ms`).
 pub(super) const RECONNECT_BACKOFF: Duration = Duration::from_millis(50);
+
+/// How long it waits before it asks again for a committed offset that is about to change (`retry.backoff.ms`).
+const RETRY_BACKOFF: Duration = Duration::from_millis(100);
 
 impl<P: Clone> GroupMember<P> {
     /// A consumer that is down.
@@ -173,6 +178,7 @@ impl<P: Clone> GroupMember<P> {
             reconnect_at: None,
             refresh_at: None,
             dealt: None,
+            ask_again_at: None,
         }
     }
 
@@ -244,7 +250,7 @@ impl<P: Clone> GroupMember<P> {
         (self.next_heartbeat, self.automatic, self.due_at, self.assignment) = (None, None, None, None);
         self.awaited.clear();
         self.had.clear();
-        (self.is_cut_off, self.reconnect_at, self.asks_where) = (false, None, false);
+        (self.is_cut_off, self.reconnect_at, self.asks_where, self.ask_again_at) = (false, None, false, None);
         (self.refresh_at, self.dealt) = (None, None);
     }
 
@@ -386,6 +392,9 @@ impl<P: Clone> GroupMember<P> {
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.refresh(now, out);
         }
+        if self.ask_again_at.take_if(|at| *at <= now).is_some() && !self.awaited.is_empty() {
+            self.find_positions(self.awaited.clone(), self.config.reset.time(now), out);
+        }
         if self.poll_deadline().is_some_and(|at| at <= now) {
             self.leave_after_too_long(out);
         }
@@ -413,6 +422,7 @@ impl<P: Clone> GroupMember<P> {
             .min(or_never(self.next_heartbeat))
             .min(or_never(self.reconnect_at))
             .min(or_never(self.refresh_at))
+            .min(or_never(self.ask_again_at))
             .min(or_never(of_phase));
         (next < Time::MAX).then_some(next)
     }

@@ -237,7 +237,7 @@ pub struct Position {
     pub committed: Option<Offset>,
     /// Somebody has set that from outside, and who asks is to go there, wherever it is.
     pub sought: bool,
-    /// An open transaction says that it is another. Who reads committed data waits until that has ended
+    /// An open transaction says that it is another. Who is to start there waits until that has ended
     /// (`UNSTABLE_OFFSET_COMMIT`, KIP-447).
     pub is_unstable: bool,
     /// The first readable offset.

@@ -7,7 +7,7 @@ use brokerlab_broker::message::{FetchedPartition, GroupError, Member, Position};
 use brokerlab_broker::{Address, Effect, Envelope, Message, Outbox};
 use brokerlab_event::{ApplicationId, ClientId, Event, EventLog, KeyId, MessageId, Offset, StoreId, Time};
 
-use crate::rig::Plan;
+use crate::rig::{Plan, ms};
 
 /// Request, epoch, and partitions with their offsets.
 type Commit = (u32, u32, Vec<(StoreId, Offset)>);
@@ -106,6 +106,42 @@ fn fetched(store: StoreId) -> FetchedPartition<()> {
     };
     let records = vec![(Offset::ZERO, record(0)), (Offset::new(1), record(1))];
     FetchedPartition { store, records: Ok(records), high_watermark: Offset::new(2), next: Offset::new(2) }
+}
+
+#[test]
+fn who_is_to_start_where_a_transaction_may_set_another_offset_waits_for_its_end() {
+    let mut plan = Plan { protocol: GroupProtocol::Consumer(ServerAssignor::Uniform), ..Plan::default() };
+    plan.member.assignors = Vec::new();
+    let member = GroupMember::new(&plan.deployment().consumers[0]);
+    let mut story = Story { member, out: Outbox::default(), events: EventLog::default() };
+    story.member.start(Time::ZERO, &mut story.out, &mut story.events);
+    story.hear(beaten(Ok((1, Some(vec![StoreId::new(0), StoreId::new(1)])))));
+    let positions = |is_unstable| Message::Positions {
+        group: ApplicationId::new(0),
+        positions: vec![position(StoreId::new(0)), Position { is_unstable, ..position(StoreId::new(1)) }],
+    };
+    let reads = |story: &mut Story| -> Vec<StoreId> {
+        let fetches = story.asked().into_iter().filter_map(|message| match message {
+            Message::Fetch { positions, .. } => Some(positions.into_iter().map(|(store, _)| store)),
+            _ => None,
+        });
+        fetches.flatten().collect()
+    };
+    story.asked();
+    story.hear(positions(true));
+    assert_eq!(reads(&mut story), [StoreId::new(0)], "the other one it reads meanwhile");
+
+    let soon = Time::ZERO + ms(100);
+    assert_eq!(story.member.next_timeout(), Some(soon));
+    story.member.handle_timeout(soon, &mut story.out, &mut story.events);
+    let asked = story.asked();
+    assert!(
+        matches!(&asked[..], [Message::FindPositions { stores, .. }] if stores[..] == [StoreId::new(1)]),
+        "{asked:?}"
+    );
+    story.hear(positions(false));
+    let assigned = story.events.records().iter().filter(|record| matches!(record.event(), Event::Assigned { .. }));
+    assert_eq!(assigned.count(), 2);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use brokerlab_event::{Count, Duration, Event, Observer, Offset, StoreId, Time};
 
-use super::{GroupMember, Membership, Phase, Rejoin};
+use super::{GroupMember, Membership, Phase, RETRY_BACKOFF, Rejoin};
 use crate::client::reading::{AutoCommit, Lost, Owned};
 use crate::config::CommitPolicy;
 use crate::group::JOIN;
@@ -92,6 +92,11 @@ impl<P: Clone> GroupMember<P> {
         let mut awaited: BTreeSet<StoreId> = self.awaited.iter().copied().collect();
         for position in positions {
             let store = position.store;
+            // What an open transaction says of it may soon be where it starts (`UNSTABLE_OFFSET_COMMIT`, KIP-447).
+            if position.is_unstable && !position.sought && awaited.contains(&store) {
+                self.ask_again_at = Some(now.saturating_add(RETRY_BACKOFF));
+                continue;
+            }
             if !awaited.remove(&store) {
                 continue;
             }
