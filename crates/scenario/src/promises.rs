@@ -1,7 +1,7 @@
 //! What a configuration promises. A guarantee that a configuration cannot give is not broken when it fails:
 //! the reasons stand here, derived from the options and the faults.
 
-use brokerlab_broker::config::{Acks, BatcherConfig, CommitPolicy, Deployment, OffsetReset, SeekTo};
+use brokerlab_broker::config::{Acks, BatcherConfig, CommitPolicy, Deployment, OffsetReset, Partitioner, SeekTo};
 use brokerlab_event::{ApplicationId, Distribution, Duration, Guarantee, Promise, StoreInfo};
 
 use crate::promises_queue::Way;
@@ -114,11 +114,14 @@ impl Case<'_> {
                         "a record that is set aside for a later try is set aside again where the answer was lost",
                     );
                 }
+                if options.retry.is_some() && self.fails() && self.seeks(options).next().is_some() {
+                    reasons.push("a record that is read again fails again, and is set aside for a later try again");
+                }
                 if options.offsets_retention < self.scenario.duration {
                     reasons.push("a group that is away for too long is sent back to where its reset policy says");
                 }
             }
-            // Each key has one producer and one partition, and a partition one owner at a time. An owner that was
+            // Unless keys are ignored, each has one partition, and a partition one owner at a time. An owner that was
             // thought dead repeats only what the next owner does as well, unless its records counted as done or
             // are no longer there for the next owner.
             Guarantee::KeyOrder => {
@@ -128,6 +131,9 @@ impl Case<'_> {
                 if self.sends_again(&options.topic) && options.topic.producer.max_in_flight > 1 {
                     reasons.push("a batch that is sent again lands behind later ones");
                 }
+                if self.scatters(&options.topic) {
+                    reasons.push("records of one key go to several partitions");
+                }
                 if options.retry.is_some() {
                     reasons.push("a record that is tried again later is overtaken by those behind it");
                 }
@@ -136,6 +142,11 @@ impl Case<'_> {
                 let jumps = matches!(options.member.reset, OffsetReset::Latest | OffsetReset::ByDuration(_));
                 if (before_work || removes || jumps) && self.moves(options) {
                     reasons.push("a former owner may finish old work after the next owner of the partition went on");
+                }
+                // Who begins at the oldest record and is only ever sent back there has read all before what he has read.
+                let is_sent = self.seeks(options).next().is_some();
+                if self.seeks(options).any(|to| to != SeekTo::Earliest) || (is_sent && jumps) {
+                    reasons.push("a group that is sent back reads what it had passed over after what lies behind it");
                 }
             }
         }
@@ -166,6 +177,11 @@ impl Case<'_> {
     /// that harmless for readers of committed data, unless the first died after it had asked for the commit.
     pub(crate) fn repeats(&self) -> bool {
         !self.scenario.stand_ins().is_empty()
+    }
+
+    /// Whether records of one key may go to several partitions.
+    pub(crate) fn scatters(&self, options: &TopicOptions) -> bool {
+        options.partitions > 1 && !matches!(options.producer.partitioner, Partitioner::ByKey(_))
     }
 
     /// Whether retention may remove records within the run.

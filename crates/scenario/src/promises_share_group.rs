@@ -1,6 +1,6 @@
 //! What a share group promises, and the reasons for which it may not keep it.
 
-use brokerlab_broker::config::{OffsetReset, OnShareFailure, Partitioner, ShareAcknowledge};
+use brokerlab_broker::config::{OffsetReset, OnShareFailure, ShareAcknowledge};
 use brokerlab_broker::share_partition::AcquireMode;
 use brokerlab_event::{Duration, Guarantee};
 
@@ -40,7 +40,7 @@ impl Case<'_> {
                     "a batch that is sent again lands behind later ones",
                 ),
                 (!options.topic.additions.is_empty(), KEYS_MOVE),
-                (self.scatters(options), "records of one key go to several partitions"),
+                (self.scatters(&options.topic), "records of one key go to several partitions"),
                 (releases || comes_back, "records that come back are delivered after later ones"),
             ],
         };
@@ -61,10 +61,5 @@ impl Case<'_> {
         let records = options.member.max_poll_records.saturating_add(rounding);
         let away = longest(&self.spec.work, records) + 2.0 * latency.as_secs_f64();
         Duration::from_secs_f64(away) >= options.rules.lock_duration
-    }
-
-    /// Whether records of one key may go to several partitions.
-    fn scatters(&self, options: &ShareGroupOptions) -> bool {
-        options.topic.partitions > 1 && !matches!(options.topic.producer.partitioner, Partitioner::ByKey(_))
     }
 }

@@ -110,6 +110,29 @@ fn a_log_promises_no_single_processing_where_a_batch_can_outlast_the_poll_interv
 }
 
 #[test]
+fn a_log_promises_order_only_where_keys_stay_together_and_nobody_jumps() {
+    let reasons = |settings: &[&str]| -> Vec<String> {
+        let text = include_str!("one-dies.toml");
+        let settings: Vec<String> = settings.iter().map(|setting| format!("contender.log.{setting}")).collect();
+        let scenario = Scenario::parse(&Source::new("one-dies.toml", text), &settings);
+        let plan = compile(&scenario.unwrap_or_else(|error| panic!("{error}")), 2);
+        allowed(&plan, Guarantee::KeyOrder).into_iter().map(str::to_string).collect()
+    };
+    let scatters = "records of one key go to several partitions";
+    assert_eq!(reasons(&["partitioner=round-robin"]), [scatters]);
+    assert_eq!(reasons(&["partitioner_ignore_keys=true"]), [scatters]);
+    assert!(reasons(&["partitioner_ignore_keys=true", "partitions=1"]).is_empty());
+    assert!(reasons(&["partitioner=crc32"]).is_empty());
+
+    let jumps = "a group that is sent back reads what it had passed over after what lies behind it";
+    let to = |place: &str| format!("seek=[{{ at = \"9s\", application = \"billing\", to = {place} }}]");
+    assert_eq!(reasons(&[&to("\"latest\"")]), [jumps]);
+    assert_eq!(reasons(&[&to("{ offset = 7 }")]), [jumps]);
+    assert!(reasons(&[&to("\"earliest\"")]).is_empty(), "it has read everything there");
+    assert!(reasons(&[&to("\"earliest\""), "reset=latest"]).contains(&jumps.to_string()), "it began at the end");
+}
+
+#[test]
 fn late_applications_start_late() {
     let plan = plan(&["demand.application.billing.joins=10s"], 0);
     let starts: Vec<(u32, Time)> = plan.starts.iter().map(|(client, time)| (client.get(), *time)).collect();
