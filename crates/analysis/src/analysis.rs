@@ -2,6 +2,8 @@
 
 mod rare;
 
+use std::collections::BTreeSet;
+
 use brokerlab_event::{
     ApplicationId, Bytes, ClientId, Duration, Event, KeyId, KindLaw, MessageId, Model, Observer, Offset, Outcome,
     Promise, Removal, RunHeader, StoreId, Time,
@@ -116,6 +118,8 @@ pub struct Analysis {
     /// Of all queues and clients.
     pub(crate) incidents: Incidents,
     /// By reply code.
+    /// Messages that were aborted and not confirmed, neither before nor since.
+    pub(crate) aborted: BTreeSet<MessageId>,
     pub(crate) channel_errors: Vec<ChannelErrors>,
     pub(crate) blocking: Blocking,
     /// By application, where partitions have owners.
@@ -194,6 +198,7 @@ impl Analysis {
             series: SeriesRecorder::new(header.horizon, options.bins_max, applications),
             faults: Vec::new(),
             incidents: Incidents::default(),
+            aborted: BTreeSet::new(),
             channel_errors: Vec::new(),
             blocking: Blocking::new(header.clients.len()),
             unread: Unread::of(header),
@@ -227,6 +232,9 @@ impl Analysis {
     fn confirmed(&mut self, time: Time, message: MessageId) {
         if let Some(table) = &mut self.table {
             table.confirmed(time, message);
+        }
+        if !self.aborted.is_empty() {
+            self.aborted.remove(&message);
         }
         let Some(intended) = self.ledger.confirmed(message) else { return };
         self.confirmed += 1;

@@ -20,6 +20,7 @@ impl Analysis {
         if self.series.has_open_bin(end) {
             self.close_bin(end);
         }
+        self.count_dirty_reads();
         let totals = self.totals();
         let seen = Seen { census: self.options.census, storage: totals.storage.messages.max > 0 };
         let common = Summary {

@@ -335,6 +335,23 @@ impl Ledger {
         self.find(message).is_none_or(|mut row| *row.own(application) & state::DELIVERED != 0)
     }
 
+    /// Whether a confirm has come for the message.
+    pub fn was_confirmed(&mut self, message: MessageId) -> bool {
+        match self.find(message) {
+            Some(row) => row.entry.flags & flag::CONFIRMED != 0,
+            None => !self.retired_unconfirmed.contains(message.get()),
+        }
+    }
+
+    /// Whether the application has processed the message. Those that are retired it has, if nothing else is known.
+    pub fn was_processed(&mut self, message: MessageId, application: usize) -> bool {
+        let id = message.get();
+        match self.find(message) {
+            Some(mut row) => *row.own(application) & state::PROCESSED != 0,
+            None => !self.retired_missed[application].contains(id) && !self.retired_unwanted[application].contains(id),
+        }
+    }
+
     /// The census found it: the application can still have it.
     pub fn remains(&mut self, message: MessageId, application: usize) {
         if let Some(mut row) = self.find(message) {

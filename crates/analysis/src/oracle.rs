@@ -23,6 +23,8 @@ pub struct Findings {
     pub key_order_violations: u64,
     /// How long partitions had no owner among its consumers, each partition's time added to the others'.
     pub unread: Duration,
+    /// Messages that were processed, and aborted and never confirmed.
+    pub dirty_reads: u64,
 }
 
 impl Findings {
@@ -56,6 +58,8 @@ pub fn findings(header: &RunHeader, records: &[Record], application: Application
         redeliveries: run.events().filter(redelivered).count() as u64,
         key_order_violations: run.violations(&processings),
         unread: run.unread(records),
+        dirty_reads: offered.iter().filter(|message| run.is_dirty(**message) && processings.contains(message)).count()
+            as u64,
     }
 }
 
@@ -174,6 +178,12 @@ impl Run<'_> {
         let before = records.first().map_or(0, |first| first.time.as_nanos());
         let early = |store: StoreId| if is_there(store, 0) { before } else { 0 };
         Duration::from_nanos(partitions.map(|store| early(store) + of_partition(store)).sum())
+    }
+
+    /// It was aborted, and its sender never told that it counts.
+    fn is_dirty(&self, wanted: MessageId) -> bool {
+        let aborted = self.events().any(|event| matches!(*event, Event::Aborted { message, .. } if message == wanted));
+        aborted && !self.events().any(|event| matches!(*event, Event::Confirmed { message, .. } if message == wanted))
     }
 
     fn fate(&self, message: MessageId) -> Fate {

@@ -186,6 +186,9 @@ pub struct Incidents {
     pub deduplicated: u64,
     /// Records whose transaction was aborted.
     pub aborted: u64,
+    /// Messages that the application processed although they were aborted, and never confirmed in another transaction:
+    /// it acted on what never came to be.
+    pub dirty_reads: u64,
 }
 
 /// Channels that the broker closed with one reply code.

@@ -44,6 +44,7 @@ fn compare(shape: Shape, log: &EventLog, window: u64) {
         let unread = (shape == Shape::Log).then_some(truth.unread);
         assert_eq!(own.summary.unread, unread, "{}", story(log));
         assert_eq!(own.summary.key_order_violations, truth.key_order_violations, "{}", story(log));
+        assert_eq!(own.summary.incidents.dirty_reads, truth.dirty_reads, "{}", story(log));
         let duplicates: u32 = of_rows.map(|row| row.processings.saturating_sub(1)).sum();
         assert_eq!(u64::from(duplicates), truth.duplicates);
     }

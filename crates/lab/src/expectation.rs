@@ -138,6 +138,7 @@ pub fn value(summary: &Summary, metric: &Metric) -> Option<f64> {
         "offsets_forgotten" => count(summary.incidents.offsets_forgotten),
         "deduplicated" => count(summary.incidents.deduplicated),
         "aborted" => count(summary.incidents.aborted),
+        "dirty_reads" => count(summary.incidents.dirty_reads),
         "blocked_time" => time(summary.blocked.sum()),
         "deliveries" => count(summary.deliveries),
         "redeliveries" => count(summary.redeliveries),

@@ -74,6 +74,7 @@ table! { SummaryRow, "summary.csv",
     set_aside: u64, "records", "Records that consumers of a log wrote to a retry topic, to try them again later.";
     offsets_forgotten: u64, "groups", "Times that a group was without members for so long that its committed offsets were forgotten.";
     unread_s: Option<Seconds>, "s", "How long partitions had no consumer that read them (before the first assignment, during rebalances, after an owner died), each partition's time added to the others'; empty where partitions have no owners.";
+    dirty_reads: u64, "messages", "Messages that the application processed although they were aborted, and never confirmed in another transaction.";
 }
 
 table! { TimeseriesRow, "timeseries.csv",

@@ -306,6 +306,7 @@ impl Source<'_> {
             set_aside: summary.incidents.set_aside,
             offsets_forgotten: summary.incidents.offsets_forgotten,
             unread_s: summary.unread.map(seconds),
+            dirty_reads: summary.incidents.dirty_reads,
         }
     }
 

@@ -47,12 +47,13 @@ impl Report {
         if !self.channel_errors.is_empty() {
             whole.push(line("channels closed", stored(|row| grouped(row.channel_errors))));
         }
-        let seldom: [(&str, Count); 5] = [
+        let seldom: [(&str, Count); 6] = [
             ("connections lost", |row| row.connections_lost),
             ("sent again", |row| row.sent_again),
             ("sends expired", |row| row.sends_expired),
             ("repeats recognised", |row| row.deduplicated),
             ("aborted", |row| row.aborted),
+            ("dirty reads", |row| row.dirty_reads),
         ];
         for (name, count) in seldom {
             if self.summary.iter().any(|row| count(row) > 0) {

@@ -69,6 +69,7 @@ pub const METRICS: &[Metric] = &[
     metric("offsets_forgotten", Quantity::Count, "groups whose committed offsets were forgotten"),
     metric("deduplicated", Quantity::Count, "records that a partition had already when they came again"),
     metric("aborted", Quantity::Count, "records whose transaction was aborted"),
+    metric("dirty_reads", Quantity::Count, "messages that were processed although they were aborted for good"),
     metric("blocked_time", Quantity::Duration, "how long producers were blocked, all of them added up"),
     metric("redeliveries", Quantity::Count, "deliveries marked as made before"),
     metric("duplicates", Quantity::Count, "processings after the first of the same message"),

@@ -64,7 +64,10 @@ impl Analysis {
             }
             Event::Reconnected { client } => self.client_changed(client, |client| client.connected = true),
             Event::Deduplicated { store, .. } => self.note_of_store(store, |incidents| incidents.deduplicated += 1),
-            Event::Aborted { store, offset, .. } => {
+            Event::Aborted { message, store, offset } => {
+                if !self.ledger.was_confirmed(message) {
+                    self.aborted.insert(message);
+                }
                 self.note_of_store(store, |incidents| incidents.aborted += 1);
                 self.stores[store.index()].partition.iter_mut().for_each(|partition| partition.abort(offset));
             }
@@ -349,6 +352,17 @@ impl Analysis {
             }
             let passed = partition.groups[application].passed > offset.get();
             self.ledger.mark(record.message, application, if passed { state::SETTLED } else { state::DROPPED });
+        }
+    }
+
+    /// What was aborted, and the application has processed.
+    pub(crate) fn count_dirty_reads(&mut self) {
+        for message in &self.aborted {
+            for (application, tally) in self.tallies.iter_mut().enumerate() {
+                let is_dirty = u64::from(self.ledger.was_processed(*message, application));
+                tally.incidents.dirty_reads += is_dirty;
+                self.incidents.dirty_reads += is_dirty;
+            }
         }
     }
 
