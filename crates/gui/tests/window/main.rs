@@ -13,7 +13,6 @@
 //! | a poke reaches one lane where that is asked | `a_poke_at_one_lane_leaves_the_others` |
 //! | the same demand for everybody, a fate for every message | `contenders_share_the_demand_and_every_message_has_a_fate` |
 //! | what is exported is what the command line writes | `what_is_exported_is_what_the_headless_tool_writes`, `.ci/window` |
-//! | pictures are as they were looked at, and tell lanes apart in grey | `gui/snapshots` |
 //! | contrast | `report/palette.rs`, `gui/style.rs` |
 //! | without motion only figures change; idle paints nothing | `without_motion_no_message_travels`, `nothing_is_painted_where_nothing_happens` |
 //! | a frame, a seek and a start are fast | `gui/benches/window.rs` |
