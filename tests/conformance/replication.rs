@@ -34,7 +34,7 @@ fn node(value: &Value) -> Result<NodeId, String> {
     u16::try_from(number(value)?).map(NodeId::new).map_err(|_| format!("{value} is no node"))
 }
 
-fn list<'a>(value: &'a Value) -> Result<&'a [Value], String> {
+fn list(value: &Value) -> Result<&[Value], String> {
     value.as_array().map(Vec::as_slice).ok_or_else(|| format!("{value} is no list"))
 }
 
