@@ -65,7 +65,7 @@ fn plots_are_drawn_again_from_the_tables() {
     assert!(contents(&rig.path("again/plots")) == drawn, "the same plots from the tables alone");
 
     let told = rig.exits(0, &["plot", "out/small", "--out", "slides", "--format", "png", "--size", "640x360"]);
-    assert_eq!(told.out.lines().count(), 7, "{}", told.out);
+    assert_eq!(told.out.lines().count(), 8, "{}", told.out);
     let png = std::fs::read(rig.path("slides/plots/backlog.png")).expect("it was drawn");
     assert_eq!((&png[1..4], &png[16..24]), (&b"PNG"[..], &[0, 0, 2, 128, 0, 0, 1, 104][..]));
 
