@@ -266,8 +266,8 @@ mod tests {
             assert!(!page.contains(absent), "{absent}");
         }
         assert!(page.contains("lang=\"en\"") && page.contains("<th scope=\"row\">"));
-        assert_eq!(page.matches("<figure").count(), 7);
-        assert_eq!(page.matches("role=\"img\" aria-label=\"").count(), 7, "every picture has a text");
+        assert_eq!(page.matches("<figure").count(), 8);
+        assert_eq!(page.matches("role=\"img\" aria-label=\"").count(), 8, "every picture has a text");
         assert!(page.contains("waits until the session times out &amp; the group"));
         assert!(!page.contains("\"#0072B2\""), "pictures follow the reader's theme");
     }

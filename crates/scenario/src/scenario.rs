@@ -50,7 +50,8 @@ pub struct Scenario {
 }
 
 /// The plots that a scenario may name as the one that decides its question.
-pub const PLOTS: &[&str] = &["throughput", "backlog", "storage", "latency", "ordering", "delivery", "rebalances"];
+pub const PLOTS: &[&str] =
+    &["throughput", "backlog", "backlog-age", "storage", "latency", "ordering", "delivery", "rebalances"];
 
 /// The network between clients and nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
