@@ -15,8 +15,8 @@ use brokerlab_lab::{Keep, Run, run_contender};
 use brokerlab_scenario::{Scenario, Source};
 
 /// How many of each kind run by default: together some seconds of an optimised build.
-const MIXED: u64 = 8;
-const LOGS: u64 = 30;
+const MIXED: u64 = 40;
+const LOGS: u64 = 200;
 
 /// Whether two judges agree on everything that both judge.
 fn agrees_with_the_oracle(run: &Run) {

@@ -44,6 +44,10 @@ pub(crate) fn promises(
 pub(crate) const REPLACED: &str =
     "a process that takes the place of another sends again what that had seen no answer to";
 
+/// Why keys may get out of order where messages may be stored twice, and the first copy may not be processed.
+pub(crate) const FIRST_COPY_GONE: &str =
+    "of a message that is stored twice the first copy may be gone or given up, and the second lies behind later ones";
+
 /// Why keys may get out of order where a topic gets more partitions.
 pub(crate) const KEYS_MOVE: &str = "partitions are added, and keys move away from where their earlier records wait";
 
@@ -138,6 +142,10 @@ impl Case<'_> {
                     reasons.push("a record that is tried again later is overtaken by those behind it");
                 }
                 let removes = self.forgets(&options.topic) || options.topic.compaction.is_some();
+                let gives_up = before_work || (self.fails() && options.member.max_attempts > 0);
+                if (self.sends_again(&options.topic) || self.repeats()) && (removes || gives_up) {
+                    reasons.push(FIRST_COPY_GONE);
+                }
                 // Where nothing is committed yet, the next owner may begin behind what the former one has in hand.
                 let jumps = matches!(options.member.reset, OffsetReset::Latest | OffsetReset::ByDuration(_));
                 if (before_work || removes || jumps) && self.moves(options) {

@@ -3,7 +3,7 @@
 use brokerlab_broker::config::{SeekTo, StreamOffset};
 use brokerlab_event::Guarantee;
 
-use crate::promises::{Case, REPLACED};
+use crate::promises::{Case, FIRST_COPY_GONE, REPLACED};
 use crate::scenario::{FaultAction, StreamOptions};
 
 impl Case<'_> {
@@ -21,19 +21,18 @@ impl Case<'_> {
             || options.rules.max_age.is_some_and(|age| age < self.scenario.duration);
         let seeks = options.seeks.iter().filter(|seek| seek.application == self.application);
         let (is_sent, jumps) = (seeks.clone().count() > 0, seeks.clone().any(|seek| seek.to != SeekTo::Earliest));
+        let gives_up = fails && consumer.max_attempts > 0;
+        let sends_again = self.scenario.resets_producers() && !options.publisher.deduplication;
         let begins_anew = consumer.tracking.is_none() && (restarts || goes_over);
         let reasons: &[(bool, &'static str)] = match guarantee {
             Guarantee::Delivery => &[
                 (begins_late, "a consumer without a stored offset passes over earlier messages"),
                 (forgets, "retention removes messages whether or not they were read"),
-                (fails && consumer.max_attempts > 0, "a message on which work has failed too often is passed over"),
+                (gives_up, "a message on which work has failed too often is passed over"),
                 (jumps, "the consumers are told to go on elsewhere in the stream"),
             ],
             Guarantee::NoDuplicates => &[
-                (
-                    self.scenario.resets_producers() && !options.publisher.deduplication,
-                    "what is not confirmed when the connection breaks is published again and stored twice",
-                ),
+                (sends_again, "what is not confirmed when the connection breaks is published again and stored twice"),
                 (self.repeats(), REPLACED),
                 (several && !consumer.single_active_consumer, "each consumer reads the whole stream"),
                 (dies && consumer.tracking.is_some(), "work after the last stored offset is done again"),
@@ -51,7 +50,11 @@ impl Case<'_> {
                     begins_late && (begins_anew || by_turns),
                     "a consumer without a stored offset may begin before or behind where another was",
                 ),
-                (jumps, "the consumers are told to go on elsewhere in the stream"),
+                (
+                    jumps || (is_sent && begins_late),
+                    "consumers that are sent back read what they had passed over after what lies behind it",
+                ),
+                ((sends_again || self.repeats()) && (forgets || gives_up), FIRST_COPY_GONE),
             ],
         };
         reasons.iter().filter(|(holds, _)| *holds).map(|(_, reason)| *reason).collect()
