@@ -462,7 +462,9 @@ fn inset(scene: &mut Scene, palette: &Palette, table: &Inset, (x, y): (f64, f64)
 fn empty_corner(chart: &Chart, frame: Frame, (width, height): (f64, f64)) -> Option<(f64, f64)> {
     const GAP: f64 = 14.0;
     let area = frame.area;
-    let (left, right) = (area.x + GAP, area.right() - width - GAP);
+    // The names of guides stand at the left edge, and stay there.
+    let names = chart.guides.iter().map(|guide| lettering::width(&guide.label, TICK, Weight::Regular) + 16.0);
+    let (left, right) = (area.x + names.fold(GAP, f64::max), area.right() - width - GAP);
     let (top, bottom) = (area.y + GAP + 6.0, area.bottom() - height - GAP);
     let free = |(x, y): &(f64, f64)| {
         let mut points = chart.series.iter().flat_map(|series| &series.points).map(|point| frame.point(*point));

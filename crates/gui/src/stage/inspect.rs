@@ -6,6 +6,7 @@ use brokerlab_lab::reporting::grouped;
 use brokerlab_lab::scenario::{Wire, WireEnd, WireKind};
 
 use super::Node;
+use super::stores::absence;
 use crate::bench::Lane;
 
 /// A line of the panel.
@@ -163,9 +164,8 @@ fn client(lane: &Lane, id: ClientId) -> Vec<Fact> {
 fn store(lane: &Lane, id: StoreId) -> Vec<Fact> {
     let store = &lane.timeline.view().stores[id.index()];
     let mut facts = Vec::new();
-    if store.absent {
-        let is_queue = matches!(store.content, ContentView::Queue { .. });
-        facts.push(fact("state", if is_queue { "deleted" } else { "not there yet" }));
+    if let Some(word) = absence(store) {
+        facts.push(fact("state", word));
     }
     match &store.content {
         ContentView::Queue { fresh, returned, unacked } => {

@@ -63,6 +63,14 @@ impl Special<'_> {
     }
 }
 
+/// Why there is nothing to be seen of a queue or a partition, in a word.
+pub(super) fn absence(store: &StoreView) -> Option<&'static str> {
+    store.absent.then_some(match store.content {
+        ContentView::Queue { .. } => "deleted",
+        ContentView::Partition { .. } => "not there yet",
+    })
+}
+
 impl Canvas<'_> {
     pub(super) fn stores(&mut self) {
         if self.lane.header.stores.is_empty() {
@@ -80,6 +88,11 @@ impl Canvas<'_> {
             }
             self.store_title(id, store, rect);
             let room = self.layout.content_of(rect);
+            if let Some(word) = absence(store) {
+                let font = style::regular(style::SMALL);
+                self.painter.text(room.center(), Align2::CENTER_CENTER, word, font, self.muted());
+                continue;
+            }
             match &store.content {
                 ContentView::Queue { fresh, returned, .. } => self.queue(id, (fresh, returned), room),
                 ContentView::Partition { start, groups, compacted, shares, open, markers, .. } => {
@@ -104,11 +117,6 @@ impl Canvas<'_> {
         }
         let name = &self.lane.header.stores[id.index()].name;
         let font = style::regular(style::SMALL);
-        let text = match &store.content {
-            _ if !store.absent => name.clone(),
-            ContentView::Queue { .. } => format!("{name} (deleted)"),
-            ContentView::Partition { .. } => format!("{name} (not there yet)"),
-        };
         let is_slim = title.width() < rect.width();
         let at = if is_slim { title.left_center() } else { title.left_top() + vec2(2.0, 0.0) };
         let align = if is_slim { Align2::LEFT_CENTER } else { Align2::LEFT_TOP };
@@ -123,8 +131,9 @@ impl Canvas<'_> {
         let figure = self.painter.layout_no_wrap(figure, font.clone(), self.muted());
         let shows_figure = !is_slim && title.width() > figure.size().x + 44.0;
         let room = title.width() - 4.0 - if shows_figure { figure.size().x + 8.0 } else { 0.0 };
-        let galley = style::elided(&self.painter, &text, font, self.ink(), room);
-        self.painter.galley(align.anchor_size(at, galley.size()).min, galley, self.ink());
+        let ink = if store.absent { self.muted() } else { self.ink() };
+        let galley = style::elided(&self.painter, name, font, ink, room);
+        self.painter.galley(align.anchor_size(at, galley.size()).min, galley, ink);
         if shows_figure {
             let at = title.right_top() - vec2(2.0 + figure.size().x, 0.0);
             self.painter.galley(at, figure, self.muted());
