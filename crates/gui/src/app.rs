@@ -85,7 +85,7 @@ pub struct App {
     pub(crate) reach: Option<String>,
     /// Which lanes stand side by side.
     shown: [usize; 2],
-    slots: [Slot; 2],
+    slots: [Slot; 4],
     pub(crate) crosshair: Crosshair,
     pub(crate) stretch: Stretch,
     /// The time that the stretch has followed last.
@@ -135,7 +135,7 @@ impl App {
             selection: Selection::default(),
             reach: None,
             shown: [0, 1],
-            slots: [Slot::new("backlog"), Slot::new("latency")],
+            slots: ["backlog", "latency", "throughput", "delivery"].map(Slot::new),
             crosshair: Crosshair::default(),
             stretch: Stretch::default(),
             stretch_seen: None,
@@ -306,10 +306,12 @@ impl eframe::App for App {
         }
         CentralPanel::default().show(ui, |ui| {
             let full = ui.available_rect_before_wrap();
-            let stage = Rect::from_min_size(full.min, vec2(full.width(), (full.height() * 0.5).max(170.0)));
+            let rows = self.settings.plots.rows(full.size());
+            let part = if rows == 1 { 0.5 } else { 0.4 };
+            let stage = Rect::from_min_size(full.min, vec2(full.width(), (full.height() * part).max(170.0)));
             let plots = Rect::from_min_max(egui::pos2(full.left(), stage.bottom() + 8.0), full.max);
             ui.scope_builder(egui::UiBuilder::new().max_rect(stage), |ui| self.lanes(ui));
-            ui.scope_builder(egui::UiBuilder::new().max_rect(plots), |ui| self.plots(ui));
+            ui.scope_builder(egui::UiBuilder::new().max_rect(plots), |ui| self.plots(ui, rows));
         });
         if self.screen == Screen::Start {
             self.start_screen(ui);

@@ -1,20 +1,27 @@
 //! The plots: the same [`PlotSpec`] that becomes SVG, PNG and CSV headless, drawn with a cursor at the time that is
 //! looked at.
 
+use std::sync::Arc;
+
 use brokerlab_lab::event::Time;
-use brokerlab_lab::reporting::{
-    Body, Chart, Draw, MAX_MARKS, Mark, Palette, PlotSpec, Scale, Series, grouped, thinned,
-};
-use eframe::egui::{self, Color32, Id, Rangef, Role, Stroke, Ui, WidgetInfo, vec2};
+use brokerlab_lab::reporting::{Axis, Body, Chart, Draw, Mark, Palette, PlotSpec, Scale, Series, grouped};
+use eframe::egui::{self, Color32, ComboBox, Id, Rangef, Role, Stroke, Ui, WidgetInfo, vec2};
 use egui_plot::{
     AxisHints, GridInput, GridMark, HLine, Line, LineStyle, MarkerShape, Plot, PlotBounds, PlotPoint, PlotPoints,
     Points, Polygon, Text, VLine,
 };
 
+use crate::drawn::{Drawn, Placed};
 use crate::{matrix, percentiles, style};
 
+/// The room that a mark of the legend and the box beside it take.
+const ROOM_OF_MARK: f32 = 58.0;
+
+/// Longer names are cut.
+const LETTERS: usize = 22;
+
 /// Charts over virtual time share their horizontal axis and their crosshair.
-const TIME: &str = "virtual time";
+pub(crate) const TIME: &str = "virtual time";
 
 /// The backlog has two units: messages, and seconds in a plot of its own.
 pub const UNITS: [(&str, &str); 2] = [("backlog", "messages"), ("backlog-age", "seconds")];
@@ -23,8 +30,8 @@ pub const UNITS: [(&str, &str); 2] = [("backlog", "messages"), ("backlog-age", "
 pub struct Context<'a> {
     /// The time that is looked at, in seconds.
     pub now: f64,
-    /// The same plot of the runs before the last change.
-    pub ghost: Option<&'a PlotSpec>,
+    /// The plots of the runs before the last change.
+    pub ghosts: &'a [Arc<PlotSpec>],
     /// What the window remembers of this place for a plot.
     pub slot: &'a mut Slot,
     /// The crosshair that all charts over time share.
@@ -59,7 +66,7 @@ impl Crosshair {
 }
 
 /// A place for a plot.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Slot {
     /// The name of the plot that it shows.
     pub plot: String,
@@ -73,104 +80,160 @@ pub struct Slot {
     pub percentiles: bool,
     /// Where the pointer is, on an axis that is not time.
     hovered: Option<f64>,
+    /// What was drawn last.
+    drawn: Option<Arc<Drawn>>,
 }
 
 impl Slot {
     /// A place that shows this plot.
     pub fn new(plot: &str) -> Slot {
-        Slot { plot: plot.to_string(), panel: 0, hidden: Vec::new(), as_table: false, percentiles: true, hovered: None }
+        Slot {
+            plot: plot.to_string(),
+            panel: 0,
+            hidden: Vec::new(),
+            as_table: false,
+            percentiles: true,
+            hovered: None,
+            drawn: None,
+        }
     }
 }
 
-/// Shows a plot in the space that is there. Returns the time that was clicked on, where one was.
-pub fn show(ui: &mut Ui, place: usize, spec: &PlotSpec, mut context: Context<'_>) -> Option<f64> {
+/// Shows one of the plots, with what chooses which, in the space that is there. `place` names that: `upper left`.
+/// Returns the time that was clicked on, where one was.
+pub fn show(ui: &mut Ui, place: &str, plots: &[Arc<PlotSpec>], mut context: Context<'_>) -> Option<f64> {
+    let named = |plots: &'_ [Arc<PlotSpec>], name: &str| plots.iter().find(|plot| plot.name == name).cloned();
+    let spec = named(plots, &context.slot.plot).or(plots.first().cloned())?;
+    ui.spacing_mut().interact_size.y = 18.0;
     match &spec.body {
         Body::Matrix(table) => {
-            matrix::show(ui, table);
+            choose(ui, place, plots, context.slot);
+            matrix::show(ui, place, table);
             None
         }
         Body::Charts(charts) => {
             let panel = context.slot.panel.min(charts.len().saturating_sub(1));
             let chart = charts.get(panel)?;
-            panels(ui, place, charts, context.slot);
             let read =
                 if chart.x.label == TIME { Some(context.crosshair.at(context.now)) } else { context.slot.hovered };
-            legend(ui, chart, read, context.slot);
+            ui.horizontal_wrapped(|ui| {
+                ui.spacing_mut().item_spacing = vec2(5.0, 3.0);
+                choose(ui, place, plots, context.slot);
+                panels(ui, place, charts, context.slot);
+                legend(ui, chart, read, context.slot);
+            });
             if context.slot.as_table {
                 table(ui, chart);
                 return None;
             }
-            let ghost = context.ghost.and_then(|ghost| match &ghost.body {
+            let before = named(context.ghosts, &spec.name);
+            let ghost = before.as_ref().and_then(|ghost| match &ghost.body {
                 Body::Charts(charts) => charts.get(panel),
                 Body::Matrix(_) => None,
             });
-            draw(ui, place, spec, (chart, ghost), &mut context)
+            let specs = (&spec, before.as_ref());
+            let drawn = Drawn::kept(&mut context.slot.drawn, specs, (panel, (chart, ghost)), context.stretch);
+            draw(ui, place, &spec, (chart, ghost), (&mut context, &drawn))
         }
     }
 }
 
-/// The units of a plot that has two, and its panels where there are several, in one row.
-fn panels(ui: &mut Ui, place: usize, charts: &[Chart], slot: &mut Slot) {
-    let has_units = UNITS.iter().any(|(name, _)| *name == slot.plot);
-    if !has_units && charts.len() < 2 {
-        return;
-    }
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing.x = 4.0;
-        for (name, unit) in UNITS.into_iter().filter(|_| has_units) {
-            let is_shown = slot.plot == name;
-            let response = ui.add(egui::Button::selectable(is_shown, unit).frame_when_inactive(true));
-            let label = format!("in {unit} on the {}", if place == 0 { "left" } else { "right" });
-            response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_shown, &label));
+/// Which plot is shown, and in which unit where it has two. A list takes less room than a button for each.
+fn choose(ui: &mut Ui, place: &str, plots: &[Arc<PlotSpec>], slot: &mut Slot) {
+    let is_unit = |name: &str| UNITS.iter().any(|(plot, _)| *plot == name);
+    // The two units of the backlog are one plot in the list.
+    let listed = |name: &str| if is_unit(name) { UNITS[0].0.to_string() } else { name.to_string() };
+    let shown = listed(&slot.plot);
+    let combo = ComboBox::from_id_salt(("plot", place)).selected_text(style::strong(title_case(&shown)));
+    let response = combo.width(86.0).height(300.0).show_ui(ui, |ui| {
+        for plot in plots.iter().filter(|plot| plot.name == listed(&plot.name)) {
+            let text = title_case(&plot.name);
+            let response = ui.selectable_label(shown == plot.name, &text).on_hover_text(&plot.title);
+            let label = format!("{text} on the {place}");
+            response.widget_info(|| WidgetInfo::selected(Role::Button, true, shown == plot.name, &label));
             if response.clicked() {
-                slot.plot = name.to_string();
-            }
-        }
-        if has_units && charts.len() > 1 {
-            ui.add_space(12.0);
-        }
-        for (index, chart) in charts.iter().enumerate().filter(|_| charts.len() > 1) {
-            let button = egui::Button::selectable(slot.panel == index, &chart.heading).frame_when_inactive(true);
-            if ui.add(button).clicked() {
-                slot.panel = index;
+                *slot = Slot::new(&plot.name);
+                // A click by voice or by keys closes no list by itself.
+                ui.close();
             }
         }
     });
+    let label = format!("Plot on the {place}: {}", title_case(&shown));
+    response.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, &label));
+    let units = if is_unit(&slot.plot) { &UNITS[..] } else { &[] };
+    for &(name, unit) in units {
+        let is_shown = slot.plot == name;
+        let response = ui.add(egui::Button::selectable(is_shown, unit).frame_when_inactive(true));
+        let label = format!("in {unit} on the {place}");
+        response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_shown, &label));
+        if response.clicked() {
+            slot.plot = name.to_string();
+        }
+    }
+}
+
+/// `Backlog`.
+fn title_case(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// The panels of a plot, where there are several.
+fn panels(ui: &mut Ui, place: &str, charts: &[Chart], slot: &mut Slot) {
+    let Some(shown) = charts.get(slot.panel).or(charts.last()).filter(|_| charts.len() > 1) else { return };
+    let combo = ComboBox::from_id_salt(("panel", place)).width(60.0);
+    let combo = combo.selected_text(style::shortened(&shown.heading, LETTERS + 6));
+    let response = combo.show_ui(ui, |ui| {
+        for (index, chart) in charts.iter().enumerate() {
+            if ui.selectable_value(&mut slot.panel, index, &chart.heading).clicked() {
+                ui.close();
+            }
+        }
+    });
+    let label = format!("Part on the {place}: {}", shown.heading);
+    response.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, &label));
 }
 
 /// A line, a mark and a name for each series; a click hides it. Reads the values at the crosshair, too.
 fn legend(ui: &mut Ui, chart: &Chart, read: Option<f64>, slot: &mut Slot) {
     let palette = style::palette(ui.ctx());
-    ui.horizontal_wrapped(|ui| {
-        for series in &chart.series {
-            let mut shown = !slot.hidden.contains(&series.name);
-            let (rect, _) = ui.allocate_exact_size(vec2(26.0, 14.0), egui::Sense::empty());
-            let colour = series_colour(&palette, series);
-            match series.draw {
-                Draw::Theory => {
-                    let ends = [rect.left_center(), rect.right_center()];
-                    ui.painter().extend(egui::Shape::dashed_line(&ends, Stroke::new(1.8, colour), 5.0, 4.0));
-                }
-                Draw::Points => style::mark(ui.painter(), &palette, series.look, rect.center(), 4.5),
-                Draw::Line | Draw::Steps => {
-                    ui.painter().hline(rect.x_range(), rect.center().y, Stroke::new(2.0, colour));
-                    style::mark(ui.painter(), &palette, series.look, rect.center(), 4.5);
-                }
+    for series in &chart.series {
+        let mut shown = !slot.hidden.contains(&series.name);
+        let value = value_at(series, read).map_or(String::new(), |value| format!(" {}", figure(value)));
+        let (whole, name) = (&series.name, format!("{}{value}", style::shortened(&series.name, LETTERS)));
+        // A mark stays with its name.
+        let font = egui::TextStyle::Button.resolve(ui.style());
+        let wide = ui.painter().layout_no_wrap(name.clone(), font, style::colour(palette.text)).size().x;
+        if ui.available_size_before_wrap().x < wide + ROOM_OF_MARK {
+            ui.end_row();
+        }
+        let (rect, _) = ui.allocate_exact_size(vec2(22.0, ui.spacing().interact_size.y), egui::Sense::empty());
+        let colour = series_colour(&palette, series);
+        match series.draw {
+            Draw::Theory => {
+                let ends = [rect.left_center(), rect.right_center()];
+                ui.painter().extend(egui::Shape::dashed_line(&ends, Stroke::new(1.8, colour), 5.0, 4.0));
             }
-            let name = value_at(series, read)
-                .map_or(series.name.clone(), |value| format!("{} {}", series.name, figure(value)));
-            if ui.checkbox(&mut shown, name).changed() {
-                slot.hidden.retain(|name| *name != series.name);
-                if !shown {
-                    slot.hidden.push(series.name.clone());
-                }
+            Draw::Points => style::mark(ui.painter(), &palette, series.look, rect.center(), 4.5),
+            Draw::Line | Draw::Steps => {
+                ui.painter().hline(rect.x_range(), rect.center().y, Stroke::new(2.0, colour));
+                style::mark(ui.painter(), &palette, series.look, rect.center(), 4.5);
             }
         }
-        ui.checkbox(&mut slot.as_table, "as table");
-        if chart.inset.is_some() && !slot.as_table {
-            ui.checkbox(&mut slot.percentiles, "percentiles");
+        let response = ui.checkbox(&mut shown, name).on_hover_text(whole);
+        let label = format!("{whole}{value}");
+        response.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, shown, &label));
+        if response.changed() {
+            slot.hidden.retain(|name| *name != series.name);
+            if !shown {
+                slot.hidden.push(series.name.clone());
+            }
         }
-    });
+    }
+    ui.checkbox(&mut slot.as_table, "as table");
+    if chart.inset.is_some() && !slot.as_table {
+        ui.checkbox(&mut slot.percentiles, "percentiles");
+    }
 }
 
 /// The value of a series at a place of the horizontal axis: that of the last point before it.
@@ -197,17 +260,17 @@ fn series_colour(palette: &Palette, series: &Series) -> Color32 {
 
 /// Where values lie on an axis, and what its ticks say.
 #[derive(Clone, Copy)]
-struct Spread(Scale);
+pub(crate) struct Spread(pub(crate) Scale);
 
 impl Spread {
-    fn to(self, value: f64) -> f64 {
+    pub(crate) fn to(self, value: f64) -> f64 {
         match self.0 {
             Scale::Linear => value,
             Scale::Log => value.max(1e-9).log10(),
         }
     }
 
-    fn from(self, place: f64) -> f64 {
+    pub(crate) fn from(self, place: f64) -> f64 {
         match self.0 {
             Scale::Linear => place,
             Scale::Log => 10f64.powf(place),
@@ -251,43 +314,25 @@ pub(crate) fn round_step(least: f64) -> f64 {
     [1.0, 2.0, 5.0].into_iter().map(|factor| factor * power).find(|step| *step >= least).unwrap_or(10.0 * power)
 }
 
-/// Smallest and largest place of everything on an axis.
-fn bounds(chart: &Chart, spread: (Spread, Spread)) -> ([f64; 2], [f64; 2]) {
-    let points = || chart.series.iter().flat_map(|series| &series.points);
-    let range = |known: Option<(f64, f64)>, values: &mut dyn Iterator<Item = f64>, spread: Spread, from_zero: bool| {
-        let known = known.map(|(low, high)| (spread.to(low), spread.to(high)));
-        let (low, high) = known.unwrap_or_else(|| {
-            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-                (low.min(spread.to(value)), high.max(spread.to(value)))
-            })
-        });
-        let (low, high) = if low.is_finite() && high.is_finite() { (low, high) } else { (0.0, 1.0) };
-        let low = if from_zero && matches!(spread.0, Scale::Linear) { low.min(0.0) } else { low };
-        (low, if high > low { high } else { low + 1.0 })
-    };
-    let x = range(chart.x.range, &mut points().map(|point| point.0), spread.0, true);
-    let y = range(chart.y.range, &mut points().map(|point| point.1), spread.1, true);
-    let (wide, high) = (x.1 - x.0, y.1 - y.0);
-    ([x.0 - 0.01 * wide, y.0 - 0.02 * high], [x.1 + 0.01 * wide, y.1 + 0.08 * high])
-}
-
 fn draw(
     ui: &mut Ui,
-    place: usize,
+    place: &str,
     spec: &PlotSpec,
     (chart, ghost): (&Chart, Option<&Chart>),
-    context: &mut Context<'_>,
+    (context, drawn): (&mut Context<'_>, &Drawn),
 ) -> Option<f64> {
     let palette = style::palette(ui.ctx());
     let (text, muted) = (style::colour(palette.text), style::colour(palette.muted));
     let spread = (Spread(chart.x.scale), Spread(chart.y.scale));
     let over_time = chart.x.label == TIME;
-    let (mut low, mut high) = bounds(chart, spread);
-    if over_time && context.stretch.1 > context.stretch.0 {
-        let margin = 0.01 * (context.stretch.1 - context.stretch.0);
-        (low[0], high[0]) = (context.stretch.0 - margin, context.stretch.1 + margin);
-    }
-    let name = |label: &str, unit: &str| egui::RichText::new(format!("{label} ({unit})")).size(style::SMALL + 1.0);
+    let (low, high) = (drawn.low, drawn.high);
+    let (room, height) = (ui.painter().clone(), ui.available_height().max(60.0));
+    let name = |axis: &Axis, length: f32| {
+        let text = format!("{} ({})", axis.label, axis.unit);
+        let wide = room.layout_no_wrap(text.clone(), style::regular(style::SMALL + 1.0), muted).size().x;
+        // Where a name is longer than its axis, the unit is what has to be said.
+        egui::RichText::new(if wide < length { text } else { axis.unit.clone() }).size(style::SMALL + 1.0)
+    };
     let axis = |hints: AxisHints<'static>, spread: Spread, spacing: Rangef, label| {
         hints
             .label(label)
@@ -296,8 +341,9 @@ fn draw(
             .tick_label_color(text)
             .tick_label_font(style::regular(style::SMALL))
     };
-    let x_axis = axis(AxisHints::new_x(), spread.0, Rangef::new(28.0, 30.0), name(&chart.x.label, &chart.x.unit));
-    let y_axis = axis(AxisHints::new_y(), spread.1, Rangef::new(16.0, 18.0), name(&chart.y.label, &chart.y.unit));
+    let x_axis =
+        axis(AxisHints::new_x(), spread.0, Rangef::new(28.0, 30.0), name(&chart.x, ui.available_width() - 60.0));
+    let y_axis = axis(AxisHints::new_y(), spread.1, Rangef::new(16.0, 18.0), name(&chart.y, height - 36.0));
     let mut plot = Plot::new(("plot", place, &spec.name, context.slot.panel))
         .custom_x_axes(vec![x_axis])
         .custom_y_axes(vec![y_axis])
@@ -314,7 +360,7 @@ fn draw(
         // The last number of the horizontal axis stands half outside.
         .width(ui.available_width() - 14.0)
         .label_formatter(|_| None)
-        .height(ui.available_height().max(60.0));
+        .height(height);
     if over_time {
         plot = plot.link_cursor(Id::unique("time"), [true, false]);
     }
@@ -341,20 +387,16 @@ fn draw(
             plot.text(Text::new("", at, label).anchor(egui::Align2::LEFT_BOTTOM).color(muted).allow_hover(false));
         }
         if let Some(ghost) = ghost {
-            for series in ghost.series.iter().filter(|series| is_curve(series) && !hidden.contains(&series.name)) {
+            let curves = ghost.series.iter().zip(&drawn.ghosts);
+            for (series, points) in curves.filter(|(series, _)| is_curve(series) && !hidden.contains(&series.name)) {
                 let colour = series_colour(&palette, series).gamma_multiply(0.45);
-                let line = Line::new("", points_of(series, spread, (low[0], high[0])));
+                let line = Line::new("", PlotPoints::from(&points[..]));
                 plot.line(line.color(colour).width(1.4).allow_hover(false));
             }
         }
-        let count = chart.series.len();
-        for (index, series) in chart.series.iter().enumerate() {
-            if hidden.contains(&series.name) {
-                continue;
-            }
-            match series.draw {
-                Draw::Points => scatter(plot, &palette, series, spread),
-                _ => curve(plot, &palette, series, spread, (low[0], high[0]), (index, count)),
+        for (series, placed) in chart.series.iter().zip(&drawn.series) {
+            if !hidden.contains(&series.name) {
+                paint(plot, &palette, series, placed);
             }
         }
         if over_time {
@@ -384,7 +426,7 @@ fn draw(
         false => context.slot.hovered = hovered.map(|at| spread.0.from(at.x)),
     }
     if let Some(inset) = chart.inset.as_ref().filter(|_| context.slot.percentiles) {
-        percentiles::show(ui, inset, response.response.rect);
+        percentiles::show(ui, inset, drawn, response.response.rect);
     }
     let clicked = response.response.clicked() && over_time;
     hovered.filter(|_| clicked).map(|at| at.x)
@@ -409,56 +451,16 @@ fn is_curve(series: &Series) -> bool {
     matches!(series.draw, Draw::Line | Draw::Steps)
 }
 
-fn points_of(series: &Series, spread: (Spread, Spread), (from, until): (f64, f64)) -> PlotPoints<'static> {
-    let (from, until) = (spread.0.from(from), spread.0.from(until));
-    // What is far outside would be thinned as finely as what is seen; the neighbours lead the line to the edges.
-    let first = series.points.partition_point(|point| point.0 < from).saturating_sub(1);
-    let last = series.points.partition_point(|point| point.0 <= until).saturating_add(1).min(series.points.len());
-    let thin = thinned(&series.points[first.min(last)..last], from, until, 1_200);
-    let mut places: Vec<[f64; 2]> = Vec::with_capacity(thin.len());
-    for (x, y) in thin {
-        let at = [spread.0.to(x), spread.1.to(y)];
-        if series.draw == Draw::Steps
-            && let Some(last) = places.last().copied()
-        {
-            places.push([at[0], last[1]]);
-        }
-        places.push(at);
-    }
-    PlotPoints::from(places)
-}
-
-fn curve(
-    plot: &mut egui_plot::PlotUi<'_>,
-    palette: &Palette,
-    series: &Series,
-    spread: (Spread, Spread),
-    range: (f64, f64),
-    (index, count): (usize, usize),
-) {
+/// A series in a plot: its curve, and its marks.
+fn paint<'a>(plot: &mut egui_plot::PlotUi<'a>, palette: &Palette, series: &Series, placed: &'a Placed) {
     let colour = series_colour(palette, series);
-    let line = Line::new(series.name.clone(), points_of(series, spread, range)).color(colour).allow_hover(false);
-    match series.draw {
-        Draw::Theory => plot.line(line.width(1.6).style(LineStyle::Dashed { length: 7.0 })),
-        _ => {
-            plot.line(line.width(2.2));
-            // A few marks, at other places for each series so that equal curves do not hide each other's.
-            let step = (range.1 - range.0) / 8.0;
-            let mut next = range.0 + step * (index as f64 + 0.5) / count as f64;
-            let mut marks = Vec::new();
-            for (x, y) in &series.points {
-                let x = spread.0.to(*x);
-                if x >= next && x <= range.1 {
-                    marks.push([x, spread.1.to(*y)]);
-                    next = x + step;
-                }
-            }
-            plot.points(marks_of(series, palette, marks, 5.0));
-        }
+    if !placed.line.is_empty() {
+        let line = Line::new(series.name.clone(), PlotPoints::from(&placed.line[..])).color(colour).allow_hover(false);
+        plot.line(match series.draw {
+            Draw::Theory => line.width(1.6).style(LineStyle::Dashed { length: 7.0 }),
+            _ => line.width(2.2),
+        });
     }
-}
-
-fn marks_of(series: &Series, palette: &Palette, at: Vec<[f64; 2]>, radius: f32) -> Points<'static> {
     let shape = match series.look.mark {
         Mark::Circle => MarkerShape::Circle,
         Mark::Square => MarkerShape::Square,
@@ -467,41 +469,9 @@ fn marks_of(series: &Series, palette: &Palette, at: Vec<[f64; 2]>, radius: f32) 
         Mark::Wedge => MarkerShape::Down,
         Mark::Plus => MarkerShape::Plus,
     };
-    let points = Points::new(series.name.clone(), PlotPoints::from(at)).shape(shape).radius(radius).allow_hover(false);
-    points.color(style::colour(palette.of(series.look))).filled(!series.look.variant)
-}
-
-/// All points as marks, or a field of cells, the larger the more points lie there.
-fn scatter(plot: &mut egui_plot::PlotUi<'_>, palette: &Palette, series: &Series, spread: (Spread, Spread)) {
-    let place = |(x, y): &(f64, f64)| [spread.0.to(*x), spread.1.to(*y)];
-    if series.points.len() <= MAX_MARKS {
-        let points = series.points.iter().map(place).collect();
-        plot.points(marks_of(series, palette, points, 3.2));
-        return;
-    }
-    let view = plot.plot_bounds();
-    let (columns, rows) = (80.0, 36.0);
-    let mut cells = std::collections::BTreeMap::<(i64, i64), u32>::new();
-    for [x, y] in series.points.iter().map(place) {
-        let column = ((x - view.min()[0]) / view.width() * columns) as i64;
-        let row = ((y - view.min()[1]) / view.height() * rows) as i64;
-        *cells.entry((column, row)).or_default() += 1;
-    }
-    let most = cells.values().copied().max().unwrap_or(1);
-    let sizes = [1.2f32, 2.0, 2.8, 3.6, 4.6];
-    for (step, size) in sizes.into_iter().enumerate() {
-        let is_of = |count: u32| {
-            let share = f64::from(1 + count).ln() / f64::from(1 + most).ln();
-            (share * (sizes.len() - 1) as f64 + 0.5) as usize == step
-        };
-        let centre = |(column, row): &(i64, i64)| {
-            [
-                view.min()[0] + (*column as f64 + 0.5) / columns * view.width(),
-                view.min()[1] + (*row as f64 + 0.5) / rows * view.height(),
-            ]
-        };
-        let own = cells.iter().filter(|(_, count)| is_of(**count)).map(|(cell, _)| centre(cell)).collect();
-        plot.points(marks_of(series, palette, own, size));
+    for (radius, at) in &placed.marks {
+        let points = Points::new(series.name.clone(), PlotPoints::from(&at[..])).shape(shape).radius(*radius);
+        plot.points(points.allow_hover(false).color(colour).filled(!series.look.variant));
     }
 }
 

@@ -4,7 +4,7 @@ use eframe::egui::{self, Grid, ScrollArea, Ui};
 
 use crate::app::{App, Window};
 use crate::keys::SHORTCUTS;
-use crate::settings::{Motion, ThemeChoice};
+use crate::settings::{Motion, Plots, ThemeChoice};
 use crate::style;
 
 impl App {
@@ -50,6 +50,12 @@ impl App {
             ui.label("Motion");
             ui.radio_value(&mut settings.motion, Motion::Full, "messages travel");
             ui.radio_value(&mut settings.motion, Motion::None, "only figures change");
+        });
+        ui.horizontal(|ui| {
+            ui.label("Plots");
+            ui.radio_value(&mut settings.plots, Plots::Fitting, "as many as fit");
+            ui.radio_value(&mut settings.plots, Plots::Two, "two");
+            ui.radio_value(&mut settings.plots, Plots::Four, "four");
         });
         ui.horizontal(|ui| {
             ui.label("Size of everything");

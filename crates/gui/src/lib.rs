@@ -10,7 +10,7 @@
 //! | [`document`] | the scenario as it lies open: where it came from, and the edits made to it |
 //! | [`mod@bench`] | runs of a document, made aside, and what is kept of them |
 //! | [`player`] | the time that is looked at, and how it moves |
-//! | `stage`, `charts`, `percentiles`, `matrix`, `scrubber`, `panel` | the parts of the Compare screen |
+//! | `stage`, `charts`, `drawn`, `percentiles`, `matrix`, `scrubber`, `panel` | the parts of the Compare screen |
 //! | `export`, `help`, `start` | the other screens |
 //! | [`platform`] | threads, clocks and files: the one module that a build for the web replaces |
 
@@ -18,6 +18,7 @@ pub mod app;
 pub mod bench;
 mod charts;
 pub mod document;
+mod drawn;
 mod export;
 mod help;
 pub mod keys;

@@ -6,21 +6,24 @@ use eframe::egui::{self, Grid, RichText, ScrollArea, Ui, Vec2};
 use crate::style;
 
 /// Shows the matrix: a number, a share and a bar in each field.
-pub fn show(ui: &mut Ui, matrix: &Matrix) {
+pub fn show(ui: &mut Ui, place: &str, matrix: &Matrix) {
     let palette = style::palette(ui.ctx());
-    ScrollArea::both().auto_shrink(false).show(ui, |ui| {
-        Grid::new("matrix").striped(true).spacing([14.0, 6.0]).show(ui, |ui| {
+    ScrollArea::both().id_salt(place).auto_shrink(false).show(ui, |ui| {
+        Grid::new(("matrix", place)).striped(true).spacing([14.0, 6.0]).show(ui, |ui| {
             ui.label("");
             for column in matrix.columns.iter().chain([&matrix.total]).chain(&matrix.attributes) {
-                ui.label(RichText::new(column).font(style::bold(style::SMALL + 1.0)));
+                // Long headings take two lines, so that more columns fit.
+                let heading = if column.len() > 12 { column.replacen(' ', "\n", 1) } else { column.clone() };
+                ui.label(RichText::new(heading).font(style::bold(style::SMALL + 1.0)));
             }
             ui.end_row();
             for row in &matrix.rows {
                 ui.horizontal(|ui| {
                     let (rect, _) = ui.allocate_exact_size(Vec2::splat(13.0), egui::Sense::empty());
                     style::mark(ui.painter(), &palette, row.look, rect.center(), 5.0);
-                    ui.label(RichText::new(&row.name).font(style::bold(style::NORMAL)));
-                    ui.label(&row.detail);
+                    let (name, detail) = (style::shortened(&row.name, 20), style::shortened(&row.detail, 20));
+                    ui.label(RichText::new(name).font(style::bold(style::NORMAL))).on_hover_text(&row.name);
+                    ui.label(detail).on_hover_text(&row.detail);
                 });
                 for count in &row.counts {
                     field(ui, *count, row.total, style::colour(palette.of(row.look)));

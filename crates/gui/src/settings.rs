@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use eframe::egui::{Context, ThemePreference};
+use eframe::egui::{Context, ThemePreference, Vec2};
 use serde::{Deserialize, Serialize};
 
 use crate::platform;
@@ -20,6 +20,8 @@ pub struct Settings {
     pub motion: Motion,
     /// How large everything is; 1 is usual.
     pub zoom: f32,
+    /// How many plots show.
+    pub plots: Plots,
     /// Whether the panel at the side shows.
     pub panel: bool,
     /// The scenarios opened last, the newest first.
@@ -50,10 +52,35 @@ pub enum Motion {
     None,
 }
 
+/// How many plots show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plots {
+    /// Four where there is room for them, or else two.
+    #[default]
+    Fitting,
+    /// Two, side by side.
+    Two,
+    /// Four, in two rows.
+    Four,
+}
+
+impl Plots {
+    /// In how many rows they stand, where they share this room with the lanes.
+    pub fn rows(self, room: Vec2) -> usize {
+        match self {
+            Plots::Two => 1,
+            Plots::Four => 2,
+            // Less than that is too little to read four.
+            Plots::Fitting => 1 + usize::from(room.x >= 1_000.0 && room.y >= 840.0),
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Settings {
-        let (theme, motion) = (ThemeChoice::default(), Motion::default());
-        Settings { theme, motion, zoom: 1.0, panel: true, recent: Vec::new() }
+        let (theme, motion, plots) = Default::default();
+        Settings { theme, motion, zoom: 1.0, plots, panel: true, recent: Vec::new() }
     }
 }
 

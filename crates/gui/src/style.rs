@@ -61,6 +61,27 @@ pub fn elided(painter: &Painter, text: &str, font: FontId, colour: Color32, widt
     painter.layout_job(job)
 }
 
+/// The first so many letters of a name, with an ellipsis in place of what is left out. A number at the end stays.
+pub fn shortened(name: &str, letters: usize) -> String {
+    if name.chars().count() <= letters {
+        return name.to_string();
+    }
+    let end = name.rfind('/').map_or("", |at| &name[at..]);
+    let kept = letters.saturating_sub(1 + end.chars().count());
+    format!("{}…{end}", name.chars().take(kept).collect::<String>())
+}
+
+/// The end of a line of text, after an ellipsis, where there is no room for all of it.
+pub fn end_of(painter: &Painter, text: &str, font: FontId, colour: Color32, width: f32) -> Arc<Galley> {
+    let whole = painter.layout_no_wrap(text.to_string(), font.clone(), colour);
+    if whole.size().x <= width {
+        return whole;
+    }
+    let ends = text.char_indices().skip(1).map(|(at, _)| format!("…{}", &text[at..]));
+    let mut galleys = ends.map(|end| painter.layout_no_wrap(end, font.clone(), colour));
+    galleys.find(|galley| galley.size().x <= width).unwrap_or(whole)
+}
+
 /// Fonts, sizes and colours, once at the start.
 pub fn install(ctx: &Context) {
     let mut fonts = FontDefinitions::default();

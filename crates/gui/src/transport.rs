@@ -69,7 +69,8 @@ impl App {
         let Some(target) = self.target() else { return };
         let is_producer = target.starts_with("producer/");
         let at = self.player.time;
-        ui.label(style::strong(&target)).on_hover_text("click on a client in a lane to choose another");
+        let hint = format!("{target}: click on a client in a lane to choose another");
+        ui.label(style::strong(style::shortened(&target, 24))).on_hover_text(hint);
         for action in PokeAction::ALL {
             let usable = self.job.is_none() && (action.is_for_producers() || !is_producer);
             let verb = if self.poke_on(action, &target, at).is_some() { action.undoing() } else { action.verb() };

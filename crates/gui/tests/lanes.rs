@@ -36,6 +36,13 @@ fn click(window: &mut Window, part_of_label: &str) {
     window.run_steps(3);
 }
 
+/// Chooses a plot for a place.
+fn choose(window: &mut Window, plot: &str, place: &str) {
+    click(window, &format!("Plot on the {place}: "));
+    window.get_by_label(&format!("{plot} on the {place}")).click();
+    window.run_steps(3);
+}
+
 /// Opens the panel that tells of what is selected.
 fn inspect(window: &mut Window) {
     window.get_by_label("Inspector").click();
@@ -154,8 +161,7 @@ fn the_wheel_looks_closer_at_the_line_and_a_click_shows_all_again() {
 #[test]
 fn the_backlog_has_two_units_and_latencies_have_percentiles() {
     let mut window = window("slow-consumer", 40.0);
-    window.get_by_label("Backlog on the left").click();
-    window.run_steps(3);
+    choose(&mut window, "Backlog", "left");
     let of_messages = |window: &Window| window.query_all_by_label_contains("backlog plot at t = 40.00 s").count();
     let before = of_messages(&window);
     window.get_by_label("in seconds on the left").click();
@@ -163,8 +169,7 @@ fn the_backlog_has_two_units_and_latencies_have_percentiles() {
     let told = window.get_by_label_contains("backlog-age plot at t = 40.00 s");
     assert!(told.rect().left() < 400.0, "on the left");
     assert_eq!(of_messages(&window), before - 1, "in place of the other");
-    window.get_by_label("Latency on the right").click();
-    window.run_steps(3);
+    choose(&mut window, "Latency", "right");
     assert!(window.query_by_label("p99.9").is_some());
     window.get_by_label("percentiles").click();
     window.run_steps(3);

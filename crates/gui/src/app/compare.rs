@@ -1,16 +1,17 @@
 //! The parts of the Compare screen, put together: what is run, the lanes, the plots.
 
-use std::sync::Arc;
-
 use brokerlab_lab::event::Time;
-use brokerlab_lab::reporting::{PlotSpec, grouped};
+use brokerlab_lab::reporting::grouped;
 use eframe::egui::{self, Rect, RichText, Role, Ui, WidgetInfo, vec2};
 
 use super::App;
-use crate::charts::{self, Slot, UNITS};
+use crate::charts::{self, Slot};
 use crate::document::Document;
 use crate::settings::Motion;
 use crate::{stage, style};
+
+/// What the places of plots are called, where there is one row of them and where there are two.
+const PLACES: [[&str; 4]; 2] = [["left", "right", "", ""], ["upper left", "upper right", "lower left", "lower right"]];
 
 impl App {
     /// What is run, what differs, what is wrong.
@@ -85,7 +86,7 @@ impl App {
         }
         let shown: Vec<usize> = if count == 1 { vec![0] } else { self.shown.to_vec() };
         let motion = self.settings.motion == Motion::Full;
-        columns(ui, shown.len(), |ui, column| {
+        grid(ui, (1, shown.len()), |ui, column| {
             let (index, lane) = (shown[column], &finished.lanes[shown[column]]);
             // To find a life means to read the whole log, so it is kept for as long as it is followed.
             let life = self.selection.message.map(|message| {
@@ -96,19 +97,27 @@ impl App {
         });
     }
 
-    pub(super) fn plots(&mut self, ui: &mut Ui) {
+    /// Shows the plots in so many rows of two.
+    pub(super) fn plots(&mut self, ui: &mut Ui, rows: usize) {
         let Some(finished) = &mut self.finished else { return };
         let now = self.player.time.as_nanos() as f64 / 1e9;
         let (mut jump, mut hovered) = (None, None);
-        let (slots, crosshair, stretch) = (&mut self.slots, self.crosshair, self.stretch.shown(&finished.lanes));
-        columns(ui, 2, |ui, place| {
-            let slot = &mut slots[place];
-            choose(ui, place, &finished.plots, slot);
-            let Some(plot) = finished.plot(&slot.plot).or(finished.plots.first()).cloned() else { return };
-            let ghosts = self.ghost.iter().flat_map(|ghost| &ghost.plots);
-            let ghost = ghosts.filter(|ghost| ghost.name == plot.name).map(|ghost| &**ghost).next();
-            let context = charts::Context { now, ghost, slot, crosshair, stretch, hovered: &mut hovered };
-            jump = charts::show(ui, place, &plot, context).or(jump);
+        let (crosshair, stretch) = (self.crosshair, self.stretch.shown(&finished.lanes));
+        let ghosts = self.ghost.as_ref().map_or(&[][..], |ghost| &ghost.plots);
+        let places = &PLACES[if rows == 1 { 0 } else { 1 }];
+        grid(ui, (rows, 2), |ui, place| {
+            let before = self.slots[place].plot.clone();
+            let slot = &mut self.slots[place];
+            let context = charts::Context { now, ghosts, slot, crosshair, stretch, hovered: &mut hovered };
+            jump = charts::show(ui, places[place], &finished.plots, context).or(jump);
+            // What is shown elsewhere already changes places.
+            let chosen = self.slots[place].plot.clone();
+            let mut others = (0..rows * 2).filter(|other| *other != place);
+            if chosen != before
+                && let Some(other) = others.find(|other| self.slots[*other].plot == chosen)
+            {
+                self.slots[other] = Slot::new(&before);
+            }
         });
         self.crosshair.hovered = hovered;
         if let Some(seconds) = jump {
@@ -118,46 +127,19 @@ impl App {
     }
 }
 
-/// A button for each plot; the two units of the backlog share one.
-fn choose(ui: &mut Ui, place: usize, plots: &[Arc<PlotSpec>], slot: &mut Slot) {
-    let side = if place == 0 { "left" } else { "right" };
-    let shown = slot.plot.clone();
-    let is_unit = UNITS.iter().any(|(name, _)| *name == shown);
-    let mut button = |ui: &mut Ui, (plot, is_shown): (&PlotSpec, bool), text: String| {
-        let button = egui::Button::selectable(is_shown, &text).frame_when_inactive(true);
-        let response = ui.add(button).on_hover_text(&plot.title);
-        let label = format!("{text} on the {side}");
-        response.widget_info(|| WidgetInfo::selected(Role::Button, true, is_shown, &label));
-        if response.clicked() {
-            *slot = Slot::new(&plot.name);
-        }
-    };
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing.x = 4.0;
-        for plot in plots.iter().filter(|plot| plot.name != UNITS[1].0) {
-            let is_shown = shown == plot.name || (plot.name == UNITS[0].0 && is_unit);
-            button(ui, (plot, is_shown), title_case(&plot.name));
-        }
-    });
-}
-
-/// `Backlog`.
-fn title_case(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// Columns of equal width that fill the space.
-fn columns(ui: &mut Ui, count: usize, mut fill: impl FnMut(&mut Ui, usize)) {
+/// Rows and columns of equal size that fill the space.
+fn grid(ui: &mut Ui, (rows, columns): (usize, usize), mut fill: impl FnMut(&mut Ui, usize)) {
     let full = ui.available_rect_before_wrap();
     let gap = 10.0;
-    let width = (full.width() - gap * (count.max(1) - 1) as f32) / count.max(1) as f32;
-    for column in 0..count {
-        let left = full.left() + column as f32 * (width + gap);
-        let rect = Rect::from_min_size(egui::pos2(left, full.top()), vec2(width, full.height()));
-        let mut own = ui.new_child(egui::UiBuilder::new().max_rect(rect).id_salt(("column", column)));
+    let part = |length: f32, count: usize| (length - gap * (count - 1) as f32) / count as f32;
+    let size = vec2(part(full.width(), columns), part(full.height(), rows));
+    for place in 0..rows * columns {
+        let (row, column) = (place / columns, place % columns);
+        let corner = full.min + vec2(column as f32 * (size.x + gap), row as f32 * (size.y + gap));
+        let rect = Rect::from_min_size(corner, size);
+        let mut own = ui.new_child(egui::UiBuilder::new().max_rect(rect).id_salt(("place", place)));
         own.set_clip_rect(rect.expand(2.0).intersect(ui.clip_rect()));
-        fill(&mut own, column);
+        fill(&mut own, place);
     }
     ui.advance_cursor_after_rect(full);
 }

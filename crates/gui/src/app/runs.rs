@@ -148,8 +148,9 @@ impl App {
             self.player = Player::default();
             (self.crosshair, self.stretch) = Default::default();
             let deciding = finished.plots.first().map_or("backlog".into(), |plot| plot.name.clone());
-            let other = if deciding == "backlog" { "latency" } else { "backlog" };
-            self.slots = [Slot::new(&deciding), Slot::new(other)];
+            let others = ["backlog", "latency", "throughput", "delivery"].into_iter().filter(|plot| *plot != deciding);
+            let shown: Vec<Slot> = [&*deciding].into_iter().chain(others).take(4).map(Slot::new).collect();
+            self.slots = shown.try_into().expect("there are four names at least");
         }
         let last = finished.lanes.len().saturating_sub(1);
         self.shown = self.shown.map(|lane| lane.min(last));

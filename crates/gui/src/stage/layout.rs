@@ -188,10 +188,15 @@ fn exchanges(lane: &Lane, column: Rect, stores: &[(StoreId, Rect)]) -> Vec<(usiz
 fn radius_for(count: usize, width: f32, height: f32) -> f32 {
     let fits = |radius: f32| {
         let columns = ((width - radius) / (2.6 * radius)).floor().max(1.0);
-        let rows = (height / (2.9 * radius)).floor().max(1.0);
+        let rows = (height / (2.4 * radius)).floor().max(1.0);
         (columns.min(6.0) * rows) as usize >= count
     };
     let sizes = [19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.5, 6.0, 5.0, 4.0];
+    // A few stand one below the other, so that no line passes through one of them to the next.
+    let stands = |radius: &f32| count as f32 * 2.4 * radius <= height && *radius >= 11.0;
+    if let Some(radius) = sizes.into_iter().find(|radius| (count <= 6 || *radius < 16.0) && stands(radius)) {
+        return radius;
+    }
     sizes.into_iter().find(|radius| (count <= 6 || *radius < 16.0) && fits(*radius)).unwrap_or(3.0)
 }
 
@@ -207,7 +212,7 @@ struct Column {
 impl Column {
     /// The centres of so many clients, from the top, in the outermost column first.
     fn places(self, count: usize) -> Vec<Pos2> {
-        let rows = ((self.rect.height() / (2.9 * self.radius)).floor() as usize).clamp(1, count.max(1));
+        let rows = ((self.rect.height() / (2.4 * self.radius)).floor() as usize).clamp(1, count.max(1));
         let columns = count.div_ceil(rows.max(1)).max(1);
         let rows = count.div_ceil(columns).max(1);
         let step = self.rect.height() / rows as f32;

@@ -94,8 +94,12 @@ impl<'a> Canvas<'a> {
             }
             let text = if state.rebalancing { format!("{name}: rebalancing") } else { name.clone() };
             let galley = style::elided(&self.painter, &text, style::bold(style::SMALL), self.ink(), rect.width() - 4.0);
-            let at = Align2::RIGHT_CENTER.anchor_size(rect.right_center() - vec2(2.0, 0.0), galley.size()).min;
-            self.painter.galley(at, galley, self.ink());
+            let place = Align2::RIGHT_CENTER.anchor_size(rect.right_center() - vec2(2.0, 0.0), galley.size());
+            if self.selection.node != Some(Node::Application(*id)) {
+                // Lines to consumers further down pass behind the name.
+                self.painter.rect_filled(place.expand2(vec2(2.0, 0.0)), 2.0, self.paper());
+            }
+            self.painter.galley(place.min, galley, self.ink());
         }
     }
 
@@ -157,7 +161,8 @@ impl<'a> Canvas<'a> {
             }
             (false, false) => self.painter.circle_filled(at, size, hue),
         };
-        if self.selection.message == Some(dot.message) {
+        // What has arrived fades; where the message is now says what has it.
+        if self.selection.message == Some(dot.message) && dot.age == 0.0 {
             self.halo(at, size + 4.0);
         }
         self.spots.push((Rect::from_center_size(at, Vec2::splat(2.5 * size)), dot.message));
@@ -207,7 +212,10 @@ impl<'a> Canvas<'a> {
             let is_producer = matches!(self.lane.header.clients[id.index()].role, ClientRole::Producer);
             let (at, align) = match is_producer {
                 true => (at + vec2(0.0, radius + 1.0), Align2::CENTER_TOP),
-                false => (at + vec2(radius + 4.0, 0.0), Align2::LEFT_CENTER),
+                false => {
+                    let is_followed = client.working_on.is_some() && client.working_on == self.selection.message;
+                    (at + vec2(radius + if is_followed { 9.0 } else { 4.0 }, 0.0), Align2::LEFT_CENTER)
+                }
             };
             self.painter.text(at, align, below, style::regular(style::SMALL), self.muted());
         }

@@ -132,7 +132,11 @@ impl Canvas<'_> {
         let shows_figure = !is_slim && title.width() > figure.size().x + 44.0;
         let room = title.width() - 4.0 - if shows_figure { figure.size().x + 8.0 } else { 0.0 };
         let ink = if store.absent { self.muted() } else { self.ink() };
-        let galley = style::elided(&self.painter, name, font, ink, room);
+        let galley = match &store.content {
+            // Partitions differ in how their names end.
+            ContentView::Partition { .. } => style::end_of(&self.painter, name, font, ink, room),
+            ContentView::Queue { .. } => style::elided(&self.painter, name, font, ink, room),
+        };
         self.painter.galley(align.anchor_size(at, galley.size()).min, galley, ink);
         if shows_figure {
             let at = title.right_top() - vec2(2.0 + figure.size().x, 0.0);

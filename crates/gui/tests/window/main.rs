@@ -80,6 +80,14 @@ fn seconds(window: &Window) -> f64 {
     window.state().player().time.as_nanos() as f64 / 1e9
 }
 
+/// Chooses a plot for a place.
+fn choose(window: &mut Window, plot: &str, place: &str) {
+    window.get_by_label_contains(&format!("Plot on the {place}: ")).click();
+    window.run_steps(3);
+    window.get_by_label(&format!("{plot} on the {place}")).click();
+    window.run_steps(3);
+}
+
 fn go_to(window: &mut Window, seconds: f64) {
     window.get_by_role_and_label(Role::Slider, "Virtual time").set_value_accesskit(seconds);
     window.run_steps(4);
@@ -97,7 +105,7 @@ fn every_scenario_of_the_library_opens_and_shows_every_plot() {
         let mut window = window(scenario);
         go_to(&mut window, 5.0);
         for plot in ["Backlog", "Delivery", "Latency", "Throughput", "Storage", "Ordering"] {
-            window.get_by_label(&format!("{plot} on the right")).click();
+            choose(&mut window, plot, "right");
             window.run_steps(3);
         }
         let finished = window.state().finished().expect("there are runs");
