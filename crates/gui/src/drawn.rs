@@ -75,8 +75,8 @@ impl Drawn {
         new
     }
 
-    /// The share of points, with those of curves counted, that lie in a part of the picture. `from` and `until` are
-    /// shares of its width and height, from the lower left.
+    /// How many points of curves lie in a part of the picture. `from` and `until` are shares of its width and height,
+    /// from the lower left.
     pub fn points_within(&self, from: [f64; 2], until: [f64; 2]) -> usize {
         let at = |axis: usize, share: f64| self.low[axis] + share * (self.high[axis] - self.low[axis]);
         let is_within = |point: &&PlotPoint| {
@@ -146,7 +146,9 @@ fn line(series: &Series, spread: (Spread, Spread), (from, until): (f64, f64)) ->
     // What is far outside would be thinned as finely as what is seen; the neighbours lead the line to the edges.
     let first = series.points.partition_point(|point| point.0 < from).saturating_sub(1);
     let last = series.points.partition_point(|point| point.0 <= until).saturating_add(1).min(series.points.len());
-    let thin = thinned(&series.points[first.min(last)..last], from, until, COLUMNS);
+    // A step has two points where a line has one.
+    let columns = if series.draw == Draw::Steps { COLUMNS / 2 } else { COLUMNS };
+    let thin = thinned(&series.points[first.min(last)..last], from, until, columns);
     let mut places: Vec<PlotPoint> = Vec::with_capacity(thin.len());
     for (x, y) in thin {
         let at = PlotPoint::new(spread.0.to(x), spread.1.to(y));
@@ -184,4 +186,53 @@ fn scatter(series: &Series, spread: (Spread, Spread), (low, high): ([f64; 2], [f
         marks[step].1.push(PlotPoint::new(x, y));
     }
     marks
+}
+
+#[cfg(test)]
+mod tests {
+    use brokerlab_lab::event::Model;
+    use brokerlab_lab::reporting::{Axis, Body, MAX_POINTS, looks};
+
+    use super::*;
+
+    fn spec(draw: Draw, points: Vec<(f64, f64)>) -> Arc<PlotSpec> {
+        let axis = |label: &str| Axis { label: label.into(), unit: "s".into(), scale: Scale::Linear, range: None };
+        let look = looks(&[Model::Queue])[0];
+        let series = vec![Series { name: "queue".into(), look, draw, points, band: Vec::new() }];
+        let (x, y) = (axis(TIME), axis("backlog"));
+        let (heading, empty) = (String::new(), String::new());
+        let chart = Chart { heading, x, y, series, spans: vec![], guides: vec![], inset: None, empty };
+        let (name, title, subtitle, note) = ("backlog".into(), String::new(), String::new(), String::new());
+        Arc::new(PlotSpec { name, title, subtitle, body: Body::Charts(vec![chart]), note })
+    }
+
+    fn drawn(kept: &mut Option<Arc<Drawn>>, spec: &Arc<PlotSpec>, stretch: (f64, f64)) -> Arc<Drawn> {
+        let Body::Charts(charts) = &spec.body else { panic!("it has charts") };
+        Drawn::kept(kept, (spec, None), (0, (&charts[0], None)), stretch)
+    }
+
+    #[test]
+    fn however_much_was_measured_a_series_hands_over_a_bounded_number_of_points() {
+        let many: Vec<(f64, f64)> =
+            (0..300_000).map(|n| (f64::from(n) * 1e-3, f64::from(n % 1_000 * 7919 % 1_000))).collect();
+        for draw in [Draw::Line, Draw::Steps, Draw::Points, Draw::Theory] {
+            let drawn = drawn(&mut None, &spec(draw, many.clone()), (0.0, 300.0));
+            let placed = &drawn.series[0];
+            let marks = placed.marks.iter().map(|(_, at)| at.len()).sum::<usize>();
+            assert!(placed.line.len() + marks <= MAX_POINTS, "{draw:?}: {} and {marks}", placed.line.len());
+            assert!(placed.line.len() + marks > 1_000, "{draw:?}: {} and {marks}", placed.line.len());
+        }
+    }
+
+    #[test]
+    fn what_is_drawn_is_kept_until_the_run_or_the_stretch_is_another() {
+        let spec_of = |top: f64| spec(Draw::Line, vec![(0.0, 0.0), (10.0, top), (20.0, 0.0)]);
+        let (spec, mut kept) = (spec_of(5.0), None);
+        let first = drawn(&mut kept, &spec, (0.0, 20.0));
+        assert!(Arc::ptr_eq(&first, &drawn(&mut kept, &spec, (0.0, 20.0))));
+        let closer = drawn(&mut kept, &spec, (0.0, 8.0));
+        assert!(closer.high[0] < 9.0 && closer.series[0].line.len() == 2, "with the neighbour that leads to the edge");
+        let other = drawn(&mut kept, &spec_of(50.0), (0.0, 8.0));
+        assert!(other.high[1] > 50.0);
+    }
 }
