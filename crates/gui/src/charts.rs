@@ -391,7 +391,7 @@ fn draw(
             for (series, points) in curves.filter(|(series, _)| is_curve(series) && !hidden.contains(&series.name)) {
                 let colour = series_colour(&palette, series).gamma_multiply(0.45);
                 let line = Line::new("", PlotPoints::from(&points[..]));
-                plot.line(line.color(colour).width(1.4).allow_hover(false));
+                plot.line(line.color(colour).width(1.4).allow_hover(false).allow_band(false));
             }
         }
         for (series, placed) in chart.series.iter().zip(&drawn.series) {
@@ -456,6 +456,8 @@ fn paint<'a>(plot: &mut egui_plot::PlotUi<'a>, palette: &Palette, series: &Serie
     let colour = series_colour(palette, series);
     if !placed.line.is_empty() {
         let line = Line::new(series.name.clone(), PlotPoints::from(&placed.line[..])).color(colour).allow_hover(false);
+        // The points are few already; bands would fill the corner between a steep rise and what follows it.
+        let line = line.allow_band(false);
         plot.line(match series.draw {
             Draw::Theory => line.width(1.6).style(LineStyle::Dashed { length: 7.0 }),
             _ => line.width(2.2),

@@ -70,11 +70,14 @@ impl Layout {
         // Each application has a part of the column as large as it has consumers, with its name above.
         let mut applications = Vec::new();
         let mut top = right.top();
+        // Whoever has but one consumer among many needs room for that one.
+        let least = (2.0 * radius + 2.0).min((right.height() - heads).max(0.0) / names.max(1) as f32);
+        let rest = right.height() - heads - least * names as f32;
         for index in 0..names {
             let own: Vec<ClientId> =
                 consumers.iter().filter(|(id, _)| id.index() == index).map(|(_, client)| *client).collect();
             let share = own.len() as f32 / consumers.len().max(1) as f32;
-            let height = HEAD + (right.height() - heads) * share;
+            let height = HEAD + least + rest * share;
             let head = Rect::from_min_size(pos2(right.left() - 20.0, top), vec2(right.width() + 20.0, HEAD - 2.0));
             applications.push((ApplicationId::new(index as u16), head));
             let part = Rect::from_min_max(pos2(right.left(), top + HEAD), pos2(right.right(), top + height));
@@ -193,7 +196,7 @@ fn radius_for(count: usize, width: f32, height: f32) -> f32 {
     };
     let sizes = [19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.5, 6.0, 5.0, 4.0];
     // A few stand one below the other, so that no line passes through one of them to the next.
-    let stands = |radius: &f32| count as f32 * 2.4 * radius <= height && *radius >= 11.0;
+    let stands = |radius: &f32| count as f32 * 2.4 * radius <= height && *radius >= 13.0;
     if let Some(radius) = sizes.into_iter().find(|radius| (count <= 6 || *radius < 16.0) && stands(radius)) {
         return radius;
     }

@@ -23,6 +23,8 @@ pub(super) struct Canvas<'a> {
     pub(super) layout: &'a Layout,
     pub(super) selection: Selection,
     pub(super) index: usize,
+    /// Where the pointer is.
+    pub(super) pointer: Option<Pos2>,
     /// Where the message lies that is followed.
     pub(super) followed: Vec<(StoreId, Offset)>,
     /// What a click finds: where, and which message.
@@ -42,7 +44,8 @@ impl<'a> Canvas<'a> {
         });
         let followed = stored.collect();
         let (painter, palette) = (ui.painter_at(layout.rect.expand(1.0)), style::palette(ui.ctx()));
-        Canvas { painter, palette, lane, layout, selection: *selection, index, followed, spots: Vec::new() }
+        let pointer = ui.ctx().pointer_latest_pos();
+        Canvas { painter, palette, lane, layout, selection: *selection, index, pointer, followed, spots: Vec::new() }
     }
 
     pub(super) fn ink(&self) -> Color32 {

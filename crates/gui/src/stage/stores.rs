@@ -251,7 +251,7 @@ impl Canvas<'_> {
             self.halo(rect.center(), rect.size().max_elem() / 2.0 + 3.0);
         }
         // To find the message means to search the log, so it is done for what is under the pointer only.
-        if self.painter.ctx().input(|input| input.pointer.latest_pos()).is_some_and(|at| rect.expand(3.0).contains(at))
+        if self.pointer.is_some_and(|at| rect.expand(3.0).contains(at))
             && let Some(message) = self.lane.timeline.message_at(store, offset)
         {
             self.spots.push((rect, message));
