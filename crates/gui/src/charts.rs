@@ -379,10 +379,17 @@ fn draw(
             );
             plot.vline(VLine::new("", span.from).stroke(Stroke::new(1.2, muted)).allow_hover(false));
         }
+        let mut named = f64::NEG_INFINITY;
         for guide in &chart.guides {
             let dashed = LineStyle::Dashed { length: 6.0 };
             plot.hline(HLine::new("", spread.1.to(guide.at)).color(muted).width(1.0).style(dashed).allow_hover(false));
             let at = PlotPoint::new(low[0] + 0.012 * (high[0] - low[0]), spread.1.to(guide.at));
+            // Where names would stand on each other, those of later lines are left out.
+            let apart = (at.y - named) / (high[1] - low[1]) * f64::from(height - 36.0);
+            if apart < 13.0 {
+                continue;
+            }
+            named = at.y;
             let label = egui::RichText::new(&guide.label).size(style::SMALL);
             plot.text(Text::new("", at, label).anchor(egui::Align2::LEFT_BOTTOM).color(muted).allow_hover(false));
         }

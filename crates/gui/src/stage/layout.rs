@@ -8,6 +8,8 @@ use crate::bench::Lane;
 
 /// More stores than this do not fit; the others are named in a line below.
 const MOST_STORES: usize = 8;
+/// A store that is lower than this has no room for its name.
+const LEAST_STORE: f32 = 15.0;
 /// Room for the name of a store.
 const TITLE: f32 = 17.0;
 /// Room for the name of an application.
@@ -84,7 +86,10 @@ impl Layout {
             clients.extend(own.iter().copied().zip(Column { rect: part, ..column }.places(own.len())));
             top += height;
         }
-        let shown = lane.header.stores.len().min(MOST_STORES);
+        let fitting = |height: f32| ((height / LEAST_STORE) as usize).clamp(1, MOST_STORES);
+        let (stores, height) = (lane.header.stores.len(), broker.height() - 14.0);
+        // Where not all fit, a line below says so.
+        let shown = if stores <= fitting(height) { stores } else { fitting(height - TITLE) };
         let hidden = lane.header.stores.len() - shown;
         let room = broker.shrink(7.0);
         let room = if hidden > 0 { room.with_max_y(room.bottom() - TITLE) } else { room };

@@ -13,6 +13,8 @@ use crate::style;
 
 /// How far apart the messages of a queue stand.
 const GRID: f32 = 9.0;
+/// Room for the number of those that are not drawn.
+const MORE: f32 = 14.0;
 /// The narrowest cell of a partition that is still one.
 const CELL: f32 = 6.0;
 
@@ -150,7 +152,9 @@ impl Canvas<'_> {
         let rows = (room.height() / GRID).floor().max(1.0) as usize;
         let waiting = fresh.len() + returned.len();
         let all = (columns * rows) as u64;
-        let fits = if waiting > all { ((rows.max(2) - 1) * columns) as u64 } else { all };
+        // How many more there are stands below those that are drawn.
+        let above = ((room.height() - MORE) / GRID).floor().max(1.0) as usize;
+        let fits = if waiting > all { (above * columns) as u64 } else { all };
         let mut places = first_places(fresh, fits as usize, false);
         places.extend(first_places(returned, fits as usize, true));
         places.sort_unstable();
