@@ -8,14 +8,18 @@ use brokerlab_lab::Request;
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Event, Key, Modifiers, MouseWheelSource, MouseWheelUnit, Rect, Theme, TouchPhase, vec2};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 
 type Window = Harness<'static, App>;
 
 /// A window with a scenario in it, at a time, once its runs are there.
 fn window(scenario: &str, seconds: f64) -> Window {
+    sized([1280.0, 800.0], scenario, seconds)
+}
+
+fn sized(size: [f32; 2], scenario: &str, seconds: f64) -> Window {
     let request = Request { scenario: scenario.into(), ..Request::default() };
-    let harness = Harness::builder().with_size([1280.0, 800.0]).with_theme(Theme::Light).with_max_steps(60);
+    let harness = Harness::builder().with_size(size).with_theme(Theme::Light).with_max_steps(60);
     let mut window = harness.build_eframe(|cc| App::new(&cc.egui_ctx, Some(request), None));
     for _ in 0..12_000 {
         window.step();
@@ -174,4 +178,22 @@ fn the_backlog_has_two_units_and_latencies_have_percentiles() {
     window.get_by_label("percentiles").click();
     window.run_steps(3);
     assert!(window.query_by_label("p99.9").is_none());
+}
+
+#[test]
+fn a_large_window_shows_four_plots_and_none_of_them_twice() {
+    let mut window = sized([1920.0, 1080.0], "slow-consumer", 40.0);
+    let shown = |window: &Window| {
+        let at = |place: &str| {
+            let list = format!("Plot on the {place}: ");
+            window.get_by_label_contains(&list).accesskit_node().label().expect("it has a name").replace(&list, "")
+        };
+        ["upper left", "upper right", "lower left", "lower right"].map(at)
+    };
+    assert_eq!(shown(&window), ["Latency", "Backlog", "Throughput", "Delivery"]);
+    choose(&mut window, "Throughput", "upper right");
+    assert_eq!(shown(&window), ["Latency", "Throughput", "Backlog", "Delivery"], "they change places");
+    let window = sized([1024.0, 700.0], "slow-consumer", 40.0);
+    assert!(window.query_by_label_contains("Plot on the lower left: ").is_none());
+    assert!(window.query_by_label_contains("Plot on the left: Latency").is_some());
 }
