@@ -5,6 +5,7 @@ use brokerlab_lab::reporting::grouped;
 use eframe::egui::{self, Rect, RichText, Role, Ui, WidgetInfo, vec2};
 
 use super::App;
+use crate::bench::Lane;
 use crate::charts::{self, Slot};
 use crate::document::Document;
 use crate::settings::Motion;
@@ -68,22 +69,6 @@ impl App {
             return;
         };
         let count = finished.lanes.len();
-        if count > 2 {
-            ui.horizontal_wrapped(|ui| {
-                ui.label("Side by side:");
-                for (side, place) in self.shown.iter_mut().enumerate() {
-                    let name = &finished.lanes[*place].header.contender;
-                    let combo = egui::ComboBox::from_id_salt(("lane", side)).selected_text(name).width(150.0);
-                    let response = combo.show_ui(ui, |ui| {
-                        for (index, lane) in finished.lanes.iter().enumerate() {
-                            ui.selectable_value(place, index, &lane.header.contender);
-                        }
-                    });
-                    let label = format!("{} lane: {name}", if side == 0 { "Left" } else { "Right" });
-                    response.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, &label));
-                }
-            });
-        }
         let shown: Vec<usize> = if count == 1 { vec![0] } else { self.shown.to_vec() };
         let motion = self.settings.motion == Motion::Full;
         grid(ui, (1, shown.len()), |ui, column| {
@@ -93,7 +78,14 @@ impl App {
                 let life = self.lives.entry((message, index)).or_insert_with(|| lane.life(message));
                 life.as_slice()
             });
-            stage::show(ui, (index, lane, life.unwrap_or_default()), &self.player, motion, &mut self.selection);
+            let chosen = &mut self.shown[column];
+            // Where there are more lanes than places, the name of each is a list of all.
+            let title = |ui: &mut Ui| match count > 2 {
+                true => which(ui, column, chosen, &finished.lanes),
+                false => title(ui, lane),
+            };
+            let whose = (index, lane, life.unwrap_or_default());
+            stage::show(ui, title, whose, &self.player, motion, &mut self.selection);
         });
     }
 
@@ -125,6 +117,27 @@ impl App {
             self.player.seek(Time::from_nanos((seconds.max(0.0) * 1e9) as u64), &mut finished.lanes);
         }
     }
+}
+
+/// The name of a lane.
+fn title(ui: &mut Ui, lane: &Lane) {
+    let title = egui::Label::new(style::title(lane.header.contender.clone())).truncate();
+    ui.add(title).on_hover_text(stage::rule(lane.header.model));
+}
+
+/// The name of a lane, and a list of the others that may stand in its place.
+fn which(ui: &mut Ui, side: usize, place: &mut usize, lanes: &[Lane]) {
+    let name = &lanes[*place].header.contender;
+    let text = style::title(style::shortened(name, 28));
+    let response = egui::ComboBox::from_id_salt(("lane", side)).selected_text(text).width(80.0).show_ui(ui, |ui| {
+        for (index, lane) in lanes.iter().enumerate() {
+            if ui.selectable_value(place, index, &lane.header.contender).clicked() {
+                ui.close();
+            }
+        }
+    });
+    let label = format!("{} lane: {name}", if side == 0 { "Left" } else { "Right" });
+    response.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, &label));
 }
 
 /// Rows and columns of equal size that fill the space.

@@ -130,15 +130,16 @@ pub fn seconds(player: &Player) -> String {
 
 /// Shows a lane in the space that is there, and takes clicks on what is in it.
 ///
-/// `life` is what befalls the message that is followed.
+/// `title` shows its name; `life` is what befalls the message that is followed.
 pub fn show(
     ui: &mut Ui,
+    title: impl FnOnce(&mut Ui),
     (index, lane, life): (usize, &Lane, &[Record]),
     player: &Player,
     motion: bool,
     selection: &mut Selection,
 ) {
-    heading(ui, lane);
+    heading(ui, lane, title);
     let size = Vec2::new(ui.available_width(), ui.available_height().max(90.0));
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
     let name = summary(lane, player);
@@ -157,13 +158,12 @@ pub fn show(
     nodes(ui, lane, &layout, index, selection);
 }
 
-fn heading(ui: &mut Ui, lane: &Lane) {
+fn heading(ui: &mut Ui, lane: &Lane, title: impl FnOnce(&mut Ui)) {
     let palette = style::palette(ui.ctx());
     ui.horizontal(|ui| {
-        let (rect, _) = ui.allocate_exact_size(Vec2::splat(14.0), Sense::empty());
+        let (rect, _) = ui.allocate_exact_size(Vec2::new(14.0, 25.0), Sense::empty());
         style::mark(ui.painter(), &palette, lane.look, rect.center(), 6.0);
-        let title = egui::Label::new(style::title(lane.header.contender.clone())).truncate();
-        ui.add(title).on_hover_text(rule(lane.header.model));
+        title(ui);
         ui.add(egui::Label::new(rule(lane.header.model)).truncate());
     });
     figures(ui, &counters(lane));
