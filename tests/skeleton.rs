@@ -118,7 +118,7 @@ impl<O: Observer> Rig<O> {
     /// Takes node 0 down and brings it back with what survived.
     fn crash(&mut self, kind: Crash) {
         let node = self.nodes[0].clone();
-        self.nodes[0] = Node::recover(Time::ZERO, node.crash(kind), &deployment());
+        self.nodes[0] = Node::recover(Time::ZERO, node.crash(Time::ZERO, kind, &mut ()), &deployment());
     }
 
     fn depth_of_the_queue(&mut self) -> u64 {

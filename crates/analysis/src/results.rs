@@ -2,7 +2,7 @@
 
 use core::ops::{Index, IndexMut};
 
-use brokerlab_event::{ApplicationId, ClientId, Duration, FaultId, Guarantee, KeyId, MessageId, Time};
+use brokerlab_event::{ApplicationId, ClientId, Duration, FaultId, Guarantee, KeyId, MessageId, Party, Time};
 
 use crate::Histogram;
 
@@ -459,8 +459,8 @@ pub struct Verdict {
 pub struct FaultHit {
     /// The fault.
     pub fault: FaultId,
-    /// The client that its target resolved to.
-    pub client: ClientId,
+    /// The client or node that its target resolved to.
+    pub target: Party,
     /// When it began.
     pub started: Time,
     /// When it ended, if it did within the run.

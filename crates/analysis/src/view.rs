@@ -1,11 +1,11 @@
 //! The state of every entity at a moment of a run, as far as events tell.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use brokerlab_event::{
-    ApplicationId, Blockage, Bytes, ClientId, ClientRole, Event, FaultId, MessageId, Millionths, Model, Observer,
-    Offset, Outcome, RunHeader, StoreId, StoreInfo, StoreKind, Time,
+    ApplicationId, Blockage, Bytes, ClientId, ClientRole, Event, FaultId, MessageId, Millionths, Model, NodeId,
+    Observer, Offset, Outcome, Party, RunHeader, StoreId, StoreInfo, StoreKind, Time,
 };
 
 use crate::PlaceSet;
@@ -258,8 +258,10 @@ pub struct View {
     pub applications: Vec<ApplicationView>,
     /// Counters over all.
     pub counters: CountersView,
-    /// Faults that are on, and the client that each hits.
-    pub faults: Vec<(FaultId, ClientId)>,
+    /// Faults that are on, and whom each hits.
+    pub faults: Vec<(FaultId, Party)>,
+    /// Broker nodes that are down.
+    pub nodes_down: BTreeSet<NodeId>,
 }
 
 impl View {
@@ -313,6 +315,7 @@ impl View {
             applications: vec![ApplicationView::default(); header.applications.len()],
             counters: CountersView::default(),
             faults: Vec::new(),
+            nodes_down: BTreeSet::new(),
         }
     }
 
@@ -617,8 +620,14 @@ impl View {
             Event::Paused { client } => self.client(client).paused = true,
             Event::Resumed { client } => self.client(client).paused = false,
             Event::SpeedChanged { client, factor } => self.client(client).speed = factor,
-            Event::FaultStarted { fault, client } => self.faults.push((fault, client)),
-            Event::FaultEnded { fault, client } => self.faults.retain(|&other| other != (fault, client)),
+            Event::FaultStarted { fault, target } => self.faults.push((fault, target)),
+            Event::FaultEnded { fault, target } => self.faults.retain(|&other| other != (fault, target)),
+            Event::NodeDown { node } => {
+                self.nodes_down.insert(node);
+            }
+            Event::NodeUp { node } => {
+                self.nodes_down.remove(&node);
+            }
             Event::DeadLettered { .. } => self.counters.dead_letters += 1,
             Event::Declined { .. } => self.counters.declined += 1,
             Event::QueueDeleted { store } => {

@@ -107,7 +107,7 @@ impl Story {
         }
         story.commit(190, 6, FIRST);
         let (fault, client) = (FaultId::new(0), ClientId::new(FIRST));
-        story.at(300, Event::FaultStarted { fault, client });
+        story.at(300, Event::FaultStarted { fault, target: Party::Client(client) });
         story.at(300, Event::Disconnected { client, cause: Departure::Crashed });
         story.at(310, Event::RebalanceStarted { application, generation: Count::new(1) });
         story.at(350, Event::RebalanceCompleted { application, generation: Count::new(2), members: Count::new(1) });
@@ -159,8 +159,12 @@ fn figures_count_from_their_definitions() {
     // From the last processing, of message 6, to the end: two records are left.
     assert_eq!(billing.longest_stall, Duration::from_nanos(1_000 - 416));
     assert_eq!(results.total.backlog_max, 20, "nobody had processed anything when the last came");
-    let hit =
-        FaultHit { fault: FaultId::new(0), client: ClientId::new(FIRST), started: Time::from_nanos(300), ended: None };
+    let hit = FaultHit {
+        fault: FaultId::new(0),
+        target: Party::Client(ClientId::new(FIRST)),
+        started: Time::from_nanos(300),
+        ended: None,
+    };
     assert_eq!(results.faults, [hit]);
 }
 

@@ -1,6 +1,6 @@
 //! What happened: the one vocabulary that drivers write and everything else reads.
 
-use crate::{ApplicationId, ClientId, Duration, FaultId, KeyId, MessageId, NodeId, Offset, StoreId, Time};
+use crate::{ApplicationId, ClientId, Duration, FaultId, KeyId, MessageId, NodeId, Offset, Party, StoreId, Time};
 
 /// Who can know that an event happened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -156,6 +156,28 @@ kinds! {
     Departure { Crashed, Left }
     Refusal { NotFound, TooLarge, Full, Timeout, Invalid, Aborted, Fenced }
     Blockage { Memory, Credit, Buffer }
+}
+
+/// A client is packed as it is alone; a node has the highest bit set, which no run has clients enough to need.
+impl Field for Party {
+    const BITS: u32 = <ClientId as Field>::BITS;
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        match self {
+            Party::Client(client) => client.bits(),
+            Party::Node(node) => node.bits() | Party::NODE,
+        }
+    }
+    fn from_bits(bits: u64) -> Self {
+        match bits & Party::NODE {
+            0 => Party::Client(ClientId::from_bits(bits)),
+            _ => Party::Node(NodeId::from_bits(bits ^ Party::NODE)),
+        }
+    }
+}
+
+impl Party {
+    const NODE: u64 = 1 << (<ClientId as Field>::BITS - 1);
 }
 
 impl Field for bool {
@@ -497,19 +519,19 @@ events! {
         /// The factor.
         factor: Millionths,
     }
-    /// A fault of the scenario began; it hits this client.
+    /// A fault of the scenario began; it hits this client or node.
     19 Client FaultStarted {
         /// The fault.
         fault: FaultId,
         /// What its target resolved to in this contender.
-        client: ClientId,
+        target: Party,
     }
     /// A fault of the scenario ended.
     20 Client FaultEnded {
         /// The fault.
         fault: FaultId,
         /// What its target resolved to in this contender.
-        client: ClientId,
+        target: Party,
     }
 
     // Inside the broker.
@@ -831,12 +853,23 @@ events! {
         cause: Removal,
     }
 
-    // Topics that change.
+    // Topics that change, and nodes that go down.
 
     /// Somebody added this partition to its topic: from now on records may be written to it.
     55 Broker PartitionAdded {
         /// The partition.
         store: StoreId,
+    }
+    /// The process of a broker node is gone, and nothing that it hosts can be reached. What its disk does not keep of
+    /// queues is told as removed.
+    56 Broker NodeDown {
+        /// The node.
+        node: NodeId,
+    }
+    /// A node is back with what its disk has kept.
+    57 Broker NodeUp {
+        /// The node.
+        node: NodeId,
     }
 }
 
@@ -890,8 +923,7 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_order_of_declaration() {
-        let store = StoreId::new(0);
-        let event = Event::PartitionAdded { store };
+        let event = Event::NodeUp { node: NodeId::new(0) };
         assert_eq!(Event::NAMES[event.number() as usize], event.name());
         assert_eq!(Event::NAMES.len() as u8, event.number() + 1);
     }
@@ -910,5 +942,10 @@ mod tests {
         assert_eq!(b, 0xab_cdef | 0xfe_dcba_9876 << 24);
         assert_eq!(c, 0x0bad_cafe | 4 << 32);
         assert_eq!(Record::new(Time::ZERO, event).event(), event);
+        let (fault, client, node) = (FaultId::new(0x1234), ClientId::new(0x45_6789), NodeId::new(0xffff));
+        for target in [Party::Client(client), Party::Node(node)] {
+            let event = Event::FaultStarted { fault, target };
+            assert_eq!(Record::new(Time::ZERO, event).event(), event);
+        }
     }
 }

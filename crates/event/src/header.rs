@@ -1,6 +1,9 @@
 //! What stands once per run: names, topology, key bytes, faults and the promises of the configuration.
 
-use crate::{ApplicationId, ClientId, KeyId, KindLaw, MessageId, StoreId, Time};
+use crate::{ApplicationId, ClientId, KeyId, KindLaw, MessageId, Party, StoreId, Time};
+
+/// What broker nodes are called in scenarios and tables: `broker/1`, `broker/2`, ...
+pub const BROKER: &str = "broker";
 
 /// The shape of a contender.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -237,6 +240,14 @@ impl RunHeader {
         match &self.applications[application.index()].wants {
             None => true,
             Some(wanted) => wanted[usize::from(self.kinds.law.of(message))],
+        }
+    }
+
+    /// The name of whom a fault hits: `billing/2`, `broker/1`.
+    pub fn party(&self, party: Party) -> String {
+        match party {
+            Party::Client(client) => self.clients[client.index()].name.clone(),
+            Party::Node(node) => format!("{BROKER}/{}", node.get() + 1),
         }
     }
 

@@ -84,6 +84,15 @@ id!(
     KeyId, 4, u32, "k"
 );
 
+/// Whom a fault hits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Party {
+    /// A client.
+    Client(ClientId),
+    /// A broker node.
+    Node(NodeId),
+}
+
 impl KeyId {
     /// The key of a message that has none.
     pub const NONE: KeyId = KeyId::MAX;

@@ -32,10 +32,10 @@ mod time;
 pub use event::{Blockage, Bytes, Count, Departure, Event, Millionths, Outcome, Record, Refusal, Removal, Scope};
 pub use fingerprint::{Fingerprint, Mixer};
 pub use header::{
-    ApplicationInfo, ClientInfo, ClientRole, FaultInfo, Guarantee, KeyTable, Kinds, Model, Promise, RunHeader,
+    ApplicationInfo, BROKER, ClientInfo, ClientRole, FaultInfo, Guarantee, KeyTable, Kinds, Model, Promise, RunHeader,
     StoreInfo, StoreKind,
 };
-pub use ids::{ApplicationId, ClientId, FaultId, KeyId, MessageId, NodeId, Offset, StoreId};
+pub use ids::{ApplicationId, ClientId, FaultId, KeyId, MessageId, NodeId, Offset, Party, StoreId};
 pub use observer::{EventLog, Observer};
 pub use random::{Distribution, FailureLaw, Generator, KindLaw, Stream, WorkLaw, below, exponential, unit};
 pub use time::{Duration, Time};

@@ -428,7 +428,7 @@ impl Source<'_> {
         let hits = self.results.faults.iter().map(|hit| FaultRow {
             contender: self.contender(),
             fault: self.header.faults[hit.fault.index()].name.clone(),
-            target: self.client(hit.client),
+            target: self.header.party(hit.target),
             from_s: moment(hit.started),
             until_s: hit.ended.map(moment),
         });

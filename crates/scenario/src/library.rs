@@ -35,6 +35,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("idempotence"),
     bundled!("open-transaction"),
     bundled!("zombie-producer"),
+    bundled!("broker-restarts"),
     bundled!("retention-overtakes"),
     bundled!("latest-values"),
     bundled!("topic-routing"),

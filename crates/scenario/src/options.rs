@@ -418,7 +418,11 @@ pub(crate) static FAULT: Spec = Spec {
         required("at", FROM_ZERO, "When it begins."),
         optional("contender", Kind::Name, "Which contender alone it hits; without it, each of them."),
         optional("for", POSITIVE, "How long it lasts. Without it, to the end of the run."),
-        optional("crash", Kind::Target, "Whose process dies. It is started again when the fault ends."),
+        optional(
+            "crash",
+            Kind::Target,
+            "Whose process dies: of a client, or of the \"broker\". It is started again when the fault ends.",
+        ),
         optional("pause", Kind::Target, "Who stands still, without even a heartbeat, and goes on when the fault ends."),
         optional("slow", Kind::Target, "Whose work takes longer, by the factor."),
         optional(

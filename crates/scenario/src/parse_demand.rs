@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use brokerlab_broker::message::ReplyCode;
 use brokerlab_broker::properties::{FieldValue, Properties};
-use brokerlab_event::{Distribution, Duration, Time};
+use brokerlab_event::{BROKER, Distribution, Duration, Time};
 use toml_edit::{Item, Value};
 
 use crate::options::{APPLICATION, KIND, LAWS, MOST_KINDS, SIZE_LAW, Spec, WORK_LAW};
@@ -186,6 +186,8 @@ fn applications(reader: &Reader<'_>) -> Vec<Option<Application>> {
         if let Some(name) = table.get("name").and_then(Item::as_str) {
             if name == "producer" {
                 reader.complain("name", "an application cannot be called \"producer\": producer/1 is a producer");
+            } else if name == BROKER {
+                reader.complain("name", "an application cannot be called \"broker\": broker/1 is a broker node");
             } else if names.iter().any(|known| known == name) {
                 let message = format!("an application is called \"{name}\" already: every one needs a name of its own");
                 reader.complain("name", message);

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use brokerlab_event::{ApplicationId, ClientId, Duration, Millionths, Time};
+use brokerlab_event::{ApplicationId, BROKER, ClientId, Duration, Millionths, NodeId, Time};
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
 use crate::expect::{Clause, Comparison, Expectation, Flip, METRICS, Metric, Quantity, Relation};
@@ -42,12 +42,18 @@ impl Names {
         names.iter().position(|own| *own == name).ok_or_else(|| unknown("contender", name, &names))
     }
 
-    /// The client or clients that a text names.
+    /// The client or clients, or the node, that a text names.
     fn target(&self, text: &str) -> Result<Target, String> {
         let (name, number) = match text.split_once('/') {
             Some((name, number)) => (name, Some(number)),
             None => (text, None),
         };
+        if name == BROKER {
+            return match number.map(str::parse::<u16>) {
+                None | Some(Ok(1)) => Ok(Target::Node(NodeId::new(0))),
+                Some(_) => Err(format!("there is no {text}; there is only {BROKER}/1")),
+            };
+        }
         let (first, count) = if name == "producer" {
             (0, self.producers)
         } else {
@@ -175,6 +181,10 @@ fn target(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {
                 "a producer can only crash, have its connection reset or be replaced; {action} is for consumers"
             );
             reader.complain(action, message);
+            None
+        }
+        Ok(Target::Node(_)) if action != "crash" => {
+            reader.complain(action, format!("a broker can only crash; {action} is for clients"));
             None
         }
         Ok(Target::Client(_) | Target::Application(_)) if action == "replace" && !text.starts_with("producer") => {

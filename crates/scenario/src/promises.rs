@@ -226,17 +226,21 @@ impl Case<'_> {
         self.spec.wants.as_ref().is_none_or(|wanted| wanted[kind])
     }
 
-    /// Whether a fault of this kind may hit a consumer of the application. An autoscaler lets consumers leave, too.
+    /// Whether a fault of this kind may hit a consumer of the application. An autoscaler lets consumers leave, too, and
+    /// a broker that goes down breaks their connections.
     pub(crate) fn hit(&self, kind: impl Fn(FaultAction) -> bool) -> bool {
         if self.spec.autoscale.is_some() && kind(FaultAction::Leave) {
             return true;
         }
         let first = self.scenario.first_consumer(self.application).get();
         let own = first..first + self.spec.consumers;
+        if self.scenario.crashes_broker() && kind(FaultAction::Reset) {
+            return true;
+        }
         self.scenario.faults.iter().filter(|fault| kind(fault.action)).any(|fault| match fault.target {
             Target::Client(client) => own.contains(&client.get()),
             Target::Application(application) | Target::Role { application, .. } => application == self.application,
-            Target::Producers => false,
+            Target::Producers | Target::Node(_) => false,
         })
     }
 }

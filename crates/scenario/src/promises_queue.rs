@@ -93,6 +93,10 @@ impl<'a> Way<'a> {
             (self.read.iter().any(|queue| expire(queue)), "messages expire"),
             (self.queues().any(drops), "a queue at its limit of length drops what it should deliver next"),
             (self.queues().any(passing), "a queue may go with the messages in it"),
+            (
+                case.scenario.crashes_broker() && self.queues().any(|queue| !queue.is_durable()),
+                "what a queue keeps in memory only goes with its node",
+            ),
             (rejects && fails(case) && !self.comes_back, "messages on which the work fails are rejected"),
             (self.gives_up(case), "a message that comes back too often is given up at the delivery limit"),
         ]

@@ -506,9 +506,11 @@ impl Kind {
             Kind::SizeLaw => {
                 format!("{} or a law such as {{ mean = \"1KiB\", distribution = \"exponential\" }}", units::SIZE)
             }
-            Kind::Target => "a client such as \"billing/2\" or \"producer/1\", an application, or a role such as \
+            Kind::Target => {
+                "a client such as \"billing/2\" or \"producer/1\", an application, \"broker\", or a role such as \
                              { role = \"most-unsettled\", of = \"billing\" }"
-                .to_string(),
+                    .to_string()
+            }
             Kind::Table(spec) => format!("a table ({})", spec.title),
             Kind::Tables(spec) => format!("a list of tables ({})", spec.title),
             Kind::Contenders => "a list of tables ([[contender]])".to_string(),

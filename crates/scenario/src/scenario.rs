@@ -10,7 +10,9 @@ use brokerlab_broker::config::{
 use brokerlab_broker::properties::Properties;
 use brokerlab_broker::share_partition::ShareRules;
 use brokerlab_broker::stream::StreamRules;
-use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, KindLaw, Millionths, Model, Stream, Time};
+use brokerlab_event::{
+    ApplicationId, BROKER, ClientId, Distribution, Duration, KindLaw, Millionths, Model, NodeId, Stream, Time,
+};
 
 use crate::expect::{Expectation, Flip};
 use crate::topology::Topology;
@@ -428,7 +430,7 @@ pub struct FaultPlan {
 /// What happens in a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FaultAction {
-    /// The client's process dies: its connection is reset, and what it had in memory is gone.
+    /// The process of a client or of a broker node dies: its connections are reset, and what it had in memory is gone.
     Crash,
     /// The client does nothing, not even a heartbeat, and keeps its memory.
     Pause,
@@ -453,6 +455,8 @@ pub enum Target {
     Application(ApplicationId),
     /// All producers.
     Producers,
+    /// This broker node.
+    Node(NodeId),
     /// The consumer of this application that has this role at the time of the fault; among equals the one with
     /// the lowest number.
     Role {
@@ -494,11 +498,18 @@ impl Scenario {
 
     /// Whether the connection of a producer is reset.
     pub(crate) fn resets_producers(&self) -> bool {
-        self.faults.iter().filter(|fault| fault.action == FaultAction::Reset).any(|fault| match fault.target {
-            Target::Client(client) => client.get() < self.demand.producers,
-            Target::Producers => true,
-            Target::Application(_) | Target::Role { .. } => false,
-        })
+        let is_reset = |fault: &&FaultPlan| fault.action == FaultAction::Reset;
+        self.crashes_broker()
+            || self.faults.iter().filter(is_reset).any(|fault| match fault.target {
+                Target::Client(client) => client.get() < self.demand.producers,
+                Target::Producers => true,
+                Target::Application(_) | Target::Role { .. } | Target::Node(_) => false,
+            })
+    }
+
+    /// Whether a broker node goes down.
+    pub(crate) fn crashes_broker(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.target, Target::Node(_)))
     }
 
     /// The scenario as one of its contenders meets it: without the faults that hit another one alone.
@@ -521,7 +532,7 @@ impl Scenario {
             .flat_map(|fault| match fault.target {
                 Target::Client(client) => vec![client],
                 Target::Producers => (0..self.demand.producers).map(ClientId::new).collect(),
-                Target::Application(_) | Target::Role { .. } => Vec::new(),
+                Target::Application(_) | Target::Role { .. } | Target::Node(_) => Vec::new(),
             })
             .collect();
         all.sort_unstable();
@@ -555,6 +566,7 @@ impl Scenario {
             Target::Client(client) => self.client_name(client),
             Target::Application(application) => self.demand.applications[application.index()].name.clone(),
             Target::Producers => "all producers".to_string(),
+            Target::Node(node) => format!("{BROKER}/{}", node.get() + 1),
             Target::Role { role, application } => {
                 let name = &self.demand.applications[application.index()].name;
                 match role {

@@ -73,10 +73,10 @@ impl Simulation {
             if own.next > self.now {
                 continue;
             }
-            let lag = self.lag(own);
-            let now = self.now;
+            let (lag, now) = (self.lag(own), self.now);
             let own = &mut self.autoscalers[index];
             own.next = now.saturating_add(own.rules.every);
+            let Some(lag) = lag else { continue };
             let wanted = own.wanted(now, lag);
             let consumers = own.consumers.clone();
             for (number, client) in consumers.into_iter().enumerate() {
@@ -90,16 +90,17 @@ impl Simulation {
     }
 
     /// What an application has still to do: what is ready in its queues or unread on its log, and what its consumers
-    /// hold of a queue.
-    fn lag(&self, autoscaler: &Autoscaler) -> u64 {
-        let nodes = self.nodes.iter().map(|host| &host.machine);
+    /// hold of a queue. Nobody knows while a node is down.
+    fn lag(&self, autoscaler: &Autoscaler) -> Option<u64> {
+        let nodes: Vec<_> = self.nodes.iter().map(|host| host.machine.as_ref()).collect::<Option<_>>()?;
+        let nodes = nodes.into_iter();
         if autoscaler.queues.is_empty() {
-            return nodes.map(|node| node.lag(autoscaler.application)).sum();
+            return Some(nodes.map(|node| node.lag(autoscaler.application)).sum());
         }
         let ready: u64 = nodes.map(|node| autoscaler.queues.iter().map(|queue| node.ready(*queue)).sum::<u64>()).sum();
         let is_own = |role: ClientRole| role == ClientRole::Consumer(autoscaler.application);
         let own = self.clients.iter().filter(|process| is_own(process.role) && process.connection.is_up());
-        ready + own.map(|process| process.machine.unsettled()).sum::<u64>()
+        Some(ready + own.map(|process| process.machine.unsettled()).sum::<u64>())
     }
 }
 

@@ -1,9 +1,11 @@
-//! What faults and operators do to clients.
+//! What faults and operators do to clients and nodes.
 
 use std::collections::VecDeque;
 
+use brokerlab_broker::Node;
+use brokerlab_broker::log::Crash;
 use brokerlab_broker::{Address, Envelope, Message};
-use brokerlab_event::{ApplicationId, ClientId, ClientRole, Event, FaultId, Millionths, NodeId, Observer};
+use brokerlab_event::{ApplicationId, ClientId, ClientRole, Event, FaultId, Millionths, NodeId, Observer, Party};
 use brokerlab_scenario::{Addition, FaultAction, FaultPlan, Role, SeekPlan, Target};
 
 use crate::network::Flight;
@@ -35,9 +37,16 @@ impl Simulation {
 
     pub(crate) fn begin_fault(&mut self, fault: usize, observer: &mut impl Observer) {
         let targets = self.resolve(fault);
-        for client in targets {
-            self.hit[fault].push(client);
-            observer.observe(self.now, Event::FaultStarted { fault: FaultId::new(fault as u16), client });
+        for target in targets {
+            self.hit[fault].push(target);
+            observer.observe(self.now, Event::FaultStarted { fault: FaultId::new(fault as u16), target });
+            let client = match target {
+                Party::Client(client) => client,
+                Party::Node(node) => {
+                    self.crash_node(node, observer);
+                    continue;
+                }
+            };
             match self.faults[fault].action {
                 FaultAction::Crash => self.crash(client, observer),
                 FaultAction::Leave => self.leave(client, observer),
@@ -52,26 +61,66 @@ impl Simulation {
     }
 
     pub(crate) fn end_fault(&mut self, fault: usize, observer: &mut impl Observer) {
-        for client in self.hit[fault].clone() {
-            match self.faults[fault].action {
-                FaultAction::Crash | FaultAction::Leave => self.start(client, observer),
-                FaultAction::Pause | FaultAction::Replace if self.holds(client, stands_still) => {}
-                FaultAction::Pause | FaultAction::Replace => self.resume(client, observer),
-                // The client has been trying to connect all the time.
-                FaultAction::Reset => {}
-                FaultAction::Slow(_) => {
-                    let speed = self.speed(client);
-                    self.clients[client.index()].machine.set_speed(self.now, speed, observer);
-                }
+        for target in self.hit[fault].clone() {
+            match target {
+                Party::Client(client) => self.restore(client, self.faults[fault].action, observer),
+                Party::Node(node) => self.start_node(node, observer),
             }
-            observer.observe(self.now, Event::FaultEnded { fault: FaultId::new(fault as u16), client });
+            observer.observe(self.now, Event::FaultEnded { fault: FaultId::new(fault as u16), target });
         }
+    }
+
+    fn restore(&mut self, client: ClientId, from: FaultAction, observer: &mut impl Observer) {
+        match from {
+            FaultAction::Crash | FaultAction::Leave => self.start(client, observer),
+            FaultAction::Pause | FaultAction::Replace if self.holds(client, stands_still) => {}
+            FaultAction::Pause | FaultAction::Replace => self.resume(client, observer),
+            // The client has been trying to connect all the time.
+            FaultAction::Reset => {}
+            FaultAction::Slow(_) => {
+                let speed = self.speed(client);
+                self.clients[client.index()].machine.set_speed(self.now, speed, observer);
+            }
+        }
+    }
+
+    /// The process of a node dies: its page cache stays, and every connection with it ends.
+    fn crash_node(&mut self, node: NodeId, observer: &mut impl Observer) {
+        let host = &mut self.nodes[node.index()];
+        let Some(machine) = host.machine.take() else { return };
+        host.durable = Some(machine.crash(self.now, Crash::Process, observer));
+        for client in (0..self.clients.len() as u32).map(ClientId::new) {
+            if self.clients[client.index()].connection.is_up() {
+                self.cut_off(client, node, observer);
+            }
+        }
+    }
+
+    /// The node is started again, unless another fault keeps it down.
+    fn start_node(&mut self, node: NodeId, observer: &mut impl Observer) {
+        if self.holding(Party::Node(node)).next().is_some() {
+            return;
+        }
+        let Some(durable) = self.nodes[node.index()].durable.take() else { return };
+        observer.observe(self.now, Event::NodeUp { node });
+        self.nodes[node.index()].machine = Some(Node::recover(self.now, durable, &self.deployment));
+        self.schedule_node(node.index());
+        if !self.is_any_node_down() {
+            for deed in std::mem::take(&mut self.postponed) {
+                self.carry_out_deed(deed, observer);
+            }
+        }
+    }
+
+    pub(crate) fn is_any_node_down(&self) -> bool {
+        self.nodes.iter().any(|host| host.machine.is_none())
     }
 
     /// Somebody sends the consumers of an application to another place in the log.
     pub(crate) fn seek(&mut self, seek: SeekPlan, observer: &mut impl Observer) {
         for index in 0..self.nodes.len() {
-            self.nodes[index].machine.seek(self.now, seek.application, seek.to);
+            let machine = self.nodes[index].machine.as_mut();
+            machine.into_iter().for_each(|node| node.seek(self.now, seek.application, seek.to));
             self.schedule_node(index);
         }
         for client in self.consumers_of(seek.application).collect::<Vec<_>>() {
@@ -83,8 +132,8 @@ impl Simulation {
     /// Somebody adds partitions to the topic.
     pub(crate) fn add_partitions(&mut self, addition: usize, observer: &mut impl Observer) {
         let Addition { beside, stores, .. } = &self.additions[addition];
-        for host in &mut self.nodes {
-            host.machine.add_partitions(self.now, *beside, stores, &mut self.out, observer);
+        for node in self.nodes.iter_mut().filter_map(|host| host.machine.as_mut()) {
+            node.add_partitions(self.now, *beside, stores, &mut self.out, observer);
         }
         (0..self.nodes.len()).for_each(|index| self.schedule_node(index));
     }
@@ -94,34 +143,35 @@ impl Simulation {
         clients.filter(move |client| self.clients[client.index()].role == ClientRole::Consumer(wanted))
     }
 
-    /// The faults that have hit a client and are not over. Faults may overlap, and one that ends must not end what
+    /// The faults that have hit a client or a node and are not over. Faults may overlap, and one that ends must not end what
     /// another still does.
-    fn holding(&self, client: ClientId) -> impl Iterator<Item = &FaultPlan> {
+    fn holding(&self, target: Party) -> impl Iterator<Item = &FaultPlan> {
         let hits = self.faults.iter().zip(&self.hit);
         hits.filter(move |(fault, hit)| {
             // Whoever is hit is hit in the order of numbers.
-            fault.until.is_none_or(|until| until > self.now) && hit.binary_search(&client).is_ok()
+            fault.until.is_none_or(|until| until > self.now) && hit.binary_search(&target).is_ok()
         })
         .map(|(fault, _)| fault)
     }
 
     fn holds(&self, client: ClientId, kind: impl Fn(FaultAction) -> bool) -> bool {
-        self.holding(client).any(|fault| kind(fault.action))
+        self.holding(Party::Client(client)).any(|fault| kind(fault.action))
     }
 
     /// Of several faults that slow a client the one that began last counts.
     fn speed(&self, client: ClientId) -> Millionths {
-        let slow = self.holding(client).filter_map(|fault| match fault.action {
+        let slow = self.holding(Party::Client(client)).filter_map(|fault| match fault.action {
             FaultAction::Slow(factor) => Some((fault.at, factor)),
             _ => None,
         });
         slow.max_by_key(|(at, _)| *at).map_or(Millionths::ONE, |(_, factor)| factor)
     }
 
-    /// Whom a fault hits in this contender. A role is resolved at the moment the fault begins; ties go to the
-    /// client with the lowest number.
-    fn resolve(&self, fault: usize) -> Vec<ClientId> {
-        match self.faults[fault].target {
+    /// Whom a fault hits in this contender, in the order of numbers. A role is resolved at the moment the fault begins;
+    /// ties go to the client with the lowest number.
+    fn resolve(&self, fault: usize) -> Vec<Party> {
+        let clients = match self.faults[fault].target {
+            Target::Node(node) => return vec![Party::Node(node)],
             Target::Client(client) => vec![client],
             Target::Application(application) => self.consumers_of(application).collect(),
             Target::Producers if self.faults[fault].action == FaultAction::Replace => {
@@ -142,7 +192,8 @@ impl Simulation {
                 };
                 found.into_iter().collect()
             }
-        }
+        };
+        clients.into_iter().map(Party::Client).collect()
     }
 
     /// The process dies at once, and its connections with it; the broker learns of it behind what was under way.
@@ -159,22 +210,29 @@ impl Simulation {
     /// The connection breaks, and the process goes on. It learns at once, the broker a little later; what either has
     /// sent meanwhile is lost.
     fn reset(&mut self, client: ClientId, observer: &mut impl Observer) {
-        let connection = &mut self.clients[client.index()].connection;
-        if !connection.is_up() {
+        if !self.clients[client.index()].connection.is_up() {
             return;
         }
+        let node = NodeId::new(0);
+        self.out.send(Address::Client(client), Address::Node(node), Message::ConnectionLost);
+        self.cut_off(client, node, observer);
+    }
+
+    /// The client learns that its connection with a node has ended; what is under way on it is lost.
+    fn cut_off(&mut self, client: ClientId, node: NodeId, observer: &mut impl Observer) {
+        let connection = &mut self.clients[client.index()].connection;
         connection.break_off();
         let incarnation = connection.incarnation;
         self.network.lose_from(Address::Client(client));
-        let (own, node) = (Address::Client(client), Address::Node(NodeId::new(0)));
-        self.out.send(own, node, Message::ConnectionLost);
-        self.deliver(Flight { from: node, to: own, message: Message::ConnectionLost, incarnation }, observer);
+        let (from, to) = (Address::Node(node), Address::Client(client));
+        self.deliver(Flight { from, to, message: Message::ConnectionLost, incarnation }, observer);
     }
 
     /// Whether a client that connects is let in. One that has tried before, or had another connection, is told.
     #[cold]
-    pub(crate) fn lets_in(&mut self, client: ClientId, again: bool) -> bool {
-        let refused = self.holds(client, |action| action == FaultAction::Reset);
+    pub(crate) fn lets_in(&mut self, client: ClientId, node: NodeId, again: bool) -> bool {
+        let is_down = self.nodes[node.index()].machine.is_none();
+        let refused = is_down || self.holds(client, |action| action == FaultAction::Reset);
         if refused {
             self.refused.insert(client);
         } else {
@@ -182,7 +240,7 @@ impl Simulation {
         }
         if refused || again {
             let answer = if refused { Message::ConnectionLost } else { Message::ConnectionRestored };
-            self.out.send(Address::Node(NodeId::new(0)), Address::Client(client), answer);
+            self.out.send(Address::Node(node), Address::Client(client), answer);
         }
         !refused
     }

@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     up: bool,
     /// It is up and does not stand still.
     listens: bool,
+    /// The incarnation in which the process began.
+    began: u32,
     /// The process has connected before.
     connected: bool,
 }
@@ -37,6 +39,7 @@ impl Connection {
     pub fn open(&mut self) {
         (self.up, self.listens, self.connected) = (true, true, false);
         self.incarnation += 1;
+        self.began = self.incarnation;
     }
 
     /// The connection breaks: nothing that was sent on it arrives any more.
@@ -44,10 +47,11 @@ impl Connection {
         self.incarnation += 1;
     }
 
-    /// The broker hears from the process for the first time on a connection. True where it had another before.
+    /// The broker hears from a process for the first time on a connection. True where this process had another before;
+    /// one that is gone by now may still be heard from.
     pub fn connect(&mut self, incarnation: u32) -> bool {
         self.seen_by_broker = incarnation;
-        std::mem::replace(&mut self.connected, true)
+        incarnation >= self.began && std::mem::replace(&mut self.connected, true)
     }
 
     /// The process stands still.

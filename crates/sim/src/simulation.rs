@@ -4,10 +4,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use brokerlab_broker::config::{BatcherConfig, Partitioner, ProducerKind};
+use brokerlab_broker::config::{BatcherConfig, Deployment, Partitioner, ProducerKind};
+use brokerlab_broker::node::Durable;
 use brokerlab_broker::partitioner::KeyHash;
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
-use brokerlab_event::{Bytes, ClientId, ClientInfo, ClientRole, Event, NodeId, Observer, RunHeader, StoreId, Time};
+use brokerlab_event::{
+    Bytes, ClientId, ClientInfo, ClientRole, Event, NodeId, Observer, Party, RunHeader, StoreId, Time,
+};
 use brokerlab_scenario::{Addition, Arrival, Demand, FaultPlan, Plan, SeekPlan};
 
 use crate::agenda::{Agenda, Slot};
@@ -31,6 +34,7 @@ pub struct Simulation {
     pub(crate) network: Network,
     pub(crate) clients: Vec<Process>,
     pub(crate) nodes: Vec<Host>,
+    pub(crate) deployment: Arc<Deployment>,
     demand: Demand,
     next_arrival: Option<Arrival>,
     pub(crate) faults: Vec<FaultPlan>,
@@ -43,7 +47,9 @@ pub struct Simulation {
     /// Who takes the place of whom, and does so now.
     pub(crate) stand_ins: Vec<StandIn>,
     /// Whom each fault hit, by fault.
-    pub(crate) hit: Vec<Vec<ClientId>>,
+    pub(crate) hit: Vec<Vec<Party>>,
+    /// What somebody wanted to do to a broker that is down.
+    pub(crate) postponed: Vec<Deed>,
 }
 
 /// A client with everything that is looked up when it is its turn.
@@ -72,7 +78,10 @@ pub(crate) struct StandIn {
 /// A node, likewise.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
-    pub machine: Node<()>,
+    /// Nothing while it is down.
+    pub machine: Option<Node<()>>,
+    /// What its disk has kept, while it is down.
+    pub durable: Option<Durable<()>>,
     scheduled: Time,
 }
 
@@ -114,7 +123,10 @@ impl Simulation {
             stopped: None,
             role: info.role,
         };
-        let host = |id| Host { machine: Node::new(NodeId::new(id), deployment), scheduled: Time::MAX };
+        let host = |id| {
+            let machine = Some(Node::new(NodeId::new(id), deployment));
+            Host { machine, durable: None, scheduled: Time::MAX }
+        };
         let mut simulation = Simulation {
             now: Time::ZERO,
             horizon: plan.header.horizon,
@@ -126,9 +138,11 @@ impl Simulation {
             clients: machines.zip(&plan.header.clients).map(process).collect(),
             stand_ins: plan.stand_ins.iter().map(stand_in).collect(),
             nodes: (0..deployment.nodes).map(host).collect(),
+            deployment: Arc::new(deployment.clone()),
             demand: plan.demand.clone(),
             next_arrival: None,
             hit: vec![Vec::new(); plan.faults.len()],
+            postponed: Vec::new(),
             refused: BTreeSet::new(),
             timetable: timetable(plan),
             additions: plan.additions.clone(),
@@ -234,12 +248,13 @@ impl Simulation {
             // Disks take no time yet.
             &mut Effect::Write { node, store, until } => {
                 let index = node.index();
-                self.nodes[index].machine.handle_written(self.now, store, until, &mut self.out, observer);
+                let Some(machine) = &mut self.nodes[index].machine else { return };
+                machine.handle_written(self.now, store, until, &mut self.out, observer);
                 self.schedule_node(index);
             }
             &mut Effect::Flush { node, store, until } => {
-                let node = &mut self.nodes[node.index()].machine;
-                node.handle_flushed(self.now, store, until, &mut self.out, observer);
+                let Some(machine) = &mut self.nodes[node.index()].machine else { return };
+                machine.handle_flushed(self.now, store, until, &mut self.out, observer);
             }
         }
     }
@@ -287,7 +302,7 @@ impl Simulation {
                     let connection = &mut self.clients[client.index()].connection;
                     let incarnation = sent.unwrap_or(connection.incarnation);
                     let again = connection.connect(incarnation);
-                    if !self.lets_in(client, again) {
+                    if !self.lets_in(client, node, again) {
                         return;
                     }
                 } else if !self.refused.is_empty() && matches!(from, Address::Client(own) if self.is_refused(own)) {
@@ -295,7 +310,8 @@ impl Simulation {
                 }
                 let slot = self.clients.len() as Slot + Slot::from(node.get());
                 let host = &mut self.nodes[node.index()];
-                host.machine.handle(self.now, from, message, &mut self.out, observer);
+                let Some(machine) = &mut host.machine else { return };
+                machine.handle(self.now, from, message, &mut self.out, observer);
                 host.schedule(slot, self.now, &mut self.agenda);
             }
             Address::Demand | Address::Disk => unreachable!("nobody writes to the demand or a disk"),
@@ -355,8 +371,10 @@ impl Simulation {
             return;
         }
         host.scheduled = Time::MAX;
-        if host.machine.next_timeout().is_some_and(|due| due <= self.now) {
-            host.machine.handle_timeout(self.now, &mut self.out, observer);
+        if let Some(machine) = &mut host.machine
+            && machine.next_timeout().is_some_and(|due| due <= self.now)
+        {
+            machine.handle_timeout(self.now, &mut self.out, observer);
         }
         self.schedule_node(index);
     }
@@ -396,17 +414,23 @@ impl Simulation {
         match self.timetable.get(self.next_turn).filter(|turn| turn.at <= self.now) {
             Some(&Turn { deed, .. }) => {
                 self.next_turn += 1;
-                match deed {
-                    Deed::Start(client) => self.first_start(client, observer),
-                    Deed::BeginFault(fault) => self.begin_fault(fault, observer),
-                    Deed::EndFault(fault) => self.end_fault(fault, observer),
-                    Deed::Seek(seek) => self.seek(seek, observer),
-                    Deed::AddPartitions(addition) => self.add_partitions(addition, observer),
-                }
+                self.carry_out_deed(deed, observer);
             }
             None => self.autoscale(observer),
         }
         self.schedule_turn();
+    }
+
+    pub(crate) fn carry_out_deed(&mut self, deed: Deed, observer: &mut impl Observer) {
+        match deed {
+            Deed::Start(client) => self.first_start(client, observer),
+            Deed::BeginFault(fault) => self.begin_fault(fault, observer),
+            Deed::EndFault(fault) => self.end_fault(fault, observer),
+            // Whoever finds the broker down tries again once it is back.
+            Deed::Seek(_) | Deed::AddPartitions(_) if self.is_any_node_down() => self.postponed.push(deed),
+            Deed::Seek(seek) => self.seek(seek, observer),
+            Deed::AddPartitions(addition) => self.add_partitions(addition, observer),
+        }
     }
 
     /// Takes the census: everybody tells what is still to be had.
@@ -416,8 +440,16 @@ impl Simulation {
         }
         self.finished = true;
         self.now = self.horizon;
-        for node in &self.nodes {
-            node.machine.census(self.now, header, observer);
+        for host in &self.nodes {
+            // What a node that is down has on its disk is still to be had: it can be started again.
+            match (&host.machine, &host.durable) {
+                (Some(node), _) => node.census(self.now, header, observer),
+                (None, Some(durable)) => {
+                    let node = Node::recover(self.now, durable.clone(), &self.deployment);
+                    node.census(self.now, header, observer);
+                }
+                (None, None) => unreachable!("a node that is down has left something behind"),
+            }
         }
         for client in self.clients.iter().filter(|client| client.connection.is_up()) {
             client.machine.census(self.now, observer);
@@ -472,7 +504,8 @@ impl Process {
 impl Host {
     #[inline]
     fn schedule(&mut self, slot: Slot, now: Time, agenda: &mut Agenda) {
-        if let Some(next) = self.machine.next_timeout()
+        if let Some(machine) = &self.machine
+            && let Some(next) = machine.next_timeout()
             && next < self.scheduled
         {
             self.scheduled = next;

@@ -204,3 +204,35 @@ for = "2s"
     assert!(ages.first().is_some_and(|(offered, _)| *offered == 29), "{ages:?}");
     assert!(ages.len() > 30 && ages.iter().all(|(_, age)| *age == 1_200), "{ages:?}");
 }
+
+#[test]
+fn a_process_that_ends_before_the_broker_has_heard_of_it_is_not_taken_for_the_next() {
+    let text = r#"
+format = 1
+title = "short-lived"
+duration = "30s"
+network = { latency = "50ms" }
+demand = { rate = "50/s", until = "20s", application = [{ name = "billing", work = "1ms" }] }
+contender = [
+    { name = "queue", model = "queue" },
+    { name = "stream", model = "stream" },
+    { name = "log", model = "log", session_timeout = "6s" },
+]
+"#;
+    for action in ["crash", "leave"] {
+        for (contender, begins) in (0..3).flat_map(|contender| [(contender, "0s"), (contender, "20ms")]) {
+            let fault = format!("[[fault]]\n{action} = \"billing/1\"\nat = \"{begins}\"\nfor = \"1ms\"\n");
+            let source = Source::new("faults", text.to_string() + &fault);
+            let scenario = Scenario::parse(&source, &[]).unwrap_or_else(|error| panic!("{error}"));
+            let plan = compile(&scenario, contender);
+            let mut log = EventLog::default();
+            Simulation::new(&plan).run_until(plan.header.horizon, &plan.header, &mut log);
+            let events = || log.records().iter().map(|record| record.event());
+            let odd = |event: &Event| matches!(event, Event::Reconnected { .. } | Event::ChannelClosed { .. });
+            assert_eq!(events().find(odd), None, "{action} at {begins} in {contender}");
+            let deliveries = events().filter(|event| matches!(event, Event::Delivered { .. })).count();
+            let offered = events().filter(|event| matches!(event, Event::Offered { .. })).count();
+            assert_eq!(deliveries, offered, "{action} at {begins} in {contender}");
+        }
+    }
+}

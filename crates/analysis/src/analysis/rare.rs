@@ -40,11 +40,11 @@ impl Analysis {
             Event::Disconnected { client, .. } => self.disconnected(time, client),
             Event::Paused { client } => self.client_changed(client, |client| client.paused = true),
             Event::Resumed { client } => self.client_changed(client, |client| client.paused = false),
-            Event::FaultStarted { fault, client } => {
-                self.faults.push(FaultHit { fault, client, started: time, ended: None });
+            Event::FaultStarted { fault, target } => {
+                self.faults.push(FaultHit { fault, target, started: time, ended: None });
             }
-            Event::FaultEnded { fault, client } => {
-                let hits = |hit: &&mut FaultHit| (hit.fault, hit.client, hit.ended) == (fault, client, None);
+            Event::FaultEnded { fault, target } => {
+                let hits = |hit: &&mut FaultHit| (hit.fault, hit.target, hit.ended) == (fault, target, None);
                 if let Some(hit) = self.faults.iter_mut().rev().find(hits) {
                     hit.ended = Some(time);
                 }

@@ -11,7 +11,7 @@ use brokerlab_event::{ClientId, Duration, Offset, StoreId, Time};
 
 use super::members::{Instances, Sessions};
 use super::offsets::Offsets;
-use super::{DurableGroup, GroupAnswer, GroupTimes};
+use super::{GroupAnswer, GroupTimes};
 use crate::assignor::Assignor;
 use crate::message::{GroupError, Member, MemberMetadata};
 
@@ -50,6 +50,24 @@ struct Preparation {
     initial: Option<(Duration, bool)>,
 }
 
+/// What the coordinator writes down of a group whenever its members have got their shares, or the last has gone.
+#[derive(Clone, Default, Debug)]
+struct Written {
+    generation: u32,
+    leader: Option<Member>,
+    assignor: Option<Assignor>,
+    members: Vec<(Member, Arc<MemberMetadata>, Vec<StoreId>)>,
+}
+
+/// What is left of a group when its coordinator has gone down: offsets, and who was a member when it was stable last. Real
+/// coordinators write it to an internal topic; here it always survives, which is what a replicated topic comes to.
+#[derive(Clone, Debug)]
+pub struct DurableGroup {
+    times: GroupTimes,
+    written: Written,
+    offsets: Offsets,
+}
+
 /// The coordinator's side of one group.
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -66,6 +84,7 @@ pub struct Group {
     sessions: Sessions,
     instances: Instances,
     offsets: Offsets,
+    written: Written,
 }
 
 impl Group {
@@ -83,6 +102,7 @@ impl Group {
             sessions: Sessions::default(),
             instances: Instances::default(),
             offsets: Offsets::default(),
+            written: Written::default(),
         }
     }
 
@@ -200,6 +220,7 @@ impl Group {
             let (generation, assignor) = (self.generation, self.assignor);
             answers.push(GroupAnswer::Joined { member, generation, assignor, members: Vec::new() });
             self.prolong(now, member);
+            self.write_down();
         } else {
             self.await_join(now, member, answers);
         }
@@ -318,15 +339,34 @@ impl Group {
 
     /// What survives when the coordinator goes down.
     pub fn crash(self) -> DurableGroup {
-        DurableGroup { generation: self.generation, offsets: self.offsets }
+        DurableGroup { times: self.times, written: self.written, offsets: self.offsets }
     }
 
-    /// The group of a coordinator that comes back. Generations go on, so that nobody's old one is taken for new.
-    /// Nobody is a member any more.
-    pub fn recover(self, now: Time, durable: DurableGroup) -> Group {
-        let DurableGroup { generation, mut offsets } = durable;
-        offsets.empty(now, self.times.offsets_retention);
-        Group { generation, offsets, ..self }
+    /// The group of a coordinator that comes back, as it was written down: its members have their shares, and their
+    /// sessions begin anew. Whoever has joined since joins again.
+    pub fn recover(now: Time, durable: DurableGroup) -> Group {
+        let DurableGroup { times, written, offsets } = durable;
+        let Written { generation, leader, assignor, members } = written.clone();
+        let mut group = Group { generation, leader, offsets, written, ..Group::new(times) };
+        group.assignor = assignor.unwrap_or(group.assignor);
+        if members.is_empty() {
+            group.offsets.empty(now, times.offsets_retention);
+            return group;
+        }
+        group.state = GroupState::Stable;
+        for (member, metadata, assignment) in members {
+            group.add(member, metadata);
+            group.members.entry(member).and_modify(|state| state.assignment = assignment);
+            group.prolong(now, member);
+        }
+        group
+    }
+
+    fn write_down(&mut self) {
+        let member =
+            |(member, state): (&Member, &MemberState)| (*member, Arc::clone(&state.metadata), state.assignment.clone());
+        let (generation, leader, assignor) = (self.generation, self.leader, Some(self.assignor));
+        self.written = Written { generation, leader, assignor, members: self.members.iter().map(member).collect() };
     }
 
     fn check(&self, member: Member, generation: u32) -> Result<(), GroupError> {
@@ -428,6 +468,7 @@ impl Group {
         if self.members.is_empty() {
             self.state = GroupState::Empty;
             self.offsets.empty(now, self.times.offsets_retention);
+            self.write_down();
             answers.push(GroupAnswer::Completed { generation: self.generation, members: 0 });
             return;
         }
@@ -470,6 +511,7 @@ impl Group {
             }
         }
         self.state = GroupState::Stable;
+        self.write_down();
         answers.push(GroupAnswer::Completed { generation: self.generation, members: self.members.len() });
         let session_end = now.saturating_add(self.times.session);
         for (member, state) in self.members.iter_mut().filter(|(_, state)| state.awaits_sync) {

@@ -10,7 +10,7 @@ use brokerlab_event::{ClientId, Offset, StoreId, Time};
 
 use super::members::{Instances, Sessions};
 use super::offsets::Offsets;
-use super::{DurableGroup, GroupAnswer, GroupTimes};
+use super::{GroupAnswer, GroupTimes};
 use crate::assignor::{ServerAssignor, Subscriber};
 use crate::message::{GroupError, Member, MemberMetadata};
 
@@ -46,6 +46,10 @@ struct MemberState {
     away: bool,
     slot: u32,
 }
+
+/// What is left of a group when its coordinator has gone down: this protocol writes down every step.
+#[derive(Clone, Debug)]
+pub struct DurableConsumerGroup(Box<ConsumerGroup>);
 
 /// The coordinator's side of one group.
 #[derive(Clone, Debug)]
@@ -91,6 +95,9 @@ impl ConsumerGroup {
 
     /// The topics have other partitions from now on: whoever is a member gets its part of them with its heartbeats.
     pub fn set_topics(&mut self, topics: Arc<[Vec<StoreId>]>, answers: &mut Vec<GroupAnswer>) {
+        if self.topics == topics {
+            return;
+        }
         self.topics = topics;
         if !self.members.is_empty() {
             self.epoch += 1;
@@ -214,16 +221,24 @@ impl ConsumerGroup {
     }
 
     /// What survives when the coordinator goes down.
-    pub fn crash(self) -> DurableGroup {
-        DurableGroup { generation: self.epoch, offsets: self.offsets }
+    pub fn crash(self) -> DurableConsumerGroup {
+        DurableConsumerGroup(Box::new(self))
     }
 
-    /// The group of a coordinator that comes back. Epochs go on, so that nobody's old one is taken for new.
-    /// Nobody is a member any more.
-    pub fn recover(self, now: Time, durable: DurableGroup) -> ConsumerGroup {
-        let DurableGroup { generation: epoch, mut offsets } = durable;
-        offsets.empty(now, self.times.offsets_retention);
-        ConsumerGroup { epoch, target_epoch: epoch, offsets, ..self }
+    /// The group of a coordinator that comes back: its members' sessions begin anew, and so does the time in which they
+    /// have to give up what they have to.
+    pub fn recover(now: Time, durable: DurableConsumerGroup) -> ConsumerGroup {
+        let mut group = *durable.0;
+        for state in group.members.values() {
+            group.sessions.set(state.slot, now.saturating_add(group.times.session));
+            if state.stage == Stage::Unrevoked {
+                group.revocations.set(state.slot, now.saturating_add(group.times.rebalance));
+            }
+        }
+        if group.members.is_empty() {
+            group.offsets.empty(now, group.times.offsets_retention);
+        }
+        group
     }
 
     fn unknown(&self, member: Member) -> GroupError {

@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use brokerlab_event::{Duration, StoreId};
 
-pub use classic::{Group, GroupState};
-pub use consumer::{ConsumerGroup, JOIN, LEAVE, LEAVE_STATIC};
+pub use classic::{DurableGroup, Group, GroupState};
+pub use consumer::{ConsumerGroup, DurableConsumerGroup, JOIN, LEAVE, LEAVE_STATIC};
 
-use self::offsets::Offsets;
 use crate::assignor::Assignor;
 use crate::config::GroupConfig;
 use crate::message::{GroupError, Member, MemberMetadata};
@@ -94,13 +93,4 @@ pub enum GroupAnswer {
     },
     /// It has been empty for so long that its offsets are forgotten.
     OffsetsForgotten,
-}
-
-/// What is left of a group when its coordinator has gone down. Real coordinators write it to an internal topic;
-/// here it always survives, which is what a replicated internal topic comes to. Memberships do not: everybody
-/// joins again.
-#[derive(Clone, PartialEq, Debug)]
-pub struct DurableGroup {
-    generation: u32,
-    offsets: Offsets,
 }

@@ -488,11 +488,19 @@ impl<E: Entry> Log<E> {
         self.epochs.end_of(epoch, self.end()).map_or(self.end(), |answer| answer.end)
     }
 
+    /// The end of what survives when the node goes down now.
+    pub fn kept_by(&self, kind: Crash) -> Offset {
+        match kind {
+            Crash::Process => Offset::new(self.written),
+            Crash::Power => Offset::new(self.flushed),
+            Crash::Disk => Offset::ZERO,
+        }
+    }
+
     /// What survives when the node goes down now.
     pub fn crash(mut self, kind: Crash) -> DurableLog<E> {
         match kind {
-            Crash::Process => self.truncate(Offset::new(self.written)),
-            Crash::Power => self.truncate(Offset::new(self.flushed)),
+            Crash::Process | Crash::Power => self.truncate(self.kept_by(kind)),
             Crash::Disk => self = Log::default(),
         }
         // A restarted process finds on its disk what survived: all of it is durable from now on.

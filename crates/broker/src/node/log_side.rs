@@ -17,7 +17,7 @@ use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, O
 
 use self::adding::Addition;
 use self::fetches::{Fetches, WaitingFetch};
-use self::groups::Groups;
+use self::groups::{DurableGroupCoordinator, Groups};
 use self::hosted::{Hosted, PendingAck, Role};
 use self::share::{DurableShareGroup, Shares};
 use self::streams::Streams;
@@ -25,7 +25,6 @@ use self::transactions::Transactions;
 use self::upkeep::Upkeep;
 use super::Context;
 use crate::config::{Acks, Deployment, FetchLimits, Isolation, TopicConfig};
-use crate::group::DurableGroup;
 use crate::log::{Crash, Entry};
 use crate::message::{Address, Effect, FetchedPartition, LogError, Message};
 use crate::partition::{Appended, DurablePartition, PartitionLog, PartitionRules};
@@ -103,7 +102,7 @@ impl NewBytes {
 pub struct DurableLogs<P> {
     additions: Vec<Addition>,
     partitions: Vec<DurablePartition<P>>,
-    groups: Vec<DurableGroup>,
+    groups: Vec<DurableGroupCoordinator>,
     transactions: DurableCoordinator,
     shares: Vec<DurableShareGroup>,
     streams: Vec<Tracking>,
@@ -580,7 +579,8 @@ impl<P: Clone + Default> LogSide<P> {
     }
 
     /// What survives when the node goes down.
-    pub fn crash(self, kind: Crash) -> DurableLogs<P> {
+    pub fn crash<O: Observer>(self, kind: Crash, context: &mut Context<'_, P, O>) -> DurableLogs<P> {
+        self.release_shares(context);
         let partitions = self.partitions.into_iter().map(|hosted| hosted.log.crash(kind)).collect();
         DurableLogs {
             additions: self.additions,

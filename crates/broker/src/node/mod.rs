@@ -231,9 +231,13 @@ impl<P: Clone + Default> Node<P> {
         self.log_side.census(&mut context);
     }
 
-    /// The node goes down; only what its disk keeps is left.
-    pub fn crash(self, kind: Crash) -> Durable<P> {
-        Durable { id: self.id, queues: self.queue_side.crash(kind), logs: self.log_side.crash(kind) }
+    /// The node goes down; only what its disk keeps is left. Tells what queues lose, and what of theirs will be ready
+    /// again.
+    pub fn crash<O: Observer>(self, now: Time, kind: Crash, observer: &mut O) -> Durable<P> {
+        let mut context = Context { now, node: self.id, out: &mut Outbox::default(), observer };
+        context.observe(Event::NodeDown { node: self.id });
+        let queues = self.queue_side.crash(kind, &mut context);
+        Durable { id: self.id, queues, logs: self.log_side.crash(kind, &mut context) }
     }
 
     /// The node comes back now with what its disk kept.

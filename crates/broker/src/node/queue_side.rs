@@ -390,7 +390,9 @@ impl<P: Clone> QueueSide<P> {
     }
 
     /// What survives when the node goes down now: the durable queues.
-    pub fn crash(self, kind: Crash) -> DurableQueues<P> {
+    pub fn crash<O: Observer>(self, kind: Crash, context: &mut Context<'_, P, O>) -> DurableQueues<P> {
+        self.memory.blocked().for_each(|client| context.observe(Event::Unblocked { client }));
+        self.queues.iter().for_each(|hosted| hosted.tell_crash(kind, context));
         let durable = self.queues.into_iter().filter(|hosted| hosted.exists && hosted.config.is_durable());
         let storage = |hosted: HostedQueue<P>| match hosted.replica {
             None => DurableStorage::Classic(hosted.queue.crash(kind)),

@@ -72,6 +72,17 @@ pub struct ClassicQueue<P> {
     expires: bool,
 }
 
+/// What becomes of a message of a queue when its node goes down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtCrash {
+    /// It is gone.
+    Lost,
+    /// It was out for delivery and will be ready again.
+    Returned,
+    /// It waits, as before.
+    Kept,
+}
+
 /// What is left of a queue when its node has gone down.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DurableQueue<P>(DurableLog<QueueEntry<P>>);
@@ -281,6 +292,20 @@ impl<P: Clone> ClassicQueue<P> {
     #[inline]
     pub fn mark_flushed(&mut self, until: Offset) {
         self.log.mark_flushed(until);
+    }
+
+    /// Every message that is not settled, in order of position, and what becomes of it when the node goes down now.
+    pub fn at_crash(&self, kind: Crash) -> impl Iterator<Item = (Offset, &Publication<P>, AtCrash)> {
+        let kept = self.log.kept_by(kind);
+        let entries = self.log.entries_from(self.log.start());
+        entries.filter(|(_, entry)| entry.state != State::Settled).map(move |(offset, entry)| {
+            let becomes = match entry.state {
+                _ if offset >= kept || is_transient(&entry.publication) => AtCrash::Lost,
+                State::Delivered => AtCrash::Returned,
+                State::Ready | State::Settled => AtCrash::Kept,
+            };
+            (offset, &entry.publication, becomes)
+        })
     }
 
     /// What survives when the node goes down now.

@@ -92,7 +92,7 @@ fn added_partitions_are_there_again_when_the_node_comes_back() {
     rig.start(1).start(2).run(secs(8)).add_partitions(2..4).run(secs(15));
     assert_eq!(offer_four(&mut rig), [0, 1, 2, 3]);
     let node = rig.nodes.remove(0);
-    rig.nodes.push(Node::recover(rig.now, node.crash(Crash::Process), &plan.deployment()));
+    rig.nodes.push(Node::recover(rig.now, node.crash(rig.now, Crash::Process, &mut ()), &plan.deployment()));
     assert_eq!(offer_four(&mut rig), [0, 1, 2, 3]);
     let stored = rig.events.records().iter().filter_map(|record| match record.event() {
         Event::Stored { offset, .. } => Some(offset.get()),

@@ -106,8 +106,14 @@ fn epochs_fence() {
     let mut answers = Vec::new();
     group.handle_timeout(at(11), &mut answers);
     assert_eq!(beat(&mut group, at(11), one, 1, None, None).0, Some(Err(GroupError::UnknownMember)));
-    let group = self::group().recover(at(8), group.crash());
+    let group = ConsumerGroup::recover(at(20), group.crash());
     assert_eq!((group.epoch(), group.committed(StoreId::new(0))), (2, Some(Offset::new(5))));
+    // Members stay what they were, and their sessions begin anew.
+    let mut group = self::group();
+    beat(&mut group, at(0), one, JOIN, Some(metadata(1, false)), None);
+    let mut group = ConsumerGroup::recover(at(100), group.crash());
+    group.handle_timeout(at(101), &mut answers);
+    assert_eq!(beat(&mut group, at(101), one, 1, None, None), (Some(Ok((1, None))), vec![]));
 }
 
 #[test]

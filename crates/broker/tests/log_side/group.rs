@@ -215,12 +215,27 @@ fn heartbeats_and_commits_are_answered_by_state_and_generation() {
 }
 
 #[test]
-fn a_coordinator_that_comes_back_knows_offsets_and_generation_but_no_members() {
-    let mut desk = Desk::stable();
-    desk.group.commit(at(8), member(1), 1, &[(StoreId::new(0), Offset::new(5))]).expect("it is a member");
-    let mut group = Group::new(TIMES).recover(at(8), desk.group.crash());
-    assert_eq!((group.committed(StoreId::new(0)), group.generation()), (Some(Offset::new(5)), 1));
-    assert_eq!(group.heartbeat(at(9), member(1), 1), Err(GroupError::UnknownMember));
+fn a_coordinator_that_comes_back_knows_the_group_as_it_was_when_it_was_stable_last() {
+    let offsets = [(StoreId::new(0), Offset::new(5))];
+    for mut desk in [Desk::stable(), Desk::preparing(), Desk::completing()] {
+        let before = (desk.group.state(), desk.group.generation());
+        let committed = desk.group.commit(at(8), member(1), 1, &offsets).is_ok();
+        let mut group = Group::recover(at(100), desk.group.crash());
+        assert_eq!((group.state(), group.generation()), (GroupState::Stable, 1), "{before:?}");
+        assert_eq!(group.committed(StoreId::new(0)), committed.then_some(Offset::new(5)));
+        // What was made of the group since is forgotten: whoever goes by it joins again.
+        assert_eq!(group.heartbeat(at(101), member(1), 2), Err(GroupError::IllegalGeneration));
+        assert_eq!(group.heartbeat(at(101), member(1), 1), Ok(()));
+        let mut answers = Vec::new();
+        group.sync(at(101), member(1), 1, Vec::new(), &mut answers);
+        let [GroupAnswer::Synced { result: Ok(stores), .. }] = answers.as_slice() else { panic!("{answers:?}") };
+        assert!(!stores.is_empty(), "it has what it had");
+        // Sessions begin when the coordinator is back.
+        group.handle_timeout(at(109), &mut answers);
+        assert_eq!(group.heartbeat(at(109), member(1), 1), Ok(()));
+    }
+    let empty = Group::recover(at(8), Group::new(TIMES).crash());
+    assert_eq!((empty.state(), empty.generation(), empty.next_timeout()), (GroupState::Empty, 0, None));
 }
 
 /// What a member believes.

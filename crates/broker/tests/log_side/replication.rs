@@ -97,7 +97,9 @@ impl Pair {
     /// A node goes down and comes back at once; its connections break.
     fn restart(&mut self, index: usize, kind: Crash) -> &mut Pair {
         let side = self.sides[index].take().expect("it is up");
-        let durable = side.crash(kind);
+        let mut context =
+            Context { now: Time::ZERO, node: node(index), out: &mut Outbox::default(), observer: &mut () };
+        let durable = side.crash(kind, &mut context);
         self.between.clear();
         self.with(1 - index, |side, context| {
             side.handle(Address::Node(node(index)), &mut Message::ConnectionLost, context);

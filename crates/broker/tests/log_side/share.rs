@@ -147,7 +147,7 @@ impl Rig {
     /// The broker's process dies and comes back; its page cache survives.
     fn crash_node(&mut self) -> &mut Rig {
         let node = std::mem::replace(&mut self.node, Node::new(NODE(), &self.deployment));
-        self.node = Node::recover(self.now, node.crash(Crash::Process), &self.deployment);
+        self.node = Node::recover(self.now, node.crash(self.now, Crash::Process, &mut self.events), &self.deployment);
         for (member, is_up) in &mut self.members {
             if *is_up {
                 member.handle(self.now, &mut Message::ConnectionLost, &mut self.out, &mut self.events);

@@ -177,7 +177,7 @@ impl Rig {
 
     fn restart_node(&mut self, kind: Crash) -> &mut Rig {
         let node = std::mem::replace(&mut self.node, Node::new(NODE(), &self.deployment));
-        self.node = Node::recover(self.now, node.crash(kind), &self.deployment);
+        self.node = Node::recover(self.now, node.crash(self.now, kind, &mut self.events), &self.deployment);
         self
     }
 

@@ -130,7 +130,7 @@ impl Rig {
     /// The process dies and comes back.
     pub fn crash(&mut self) {
         self.writes.clear();
-        let durable = self.node.clone().crash(Crash::Process);
+        let durable = self.node.clone().crash(self.now, Crash::Process, &mut ());
         self.node = Node::recover(self.now, durable, &self.deployment);
     }
 
@@ -343,7 +343,7 @@ fn a_marker_that_went_with_the_power_is_written_again() {
         rig.crash();
         let next = rig.end(producer, committed).unwrap();
         rig.write();
-        rig.node = Node::recover(rig.now, rig.node.clone().crash(Crash::Power), &rig.deployment);
+        rig.node = Node::recover(rig.now, rig.node.clone().crash(rig.now, Crash::Power, &mut ()), &rig.deployment);
         rig.append(0, None).unwrap();
         rig.wait(secs(0));
         rig.write();

@@ -258,7 +258,7 @@ impl Rig {
     pub fn crash(&mut self, kind: Crash) {
         self.begin();
         self.asked.clear();
-        let durable = self.node.clone().crash(kind);
+        let durable = self.node.clone().crash(self.now, kind, &mut ());
         self.node = Node::recover(self.now, durable, &self.topology.deployment());
     }
 

@@ -8,7 +8,7 @@ use brokerlab_event::{ApplicationId, ClientId, Count, Event, NodeId, Observer, O
 use super::{ABSENT, LogSide};
 use crate::config::{ConsumerKind, Deployment, GroupConfig, GroupProtocol, Isolation, OffsetReset, SeekTo};
 use crate::deadlines::Deadlines;
-use crate::group::{ConsumerGroup, DurableGroup, Group, GroupAnswer, GroupTimes};
+use crate::group::{ConsumerGroup, DurableConsumerGroup, DurableGroup, Group, GroupAnswer, GroupTimes};
 use crate::message::{Address, GroupError, Member, Message, Position};
 use crate::node::Context;
 use crate::partition::PartitionLog;
@@ -73,18 +73,10 @@ impl Coordinator {
         }
     }
 
-    fn crash(self) -> DurableGroup {
+    fn crash(self) -> DurableGroupCoordinator {
         match self {
-            Coordinator::Classic(group) => group.crash(),
-            Coordinator::Consumer(group) => group.crash(),
-        }
-    }
-
-    /// Of a coordinator that is new: what it was before.
-    fn recover(self, now: Time, durable: DurableGroup) -> Coordinator {
-        match self {
-            Coordinator::Classic(group) => Coordinator::Classic(group.recover(now, durable)),
-            Coordinator::Consumer(group) => Coordinator::Consumer(group.recover(now, durable)),
+            Coordinator::Classic(group) => DurableGroupCoordinator::Classic(group.crash()),
+            Coordinator::Consumer(group) => DurableGroupCoordinator::Consumer(group.crash()),
         }
     }
 
@@ -101,6 +93,13 @@ impl Coordinator {
             Coordinator::Consumer(group) => group.tell_where(client, store),
         }
     }
+}
+
+/// What is left of a coordinator that has gone down.
+#[derive(Clone, Debug)]
+pub(super) enum DurableGroupCoordinator {
+    Classic(DurableGroup),
+    Consumer(DurableConsumerGroup),
 }
 
 #[derive(Clone, Debug)]
@@ -306,18 +305,16 @@ impl Groups {
         self.groups[index].first_unread(store, log.log().start(), log.log().end())
     }
 
-    pub fn crash(self) -> Vec<DurableGroup> {
+    pub fn crash(self) -> Vec<DurableGroupCoordinator> {
         self.groups.into_iter().map(|hosted| hosted.group.crash()).collect()
     }
 
-    pub fn recover(&mut self, now: Time, durable: Vec<DurableGroup>) {
+    pub fn recover(&mut self, now: Time, durable: Vec<DurableGroupCoordinator>) {
         for (index, durable) in durable.into_iter().enumerate() {
-            let hosted = &mut self.groups[index];
-            // Its topics may have grown since it was deployed.
-            if let Coordinator::Consumer(group) = &mut hosted.group {
-                group.set_topics(Arc::clone(&hosted.topics), &mut self.answers);
-            }
-            hosted.group = hosted.group.clone().recover(now, durable);
+            self.groups[index].group = match durable {
+                DurableGroupCoordinator::Classic(group) => Coordinator::Classic(Group::recover(now, group)),
+                DurableGroupCoordinator::Consumer(group) => Coordinator::Consumer(ConsumerGroup::recover(now, group)),
+            };
             self.schedule(index);
         }
     }

@@ -16,7 +16,7 @@ use crate::message::{Address, Member, Message, SharedPartition};
 use crate::node::Context;
 use crate::partition::PartitionLog;
 use crate::record::Record;
-use crate::share_partition::{Acknowledged, Change, DurableShare, SharePartition, Turn};
+use crate::share_partition::{Acknowledged, Change, DurableShare, RecordState, SharePartition, Turn};
 
 /// A share group.
 #[derive(Clone, Debug)]
@@ -438,6 +438,24 @@ impl<P: Clone + Default> LogSide<P> {
                 }
                 let (from, until) = (hosted.first_untouched(context.now, index, log), log.log().end());
                 context.observe(Event::RemainingRange { store, application, from, until });
+            }
+        }
+    }
+
+    /// The node goes down: nothing is acquired any more.
+    pub(super) fn release_shares<O: Observer>(&self, context: &mut Context<'_, P, O>) {
+        for hosted in &self.shares.groups {
+            let application = hosted.config.application;
+            let led = hosted.stores.iter().zip(&hosted.partitions);
+            for (store, share) in led.filter_map(|(store, share)| Some((*store, share.as_ref()?))) {
+                let Some(place) = self.led(store) else { continue };
+                let held = share.in_flight().filter(|(_, state, _)| *state == RecordState::Acquired);
+                for (offset, ..) in held {
+                    for (offset, record) in messages(&self.partitions[place].log, offset, offset) {
+                        let message = record.message;
+                        context.observe(Event::Released { message, store, offset, application });
+                    }
+                }
             }
         }
     }

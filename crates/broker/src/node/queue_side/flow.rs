@@ -49,6 +49,11 @@ impl Memory {
         Memory { held: 0, watermark: watermark.unwrap_or(u64::MAX), blocked: Vec::new() }
     }
 
+    /// The connections that are not read.
+    pub fn blocked(&self) -> impl Iterator<Item = ClientId> {
+        self.blocked.iter().copied()
+    }
+
     /// True where some connection is not read.
     #[inline]
     pub fn blocks_somebody(&self) -> bool {

@@ -10,10 +10,11 @@ use super::replicated::Replica;
 use crate::config::{BindingConfig, Overflow, Profile, QueueConfig};
 use crate::dead_letter::DeadLetter;
 use crate::dispatch::ConsumerRing;
+use crate::log::Crash;
 use crate::message::{Effect, Publication};
 use crate::node::Context;
 use crate::properties::DeathReason;
-use crate::queue::ClassicQueue;
+use crate::queue::{AtCrash, ClassicQueue};
 use crate::quorum::Whereabouts;
 use crate::ring::Ring;
 
@@ -114,6 +115,22 @@ impl<P: Clone> HostedQueue<P> {
                 return Some(deadline);
             }
             self.give_up_head(DeathReason::Expired, dead, memory, context);
+        }
+    }
+
+    /// Tells what becomes of its messages when the node goes down now. A quorum queue keeps whatever it was told of.
+    pub fn tell_crash<O: Observer>(&self, kind: Crash, context: &mut Context<'_, P, O>) {
+        if !self.exists || self.replica.is_some() {
+            return;
+        }
+        let (store, is_durable) = (self.config.store, self.config.is_durable());
+        for (offset, publication, becomes) in self.queue.at_crash(kind) {
+            let (message, size) = (publication.envelope.message, Bytes::new(publication.envelope.size));
+            match becomes {
+                AtCrash::Kept if is_durable => {}
+                AtCrash::Returned if is_durable => context.observe(Event::Requeued { message, store, offset }),
+                _ => context.observe(Event::Removed { message, store, offset, size, cause: Removal::NodeLost }),
+            }
         }
     }
 
