@@ -460,13 +460,14 @@ impl Simulation {
         }
     }
 
-    /// A message on its way to a consumer that runs is still to be had, whether or not a store has it too.
+    /// A message on its way to a consumer that runs is still to be had, whether or not a store has it too. One whose
+    /// connection broke meanwhile does not arrive any more.
     fn census_of_flight(&self, flight: &Flight, observer: &mut impl Observer) {
         let Address::Client(client) = flight.to else { return };
         let process = &self.clients[client.index()];
         let ClientRole::Consumer(application) = process.role else { return };
         if !process.connection.reaches(flight.incarnation) {
-            return;
+            return self.undeliverable(client, &flight.message, observer);
         }
         let mut remains = |message| observer.observe(self.now, Event::Remaining { message, application });
         match &flight.message {
