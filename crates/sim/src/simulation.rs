@@ -331,7 +331,7 @@ impl Simulation {
     /// The process that a message was meant for is gone. A queue or a log still has what it sent, or has settled
     /// it; a broadcast has nothing more.
     #[cold]
-    pub(crate) fn undeliverable(&mut self, client: ClientId, message: &Message<()>, observer: &mut impl Observer) {
+    pub(crate) fn undeliverable(&self, client: ClientId, message: &Message<()>, observer: &mut impl Observer) {
         let ClientRole::Consumer(application) = self.clients[client.index()].role else { return };
         if let Message::Deliver { store: StoreId::MAX, publication, .. } = message {
             observer.observe(self.now, Event::Missed { message: publication.envelope.message, application });
