@@ -124,6 +124,8 @@ pub(crate) const MOST_CONSUMERS: u64 = 100_000;
 pub(crate) const MOST_PARTITIONS: u64 = 10_000;
 /// Each producer keeps an open batch for each partition.
 pub(crate) const MOST_BATCHES: u64 = 10_000_000;
+/// The most attempts at records that are tried for ever, by the mean of the work: more, and a run has no end in sight.
+pub(crate) const MOST_ATTEMPTS: f64 = 1e7;
 pub(crate) const MOST_KEYS: u64 = 1_000_000;
 pub(crate) const MOST_MESSAGES: f64 = 1e10;
 pub(crate) const LARGEST_SIZE: u64 = crate::demand::LARGEST_MESSAGE as u64;

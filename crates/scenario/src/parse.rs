@@ -6,13 +6,13 @@ use brokerlab_event::{Duration, KeyId, Time};
 use toml_edit::{Document, DocumentMut, TableLike};
 
 use crate::edit;
-use crate::options::{MOST_BATCHES, MOST_CONSUMERS, MOST_MESSAGES, NETWORK, ROOT};
+use crate::options::{MOST_ATTEMPTS, MOST_BATCHES, MOST_CONSUMERS, MOST_MESSAGES, NETWORK, ROOT};
 use crate::parse_contender::contender;
 use crate::parse_demand::demand;
 use crate::parse_rest::{Names, expectation, fault, flip};
 use crate::problem::{Excerpt, Place, Problem, Problems, ScenarioError};
 use crate::reader::{Reader, found};
-use crate::scenario::{Arrivals, Contender, DemandSpec, Network, Scenario};
+use crate::scenario::{Application, Arrivals, Contender, DemandSpec, ModelOptions, Network, Scenario};
 use crate::source::Source;
 use crate::{demand::expected_messages, units};
 
@@ -111,6 +111,9 @@ fn read(table: &dyn TableLike, source: &Source, text: &str, problems: &Problems<
     };
     if let (Some(demand), Some(reader)) = (&demand, &demand_reader) {
         limits(demand, reader, contenders.iter().flatten());
+        if let Some(duration) = duration {
+            endless_attempts(&root, demand, &contenders, duration);
+        }
     }
     let faults: Vec<_> =
         root.tables("fault").into_iter().map(|(table, span)| fault(table, span, problems, &names, duration)).collect();
@@ -251,6 +254,37 @@ fn limits<'a>(demand: &DemandSpec, reader: &Reader<'_>, contenders: impl Iterato
                 contender.name
             );
             reader.complain("producers", message);
+        }
+    }
+}
+
+/// Refuses consumers that try a record for ever whose work is so short that the run would be busy with nothing else.
+fn endless_attempts(root: &Reader<'_>, demand: &DemandSpec, contenders: &[Option<Contender>], run: Duration) {
+    let tables = root.table.get("contender").and_then(crate::reader::list_of_tables).unwrap_or_default();
+    for (contender, (table, own)) in contenders.iter().zip(tables) {
+        let most = match contender.as_ref().map(|contender| &contender.options) {
+            Some(ModelOptions::Log(options)) => options.member.max_attempts,
+            Some(ModelOptions::Stream(options)) => options.consumer.max_attempts,
+            _ => continue,
+        };
+        if most > 0 {
+            continue;
+        }
+        // Only a poisoned record fails at every attempt; any other succeeds some time.
+        let attempts = |application: &Application| {
+            let own = run.as_secs_f64() / application.work.mean() * f64::from(application.consumers);
+            if application.failures.poison > 0 { own } else { 0.0 }
+        };
+        let worst = demand.applications.iter().max_by(|a, b| attempts(a).total_cmp(&attempts(b)));
+        if let Some(worst) = worst.filter(|application| attempts(application) > MOST_ATTEMPTS) {
+            let at = table.get("max_attempts").and_then(|item| item.span()).or(own).unwrap_or_default();
+            let message = format!(
+                "max_attempts = 0 may try a poisoned record of \"{}\" for all of the run, about {:.1e} times; a run has \
+                 at most 10^7 such attempts: let its work take longer, or give max_attempts",
+                worst.name,
+                attempts(worst)
+            );
+            root.problems.add(at, message);
         }
     }
 }
