@@ -17,7 +17,7 @@ impl Writer {
     /// The beginning of a scenario with this seed.
     pub fn new(seed: u64, title: &str, duration: &str) -> Writer {
         let mut writer = Writer { chance: Generator::new(seed, title), text: String::new() };
-        let latency = writer.one_of(&["0s", "500us", "50ms"]);
+        let latency = writer.one_of(&["0s", "500us", "50ms", "50ms", "260ms"]);
         writer.line(format_args!("format = 1\ntitle = \"{title} {seed}\"\nduration = \"{duration}\"\nseed = {seed}"));
         writer.some_of(&[("warm_up", &["\"1s\""])]);
         writer.line(format_args!("network = {{ latency = \"{latency}\" }}"));

@@ -50,7 +50,8 @@ impl Case<'_> {
     /// Whether the work on what a poll returns may take longer than the locks last.
     fn locks_end(&self, options: &ShareGroupOptions) -> bool {
         let latency = self.scenario.network.latency;
-        if options.member.renew_every.is_some_and(|every| every + latency < options.rules.lock_duration) {
+        // A lock runs from the moment the broker gives the record out: the answer takes one latency, the renewal another.
+        if options.member.renew_every.is_some_and(|every| every + latency + latency < options.rules.lock_duration) {
             return false;
         }
         // The last batch is taken whole, and may be of records of a byte each.
