@@ -25,12 +25,11 @@ pub fn broadcast(writer: &mut Writer) {
     writer.some_of(&[("max_unconfirmed", &["1", "5"])]);
 }
 
-/// Only records with keys can be compacted.
 pub fn log(writer: &mut Writer, is_keyed: bool) {
     writer.line(format_args!("[[contender]]\nname = \"log\"\nmodel = \"log\""));
     let protocol = writer.one_of(&["classic", "classic", "consumer", "3.9"]);
     producing(writer);
-    writer.some_of(TOPIC);
+    cleanup(writer, is_keyed);
     writer.some_of(FETCH);
     writer.all_of(&[
         ("commit", &["{ every = \"2s\" }", "\"after-batch\"", "\"after-each\"", "\"before-work\""]),
@@ -69,22 +68,13 @@ pub fn log(writer: &mut Writer, is_keyed: bool) {
         ("offsets_retention", &["\"1s\"", "\"5s\""]),
         ("fetch_min_bytes", &["\"1KiB\""]),
     ]);
-    if is_keyed && writer.once_in(4) {
-        writer.all_of(&[("cleanup_policy", &["\"compact\"", "\"compact,delete\""])]);
-        writer.some_of(&[
-            ("min_cleanable_dirty_ratio", &["0.0", "0.8"]),
-            ("min_compaction_lag", &["\"1s\""]),
-            ("max_compaction_lag", &["\"3s\""]),
-            ("delete_retention", &["\"0s\"", "\"2s\""]),
-        ]);
-        writer.all_of(&[("cleaner_backoff", &["\"1s\""])]);
-    }
 }
 
 pub fn share_group(writer: &mut Writer) {
     writer.line(format_args!("[[contender]]\nname = \"share\"\nmodel = \"share-group\""));
     producing(writer);
-    writer.some_of(TOPIC);
+    writer.some_of(SEGMENTS);
+    retention(writer);
     writer.some_of(FETCH);
     writer.all_of(&[
         ("max_poll_records", &["1", "10", "500"]),
@@ -132,14 +122,55 @@ pub fn stream(writer: &mut Writer) {
     }
 }
 
+/// What becomes of old records. Only those with keys can be compacted.
+fn cleanup(writer: &mut Writer, is_keyed: bool) {
+    writer.some_of(SEGMENTS);
+    let compacts = is_keyed && writer.once_in(4);
+    let deletes = !compacts || writer.once_in(2);
+    if compacts {
+        let policy = if deletes { "compact,delete" } else { "compact" };
+        writer.line(format_args!("cleanup_policy = \"{policy}\""));
+        writer.some_of(&[
+            ("min_cleanable_dirty_ratio", &["0.0", "0.8"]),
+            ("min_compaction_lag", &["\"1s\""]),
+            ("max_compaction_lag", &["\"3s\""]),
+            ("delete_retention", &["\"0s\"", "\"2s\""]),
+        ]);
+        writer.all_of(&[("cleaner_backoff", &["\"1s\""])]);
+    }
+    if deletes {
+        retention(writer);
+    }
+}
+
+/// By age, by size, by both or not at all.
+fn retention(writer: &mut Writer) {
+    match writer.below(6) {
+        0 => writer.line(format_args!("retention_time = \"none\"")),
+        1 | 2 => {
+            writer.line(format_args!("retention_time = \"4s\"\nretention_check_interval = \"1s\""));
+            writer.some_of(&[("retention_bytes", &["\"5KiB\"", "\"20KiB\""])]);
+        }
+        3 => {
+            writer.all_of(&[("retention_bytes", &["\"5KiB\"", "\"20KiB\""])]);
+            writer.some_of(&[("retention_time", &["\"none\""])]);
+            writer.line(format_args!("retention_check_interval = \"1s\""));
+        }
+        _ => {}
+    }
+}
+
 /// A topic and its producers: careless ones, or numbered ones with or without transactions.
 fn producing(writer: &mut Writer) {
     writer.all_of(&[("partitions", &["1", "2", "4", "6"])]);
     match writer.below(3) {
         0 => {
-            writer.all_of(&[("acks", &["\"all\"", "\"leader\"", "\"none\""])]);
-            writer.line(format_args!("enable_idempotence = false"));
-            writer.some_of(&[("max_in_flight", &["1", "8"]), ("retries", &["0", "3"])]);
+            let acks = writer.one_of(&["all", "leader", "none"]);
+            writer.line(format_args!("acks = \"{acks}\"\nenable_idempotence = false"));
+            writer.some_of(&[("max_in_flight", &["1", "8"])]);
+            if acks != "none" {
+                writer.some_of(&[("retries", &["0", "3"])]);
+            }
         }
         1 => {
             writer.line(format_args!("transaction_timeout = \"2s\""));
@@ -174,13 +205,7 @@ const PRODUCING: Choices = &[
     ("adaptive_partitioning", &["false"]),
 ];
 
-const TOPIC: Choices = &[
-    ("segment_bytes", &["\"2KiB\"", "\"8KiB\""]),
-    ("segment_time", &["\"2s\""]),
-    ("retention_time", &["\"none\"", "\"4s\""]),
-    ("retention_bytes", &["\"5KiB\"", "\"20KiB\""]),
-    ("retention_check_interval", &["\"1s\""]),
-];
+const SEGMENTS: Choices = &[("segment_bytes", &["\"2KiB\"", "\"8KiB\""]), ("segment_time", &["\"2s\""])];
 
 const FETCH: Choices = &[
     ("fetch_max_wait", &["\"50ms\"", "\"1s\""]),

@@ -133,6 +133,12 @@ pub(crate) fn topic(reader: &Reader<'_>, run: Option<Duration>) -> Option<TopicO
     let retention_check_interval = reader.duration("retention_check_interval");
     let may_compact = reader.spec.find("cleanup_policy").is_some();
     let cleanup = if may_compact { reader.choice("cleanup_policy") } else { Some("delete") };
+    for option in options_without_effect(reader.table) {
+        if reader.has(option.name) {
+            let (name, without) = (option.name, option.without);
+            reader.complain(name, format!("{name} means nothing without {without}"));
+        }
+    }
     let deletes = cleanup != Some("compact");
     let compaction = if may_compact { compaction(reader).map(Some) } else { Some(None) };
     Some(TopicOptions {
@@ -150,6 +156,36 @@ pub(crate) fn topic(reader: &Reader<'_>, run: Option<Duration>) -> Option<TopicO
         metadata_max_age: metadata_max_age?,
     })
 }
+
+/// An option that has no effect, for want of another.
+pub(crate) struct WithoutEffect {
+    pub name: &'static str,
+    without: &'static str,
+}
+
+/// The options of a log and its producers that have no effect beside what else the contender says.
+pub(crate) fn options_without_effect(table: &dyn TableLike) -> Vec<WithoutEffect> {
+    let says = |name: &str| table.get(name).and_then(|item| item.as_str());
+    let cleanup = says("cleanup_policy").unwrap_or("delete");
+    let mut all = Vec::new();
+    let mut add =
+        |names: &[&'static str], without| all.extend(names.iter().map(|name| WithoutEffect { name, without }));
+    if cleanup == "delete" {
+        add(COMPACTION_ONLY, "compaction (cleanup_policy)");
+    }
+    // Where retention is only switched off by its own values, how often it is looked at may stay behind.
+    if cleanup == "compact" {
+        add(&["retention_time", "retention_bytes", "retention_check_interval"], "deletion (cleanup_policy)");
+    }
+    if says("acks") == Some("none") {
+        add(&["retries"], "answers (acks)");
+    }
+    all
+}
+
+/// Options of compaction.
+const COMPACTION_ONLY: &[&str] =
+    &["min_cleanable_dirty_ratio", "min_compaction_lag", "max_compaction_lag", "delete_retention", "cleaner_backoff"];
 
 /// When the topic gets more partitions. It cannot lose any.
 fn more_partitions(reader: &Reader<'_>, partitions: Option<u32>, run: Option<Duration>) -> Option<Vec<MorePartitions>> {

@@ -6,6 +6,7 @@ use crate::edit;
 use crate::options::{CONTENDERS, Kind, MODELS, Opt, ROOT, Spec};
 use crate::options_log::CONSUMER_HEARTBEAT;
 use crate::options_queue::SHORT_FORM;
+use crate::parse_contender::options_without_effect;
 use crate::parse_log_profile::default_linger;
 use crate::problem::ScenarioError;
 use crate::scenario::Scenario;
@@ -109,6 +110,10 @@ fn default_of(option: &Opt, table: &dyn TableLike) -> Option<String> {
     let by_broker = table.get("group_protocol").and_then(Item::as_str) == Some("consumer");
     // Only streams have a prefetch beside a credit.
     let by_amqp = is_stream && table.contains_key("prefetch");
+    // Queues and streams have no such option, so what is said of logs leaves theirs alone.
+    if options_without_effect(table).iter().any(|without| without.name == option.name) {
+        return None;
+    }
     match option.name {
         "assignors" if by_broker => None,
         "initial_credit" if by_amqp => None,
