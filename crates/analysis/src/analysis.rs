@@ -17,7 +17,7 @@ use crate::levels::{Backlog, Storage, Totals};
 use crate::order::KeyOrder;
 use crate::ownership::Unread;
 use crate::series::{Levels, SeriesRecorder};
-use crate::stores::{GroupPlace, LogRecord, Store, stores_of};
+use crate::stores::{GroupPlace, LogRecord, Partition, Store, stores_of};
 use crate::table::MessageTable;
 use crate::{ChannelErrors, FaultHit, Incidents};
 
@@ -270,9 +270,10 @@ impl Analysis {
         }
         match self.stores.get_mut(store.index()).and_then(|store| store.partition.as_mut()) {
             Some(partition) if !self.shares => {
+                let until = partition.end().min(offset.get() + 1);
                 let group = &mut partition.groups[application];
                 let before = group.in_flight();
-                group.delivered = group.delivered.max(offset.get() + 1);
+                group.delivered = group.delivered.max(until);
                 tally.in_flight += group.in_flight() - before;
             }
             _ => {
@@ -432,10 +433,12 @@ impl Analysis {
         self.change_group(time, store, application, |group| group.archive(offset.get()));
     }
 
-    /// Moves the group of an application in a partition.
+    /// Moves the group of an application in a partition. A group may be sent beyond an end that lies further back than
+    /// it did; what is stored there meanwhile it has before it until it reads on.
     #[inline]
     fn move_group(&mut self, time: Time, store: StoreId, application: usize, position: u64) {
-        self.change_group(time, store, application, |group| group.set_beyond(position));
+        let end = self.stores[store.index()].partition.as_ref().map_or(position, Partition::end);
+        self.change_group(time, store, application, |group| group.set_beyond(position.min(end)));
     }
 
     /// Changes where the group of an application is in a partition; its backlog is what it has to do up to the end.

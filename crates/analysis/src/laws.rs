@@ -1,11 +1,11 @@
 //! What must hold at every event of a partition, whatever happens: not a guarantee that a configuration makes, but
 //! what a log is.
 
-use brokerlab_event::{Event, Observer, Offset, Removal, RunHeader, StoreId, StoreKind, Time};
+use brokerlab_event::{Event, Observer, Offset, RunHeader, StoreId, StoreKind, Time};
 
 /// Holds every event of a run against the laws of a partitioned log, and panics at the first that breaks one:
 /// offsets are given out without a gap and never twice; the start of a log only moves on, and never past its end;
-/// nobody is given, processes, or commits what lies beyond the end; a mark on a record (removed, aborted, archived)
+/// nobody is given, processes, or commits what never lay before the end; a mark on a record (removed, aborted, archived)
 /// is put on one that was stored.
 ///
 /// ```
@@ -31,6 +31,8 @@ pub struct Laws {
 struct Extent {
     start: u64,
     end: u64,
+    /// The furthest that it ever ended. Whoever holds a record that the log has lost goes on with it.
+    furthest: u64,
 }
 
 impl Laws {
@@ -48,12 +50,25 @@ impl Laws {
         if let Some(extent) = &mut self.partitions[store.index()] {
             assert_eq!(offset.get(), extent.end, "the next record has the next offset: {context:?}");
             extent.end += 1;
+            extent.furthest = extent.furthest.max(extent.end);
         }
     }
 
     /// Of a partition; a delivery past all stores is from none.
     fn extent(&self, store: StoreId) -> Option<Extent> {
         self.partitions.get(store.index()).copied().flatten()
+    }
+
+    fn below_furthest(&self, store: StoreId, offset: Offset, context: &dyn std::fmt::Debug) {
+        if let Some(extent) = self.extent(store) {
+            assert!(offset.get() < extent.furthest, "the log never went beyond {}: {context:?}", extent.furthest);
+        }
+    }
+
+    fn up_to_furthest(&self, store: StoreId, offset: Offset, context: &dyn std::fmt::Debug) {
+        if let Some(extent) = self.extent(store) {
+            assert!(offset.get() <= extent.furthest, "the log never went beyond {}: {context:?}", extent.furthest);
+        }
     }
 
     fn below_end(&self, store: StoreId, offset: Offset, context: &dyn std::fmt::Debug) {
@@ -68,10 +83,10 @@ impl Laws {
         }
     }
 
-    /// The node lost the end of its log, from this record on or from an earlier one.
-    fn cut(&mut self, store: StoreId, offset: Offset) {
+    fn truncated(&mut self, store: StoreId, end: Offset, context: &dyn std::fmt::Debug) {
         if let Some(extent) = &mut self.partitions[store.index()] {
-            extent.end = extent.end.min(offset.get());
+            assert!(end.get() < extent.end, "the log ends at {}: {context:?}", extent.end);
+            (extent.end, extent.start) = (end.get(), extent.start.min(end.get()));
         }
     }
 
@@ -87,20 +102,20 @@ impl Laws {
 impl Observer for Laws {
     fn observe(&mut self, _: Time, event: Event) {
         match event {
-            Event::Removed { store, offset, cause: Removal::NodeLost, .. } => self.cut(store, offset),
+            Event::Truncated { store, end } => self.truncated(store, end, &event),
             Event::Stored { store, offset, .. } | Event::TransactionEnded { store, offset, .. } => {
                 self.appended(store, offset, &event);
             }
             Event::Trimmed { store, until, .. } => self.trimmed(store, until, &event),
             Event::Delivered { store, offset, .. }
             | Event::Processed { store, offset, .. }
-            | Event::Settled { store, offset, .. }
-            | Event::Removed { store, offset, .. }
+            | Event::Settled { store, offset, .. } => self.below_furthest(store, offset, &event),
+            Event::Committed { store, offset, .. } => self.up_to_furthest(store, offset, &event),
+            Event::Removed { store, offset, .. }
             | Event::Aborted { store, offset, .. }
             | Event::Released { store, offset, .. }
             | Event::Archived { store, offset, .. } => self.below_end(store, offset, &event),
-            Event::Committed { store, offset, .. }
-            | Event::Flushed { store, offset, .. }
+            Event::Flushed { store, offset, .. }
             | Event::ShareStarted { store, offset, .. }
             | Event::RemainingRange { store, until: offset, .. } => self.up_to_end(store, offset, &event),
             _ => {}
@@ -111,7 +126,7 @@ impl Observer for Laws {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use brokerlab_event::{Bytes, ClientId, MessageId};
+    use brokerlab_event::{Bytes, ClientId, MessageId, Removal};
 
     fn store() -> StoreId {
         StoreId::new(1)
@@ -134,8 +149,12 @@ mod tests {
         Event::Delivered { message, consumer, store: store(), offset: Offset::new(offset), redelivered: false }
     }
 
-    fn lost(offset: u64) -> Event {
-        let (message, size, cause) = (MessageId::new(0), Bytes::new(1), Removal::NodeLost);
+    fn truncated(end: u64) -> Event {
+        Event::Truncated { store: store(), end: Offset::new(end) }
+    }
+
+    fn removed(offset: u64) -> Event {
+        let (message, size, cause) = (MessageId::new(0), Bytes::new(1), Removal::Compacted);
         Event::Removed { message, store: store(), offset: Offset::new(offset), size, cause }
     }
 
@@ -150,8 +169,10 @@ mod tests {
     fn a_log_keeps_its_laws_and_breaks_are_found() {
         let full = [stored(0), stored(1), delivered(1), committed(2), trimmed(1), stored(2)];
         assert!(holds(true, &full));
-        assert!(holds(true, &[stored(0), stored(1), lost(1), stored(1)]), "a lost end is written anew");
-        let broken: [&[Event]; 8] = [
+        assert!(holds(true, &[stored(0), stored(1), truncated(1), stored(1)]), "a lost end is written anew");
+        let in_hand = [stored(0), stored(1), truncated(0), delivered(1), committed(2)];
+        assert!(holds(true, &in_hand), "what was read before it was lost");
+        let broken: [&[Event]; 10] = [
             &[stored(1)],
             &[stored(0), stored(0)],
             &[stored(0), stored(2)],
@@ -159,7 +180,9 @@ mod tests {
             &[stored(0), committed(2)],
             &[stored(0), trimmed(2)],
             &[stored(0), trimmed(1), trimmed(1)],
-            &[stored(0), stored(1), lost(0), delivered(1)],
+            &[stored(0), truncated(1)],
+            &[stored(0), stored(1), truncated(0), delivered(2)],
+            &[stored(0), stored(1), truncated(1), removed(1)],
         ];
         for history in broken {
             assert!(!holds(true, history), "{history:?}");

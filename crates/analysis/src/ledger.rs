@@ -20,6 +20,8 @@ mod flag {
     pub const LOGGED: Flags = 64;
     /// Counted among the entries that may be retired.
     pub const FINAL: Flags = 128;
+    /// The first record of it went with the end of its partition, and none came since.
+    pub const TORN_OFF: Flags = 256;
 }
 
 /// Facts about a message and an application.
@@ -414,10 +416,19 @@ impl Ledger {
         last.unwrap_or(false)
     }
 
-    /// A record came into a partition; true where the message was not in one before.
+    /// A record came into a partition; true where the message was not in one before, or is there no more.
     #[inline]
     pub fn logged(&mut self, message: MessageId) -> bool {
-        self.raise(message, flag::LOGGED)
+        let Some(row) = self.find(message) else { return false };
+        let first = row.entry.flags & (flag::LOGGED | flag::TORN_OFF) != flag::LOGGED;
+        row.entry.flags = (row.entry.flags | flag::LOGGED) & !flag::TORN_OFF;
+        first
+    }
+
+    /// The first record of a message went with the end of its partition.
+    #[cold]
+    pub fn torn_off(&mut self, message: MessageId) {
+        self.raise(message, flag::TORN_OFF);
     }
 
     /// Finds what is known of a message, to note what cannot make it final. Nothing for retired messages.

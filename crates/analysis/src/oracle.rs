@@ -67,6 +67,8 @@ pub fn findings(header: &RunHeader, records: &[Record], application: Application
 struct Place {
     store: StoreId,
     offset: u64,
+    /// Which event stored it.
+    stored: usize,
     trim: Option<(usize, Removal)>,
 }
 
@@ -292,12 +294,15 @@ impl Run<'_> {
             if message == wanted && in_partition && self.header.served_by(store).contains(&self.application) {
                 let trim = self.events().enumerate().skip(index).find_map(|(later, event)| match *event {
                     Event::Trimmed { store: s, until, cause } if s == store && until > offset => Some((later, cause)),
+                    Event::Truncated { store: s, end } if s == store && end <= offset => {
+                        Some((later, Removal::NodeLost))
+                    }
                     Event::Removed { store: s, offset: place, cause, .. } if s == store && place == offset => {
                         Some((later, cause))
                     }
                     _ => None,
                 });
-                places.push(Place { store, offset: offset.get(), trim });
+                places.push(Place { store, offset: offset.get(), stored: index, trim });
             }
         }
         places
@@ -312,7 +317,7 @@ impl Run<'_> {
                 Event::Delivered { message, consumer, .. } => message == wanted && self.is_own(consumer),
                 _ => false,
             });
-            let aborted = self.events().take(before).any(|event| match *event {
+            let aborted = self.events[place.stored..before].iter().any(|event| match *event {
                 Event::Aborted { store, offset, .. } => (store, offset.get()) == (place.store, place.offset),
                 _ => false,
             });
@@ -324,7 +329,13 @@ impl Run<'_> {
     /// The group of the application committed beyond the place, was set beyond it or is done with it, in this part of
     /// the run, or would go on beyond it.
     fn passed(&self, store: StoreId, offset: u64, before: usize) -> bool {
-        self.events().take(before).any(|event| match *event {
+        // What a group had passed before the end was lost says nothing of what was stored there since.
+        let lost = |event: &Event| match *event {
+            Event::Truncated { store: s, end } => s == store && end.get() <= offset,
+            _ => false,
+        };
+        let since = self.events[..before].iter().rposition(lost).unwrap_or(0);
+        self.events[since..before].iter().any(|event| match *event {
             Event::Committed { consumer, store: s, offset: to }
             | Event::PositionReset { consumer, store: s, offset: to }
             | Event::Sought { consumer, store: s, offset: to }
@@ -360,7 +371,7 @@ impl Run<'_> {
             use Removal::{Compacted, Purged, RetentionSize, RetentionTime};
             matches!(cause, RetentionTime | RetentionSize | Purged | Compacted)
         };
-        let from_log = self.places_to_be_had(wanted).into_iter().any(|Place { store, offset, trim }| {
+        let from_log = self.places_to_be_had(wanted).into_iter().any(|Place { store, offset, trim, .. }| {
             trim.is_some_and(|(at, cause)| by_policy(cause) && !self.passed(store, offset, at))
         });
         from_queue || from_log
@@ -378,7 +389,7 @@ impl Run<'_> {
             }
             _ => false,
         });
-        let passed = self.places_to_be_had(wanted).into_iter().any(|Place { store, offset, trim }| {
+        let passed = self.places_to_be_had(wanted).into_iter().any(|Place { store, offset, trim, .. }| {
             self.passed(store, offset, trim.map_or(self.events.len(), |(at, _)| at))
         });
         settled || passed
@@ -389,9 +400,9 @@ impl Run<'_> {
             Event::Remaining { message, application } => message == wanted && application == self.application,
             _ => false,
         });
-        let in_range = self.places(wanted).into_iter().any(|Place { store: place, offset, trim }| {
-            let left_a_gap = matches!(trim, Some((_, Removal::Compacted)));
-            !left_a_gap
+        let in_range = self.places(wanted).into_iter().any(|Place { store: place, offset, trim, .. }| {
+            let is_gone = matches!(trim, Some((_, Removal::Compacted | Removal::NodeLost)));
+            !is_gone
                 && self.events().any(|event| match *event {
                     Event::RemainingRange { store, application, from, until } => {
                         let range = from.get()..until.get();

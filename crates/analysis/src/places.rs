@@ -86,6 +86,13 @@ impl PlaceSet {
         true
     }
 
+    /// Takes out every number from this one on, and tells how many there were.
+    pub fn cut(&mut self, from: u64) -> u64 {
+        let beyond: Vec<u64> = self.runs().flat_map(|(first, end)| first.max(from)..end.max(from)).collect();
+        beyond.iter().for_each(|number| _ = self.remove(*number));
+        beyond.len() as u64
+    }
+
     /// The least number.
     pub fn first(&self) -> Option<u64> {
         self.runs().next().map(|(start, _)| start)

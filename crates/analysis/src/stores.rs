@@ -49,7 +49,8 @@ impl Packed {
 /// Where the group of an application is in a partition.
 #[derive(Clone, Default)]
 pub(crate) struct GroupPlace {
-    /// The furthest that it ever committed or was assigned: what lies below and is not processed was passed over.
+    /// The furthest that it ever committed or was assigned, of what is there: what lies below and is not processed was
+    /// passed over.
     pub passed: u64,
     /// One after the last record processed; an assignment moves it, back or forth. Of a share group: everything below
     /// is done with.
@@ -108,6 +109,14 @@ impl GroupPlace {
         self.pass_archived();
     }
 
+    /// Nothing is there any more from this end on: whoever had passed it stands at it, and holds nothing beyond.
+    pub fn cut(&mut self, end: u64) {
+        self.passed = self.passed.min(end);
+        self.position = self.position.min(end);
+        self.delivered = self.delivered.min(end);
+        self.archived.cut(end);
+    }
+
     fn pass_archived(&mut self) {
         while self.archived.remove(self.position) {
             self.position += 1;
@@ -161,6 +170,17 @@ impl Partition {
         let record = self.records.pop_front()?.unpack();
         self.start += 1;
         Some((self.start - 1, record))
+    }
+
+    /// Takes the latest record away where it lies at this end or beyond.
+    pub fn pop_beyond(&mut self, end: u64) -> Option<(u64, LogRecord)> {
+        if self.records.is_empty() {
+            // The first record that it held may have lain further on: what was before that holds no message.
+            self.start = self.start.min(end);
+        }
+        let is_beyond = self.end() > end;
+        let record = self.records.pop_back_if(|_| is_beyond)?.unpack();
+        Some((self.end(), record))
     }
 
     /// Takes a record out, and leaves a gap.

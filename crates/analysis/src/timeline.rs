@@ -62,27 +62,52 @@ pub struct Notable {
 }
 
 /// Where in the log the messages of a store were stored, in the order of their places there. A queue that comes again
-/// after it was deleted numbers its places anew, so there is a list for each of its lives.
+/// after it was deleted numbers its places anew, and so does a partition that lost its end, so there is a list for each
+/// of its lives.
 #[derive(Clone, Default, Debug)]
 struct Stored {
-    lives: Vec<Vec<u32>>,
+    lives: Vec<Life>,
     next: Offset,
+}
+
+#[derive(Clone, Default, Debug)]
+struct Life {
+    /// The place in the log of the event that began it.
+    begins: usize,
+    stored: Vec<u32>,
 }
 
 impl Stored {
     fn push(&mut self, index: usize, offset: Offset) {
         if self.lives.is_empty() || offset < self.next {
-            self.lives.push(Vec::new());
+            self.lives.push(Life { begins: index, stored: Vec::new() });
         }
-        let index = u32::try_from(index).expect("a log in memory has fewer events than 2^32");
-        self.lives.last_mut().expect("there is one now").push(index);
+        let place = u32::try_from(index).expect("a log in memory has fewer events than 2^32");
+        self.lives.last_mut().expect("there is one now").stored.push(place);
         self.next = Offset::new(offset.get() + 1);
+    }
+
+    /// From this event on only what lies before this end is there.
+    fn truncate(&mut self, log: &EventLog, index: usize, end: Offset) {
+        let Some(life) = self.lives.last() else { return };
+        let kept = life.stored.partition_point(|place| offset_stored(log, *place) < end);
+        let stored = life.stored[..kept].to_vec();
+        self.lives.push(Life { begins: index, stored });
+        self.next = end;
     }
 
     /// The list of the life at this moment, or the first.
     fn at(&self, position: usize) -> &[u32] {
-        let later = self.lives.partition_point(|life| (life[0] as usize) < position);
-        self.lives.get(later.saturating_sub(1)).map_or(&[], Vec::as_slice)
+        let later = self.lives.partition_point(|life| life.begins < position);
+        self.lives.get(later.saturating_sub(1)).map_or(&[], |life| life.stored.as_slice())
+    }
+}
+
+/// The place in its store of what was stored by this event.
+fn offset_stored(log: &EventLog, index: u32) -> Offset {
+    match log.records()[index as usize].event() {
+        Event::Stored { offset, .. } => offset,
+        _ => unreachable!("only places where something was stored are listed"),
     }
 }
 
@@ -137,8 +162,10 @@ impl Timeline {
             }
             view.observe(record.time, record.event());
             finder.observe(index, record);
-            if let Event::Stored { store, offset, .. } = record.event() {
-                stored[store.index()].push(index, offset);
+            match record.event() {
+                Event::Stored { store, offset, .. } => stored[store.index()].push(index, offset),
+                Event::Truncated { store, end } => stored[store.index()].truncate(&log, index, end),
+                _ => {}
             }
         }
         let view = keyframes[0].clone();
@@ -180,10 +207,7 @@ impl Timeline {
     /// at the moment.
     pub fn message_at(&self, store: StoreId, offset: Offset) -> Option<MessageId> {
         let places = self.stored.get(store.index())?.at(self.position());
-        let found = places.binary_search_by_key(&offset, |&index| match self.log.records()[index as usize].event() {
-            Event::Stored { offset, .. } => offset,
-            _ => unreachable!("only places where something was stored are listed"),
-        });
+        let found = places.binary_search_by_key(&offset, |&index| offset_stored(&self.log, index));
         match self.log.records()[places[found.ok()?] as usize].event() {
             Event::Stored { message, .. } => Some(message),
             _ => None,
@@ -297,7 +321,7 @@ impl NotableFinder<'_> {
             Event::ConnectionLost { .. } => Some(NotableKind::ConnectionLost),
             Event::Blocked { .. } => Some(NotableKind::Blocked),
             Event::QueueDeleted { .. } => Some(NotableKind::QueueDeleted),
-            Event::Trimmed { .. } => Some(NotableKind::Dropped),
+            Event::Trimmed { .. } | Event::Truncated { .. } => Some(NotableKind::Dropped),
             Event::Removed { cause, .. } => match cause {
                 // Compaction takes records all the time; that is what it is for.
                 Removal::Acked | Removal::AutoAcked | Removal::Rejected | Removal::Compacted => None,

@@ -168,6 +168,13 @@ impl ShareView {
         position
     }
 
+    /// There is nothing from this offset on any more.
+    fn cut(&mut self, end: u64) {
+        for set in [&mut self.released, &mut self.acquired, &mut self.archived] {
+            set.cut(end);
+        }
+    }
+
     /// There is nothing below this offset any more. Returns the position of the group.
     fn trimmed(&mut self, until: u64) -> u64 {
         for set in [&mut self.released, &mut self.acquired, &mut self.archived] {
@@ -502,6 +509,40 @@ impl StoreView {
         }
     }
 
+    /// Of a segment that is cut in two, each record counts as large as the average.
+    fn truncated(&mut self, cut: u64) {
+        let ContentView::Partition { start, compacted, segments, groups, shares, markers, open } = &mut self.content
+        else {
+            return;
+        };
+        let old = self.end;
+        self.end = old.min(cut.max(*start));
+        let mut gone = old - self.end;
+        while markers.pop_back_if(|marker| *marker >= cut).is_some() {
+            gone -= 1;
+        }
+        open.retain(|first| *first < cut);
+        gone = gone.saturating_sub(compacted.cut(cut));
+        self.messages = self.messages.saturating_sub(gone);
+        let mut segment_end = old;
+        while let Some((first, bytes)) = segments.back_mut()
+            && segment_end > self.end
+        {
+            let (kept, all) = (self.end.saturating_sub(*first), segment_end - *first);
+            let bytes_kept = (u128::from(*bytes) * u128::from(kept) / u128::from(all.max(1))) as u64;
+            self.bytes -= *bytes - bytes_kept;
+            (*bytes, segment_end) = (bytes_kept, *first);
+            if *first > self.end && segments.len() > 1 {
+                segments.pop_back();
+            }
+        }
+        for group in groups.iter_mut() {
+            group.position = group.position.min(self.end);
+            group.delivered = group.delivered.min(self.end);
+        }
+        shares.iter_mut().for_each(|share| share.cut(cut));
+    }
+
     fn trimmed(&mut self, until: u64) {
         let ContentView::Partition { start, compacted, segments, groups, shares, markers, .. } = &mut self.content
         else {
@@ -673,6 +714,9 @@ impl View {
             }
             Event::Trimmed { store, until, .. } => {
                 self.store(store).into_iter().for_each(|own| own.trimmed(until.get()));
+            }
+            Event::Truncated { store, end } => {
+                self.store(store).into_iter().for_each(|own| own.truncated(end.get()));
             }
             Event::SegmentRolled { store, offset } => {
                 if let Some(StoreView { content: ContentView::Partition { segments, .. }, .. }) = self.store(store) {

@@ -3,7 +3,7 @@
 mod histories;
 
 use brokerlab_analysis::{Analysis, ContentView, NotableKind, Options, Timeline, View};
-use brokerlab_event::{Event, EventLog, Observer, Offset, Record, StoreId, Stream, Time, below};
+use brokerlab_event::{Bytes, Event, EventLog, MessageId, Observer, Offset, Record, StoreId, Stream, Time, below};
 use histories::{SHAPES, Shape, World, header};
 
 const STEPS: u64 = 30_000;
@@ -155,4 +155,34 @@ fn the_message_at_a_place_is_the_one_that_was_stored_there() {
             assert_eq!(timeline.message_at(StoreId::new(0), Offset::ZERO), at_place, "at {index}");
         }
     }
+}
+
+#[test]
+fn a_partition_that_lost_its_end_has_other_messages_there_afterwards() {
+    let store = StoreId::new(0);
+    let mut log = EventLog::default();
+    let mut at = |time, event| log.observe(Time::from_nanos(time), event);
+    let stored = |message, offset| {
+        let (message, offset) = (MessageId::new(message), Offset::new(offset));
+        Event::Stored { message, store, offset, size: Bytes::new(100) }
+    };
+    for number in 0..4 {
+        at(number, stored(number, number));
+    }
+    at(10, Event::Truncated { store, end: Offset::new(2) });
+    at(20, stored(7, 2));
+    let mut timeline = Timeline::new(&header(Shape::Log), log);
+
+    let message_at = |timeline: &mut Timeline, time, offset| {
+        timeline.seek(Time::from_nanos(time));
+        timeline.message_at(store, Offset::new(offset)).map(MessageId::get)
+    };
+    assert_eq!(message_at(&mut timeline, 9, 2), Some(2));
+    assert_eq!(message_at(&mut timeline, 10, 1), Some(1), "what lies before the cut stays");
+    assert_eq!((message_at(&mut timeline, 20, 2), message_at(&mut timeline, 20, 3)), (Some(7), None));
+    let sizes = |view: &View| (view.stores[0].end, view.stores[0].messages, view.stores[0].bytes);
+    assert_eq!(sizes(timeline.seek(Time::from_nanos(9))), (4, 4, 400));
+    assert_eq!(sizes(timeline.seek(Time::from_nanos(10))), (2, 2, 200));
+    assert_eq!(sizes(timeline.seek(Time::from_nanos(20))), (3, 3, 300));
+    assert_eq!(timeline.notables().iter().map(|notable| notable.kind).collect::<Vec<_>>(), [NotableKind::Dropped]);
 }

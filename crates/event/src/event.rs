@@ -871,6 +871,14 @@ events! {
         /// The node.
         node: NodeId,
     }
+    /// The end of a partition is gone, with all that was stored there: its node lost it, or was followed by one that
+    /// never had it. What is stored next takes the same offsets.
+    58 Broker Truncated {
+        /// The partition.
+        store: StoreId,
+        /// Where it ends now.
+        end: Offset,
+    }
 }
 
 /// An event and when it happened: the unit of an [`EventLog`](crate::EventLog). The event is kept in its packed form,
@@ -923,7 +931,7 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_order_of_declaration() {
-        let event = Event::NodeUp { node: NodeId::new(0) };
+        let event = Event::Truncated { store: StoreId::new(0), end: Offset::ZERO };
         assert_eq!(Event::NAMES[event.number() as usize], event.name());
         assert_eq!(Event::NAMES.len() as u8, event.number() + 1);
     }

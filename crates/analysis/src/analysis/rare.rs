@@ -76,6 +76,7 @@ impl Analysis {
             Event::Failed { consumer, .. } => self.note_of_client(consumer, |incidents| incidents.failed += 1),
             Event::Blocked { client, cause } => self.blocking.set(time, client.index(), Some(cause)),
             Event::Unblocked { client } => self.blocking.set(time, client.index(), None),
+            Event::Truncated { store, end } => self.truncated(time, store, end.get()),
             Event::Trimmed { store, until, cause } => self.trimmed(time, store, until.get(), cause),
             Event::ShareStarted { store, application, offset } => {
                 self.share_started(time, store, application.index(), offset.get());
@@ -232,7 +233,7 @@ impl Analysis {
         if let Some(partition) = &mut self.stores[store.index()].partition {
             let group = &mut partition.groups[application];
             self.tallies[application].in_flight -= group.in_flight();
-            group.delivered = offset;
+            group.delivered = group.position;
             group.passed = group.passed.max(offset);
         }
     }
@@ -330,6 +331,44 @@ impl Analysis {
             let position = partition.groups[application].position.max(until);
             self.move_group(time, store_id, application, position);
         }
+    }
+
+    /// The end of a partition is gone. What a group had passed over without processing it was skipped all the same.
+    fn truncated(&mut self, time: Time, store_id: StoreId, end: u64) {
+        let store = &mut self.stores[store_id.index()];
+        let Some(partition) = &mut store.partition else { return };
+        let (mut messages, mut bytes) = (0, 0);
+        let mut unread = vec![0; store.applications.len()];
+        while let Some((offset, record)) = partition.pop_beyond(end) {
+            for (&application, unread) in store.applications.iter().zip(&mut unread) {
+                let group = &partition.groups[usize::from(application)];
+                *unread += u64::from(offset >= group.position && !group.archived.contains(offset));
+                let is_given = !record.aborted || self.ledger.was_delivered(record.message, usize::from(application));
+                if record.message != MessageId::MAX && group.is_beyond(offset) && is_given {
+                    self.ledger.mark(record.message, usize::from(application), state::SETTLED);
+                }
+            }
+            if record.message == MessageId::MAX {
+                continue;
+            }
+            messages += 1;
+            bytes += u64::from(record.size.get());
+            if !record.extra {
+                self.ledger.torn_off(record.message);
+                self.distinct -= u64::from(self.distinct > 0);
+            }
+        }
+        for (application, unread) in store.applications.clone().into_iter().zip(unread) {
+            let tally = &mut self.tallies[usize::from(application)];
+            tally.storage.take(messages, bytes);
+            tally.backlog.shrink(time, unread);
+            let group = &mut partition.groups[usize::from(application)];
+            let in_flight = group.in_flight();
+            group.cut(end);
+            tally.in_flight = tally.in_flight + group.in_flight() - in_flight;
+            self.totals.iter_mut().for_each(|totals| totals.backlog.take(unread));
+        }
+        self.totals.iter_mut().for_each(|totals| totals.storage.take(messages, bytes));
     }
 
     /// A record gave way to a later one of its key: dropped for the groups that had not reached it, passed over by the

@@ -486,7 +486,9 @@ impl World {
         if self.stores[index].content.is_empty() {
             return;
         }
-        if self.shape == Shape::Log && how & 4 != 0 {
+        if self.shape == Shape::Log && how.is_multiple_of(8) {
+            self.lose_end(index, how / 8);
+        } else if self.shape == Shape::Log && how & 4 != 0 {
             let place = usize::from(how / 8) % self.stores[index].content.len();
             self.take_out(index, place, Removal::Compacted);
         } else if self.shape == Shape::Log {
@@ -498,6 +500,18 @@ impl World {
         } else {
             self.take_out(index, 0, cause);
         }
+    }
+
+    /// A partition loses its end. Groups may have been there already.
+    fn lose_end(&mut self, index: usize, how: u8) {
+        let Store { content, next, start, .. } = &mut self.stores[index];
+        if next == start {
+            return;
+        }
+        let end = *start + u64::from(how) % (*next - *start);
+        content.retain(|record| record.offset < end);
+        *next = end;
+        self.write(Event::Truncated { store: StoreId::new(index as u32), end: Offset::new(end) });
     }
 
     /// The transaction of a record is aborted; the marker takes an offset.
