@@ -3,8 +3,8 @@
 
 use brokerlab_analysis::Timeline;
 use brokerlab_broker::config::{
-    Acks, Deployment, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits, Profile, QueueConfig, RoutingKey,
-    TopicConfig,
+    Acks, Deployment, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits, FlushPolicy, Profile, QueueConfig,
+    RoutingKey, TopicConfig,
 };
 use brokerlab_broker::log::Crash;
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox, Publication};
@@ -25,6 +25,7 @@ fn deployment() -> Deployment {
         exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
         queues: vec![QueueConfig::new(StoreId::new(1), NodeId::new(0), RoutingKey(0))],
         memory_watermark: None,
+        page_cache: None,
         bindings: vec![],
         topics: vec![TopicConfig {
             partitions: vec![StoreId::new(0)],
@@ -36,6 +37,7 @@ fn deployment() -> Deployment {
             retention_bytes: None,
             retention_check_interval: Duration::from_secs(300),
             compaction: None,
+            flush: FlushPolicy::default(),
         }],
         groups: vec![],
         share_groups: vec![],

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use brokerlab_broker::assignor::Assignor;
 use brokerlab_broker::config::{
-    Acks, Deployment, FetchLimits, GroupConfig, GroupProtocol, Isolation, Profile, TopicConfig,
+    Acks, Deployment, FetchLimits, FlushPolicy, GroupConfig, GroupProtocol, Isolation, Profile, TopicConfig,
 };
-use brokerlab_broker::message::{FetchedPartition, Member, MemberMetadata};
+use brokerlab_broker::message::{FetchPosition, FetchedPartition, Member, MemberMetadata};
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{ApplicationId, ClientId, Duration, KeyId, MessageId, Model, NodeId, Offset, StoreId, Time};
 
@@ -23,7 +23,7 @@ struct Reader {
     generation: u32,
     correlation: u32,
     /// Where to fetch from; the memory of the last request.
-    positions: Vec<(StoreId, Offset)>,
+    positions: Vec<FetchPosition>,
     /// The memory of the last answer.
     spare: Vec<FetchedPartition<()>>,
     /// The memory of the last commit; there is nothing in it.
@@ -105,6 +105,7 @@ fn deployment() -> Deployment {
         retention_bytes: None,
         retention_check_interval: Duration::from_secs(1),
         compaction: None,
+        flush: FlushPolicy::default(),
     };
     let group = |number: usize| GroupConfig {
         application: application(number),
@@ -124,6 +125,7 @@ fn deployment() -> Deployment {
         exchanges: vec![],
         queues: vec![],
         memory_watermark: None,
+        page_cache: None,
         bindings: vec![],
         topics: vec![topic],
         groups: (0..GROUPS).map(group).collect(),
@@ -151,7 +153,7 @@ impl Broker {
             });
             let join = Message::JoinGroup { group: application(group), member: member(group), metadata };
             broker.out.send(address(group), Address::Node(self::node()), join);
-            broker.readers[group].positions.push((store(), Offset::ZERO));
+            broker.readers[group].positions.push(FetchPosition { store: store(), epoch: 1, offset: Offset::ZERO });
             broker.readers[group].fetch(group, &mut broker.out);
         }
         broker.carry_out(0.0, &mut Vec::new());
@@ -194,7 +196,7 @@ fn answered(
             std::mem::swap(&mut reader.positions, positions);
             for partition in partitions.iter_mut() {
                 std::mem::swap(&mut reader.ahead, partition.records.as_mut().expect("the reader is in range"));
-                reader.positions[0].1 = partition.next;
+                reader.positions[0].offset = partition.next;
             }
             std::mem::swap(&mut reader.spare, partitions);
             if reader.ahead.is_empty() {

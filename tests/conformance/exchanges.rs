@@ -29,6 +29,7 @@ fn deployment(queues: usize, keys: &[&str], profile: Profile) -> Deployment {
         exchanges: ExchangeConfig::predeclared(),
         queues: (0..queues as u32).map(queue).collect(),
         memory_watermark: None,
+        page_cache: None,
         bindings: vec![],
         topics: vec![],
         groups: vec![],

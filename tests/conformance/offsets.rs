@@ -58,6 +58,7 @@ fn run_start(case: &Value) -> Result<(), String> {
         committed: committed.map(Offset::new),
         sought: false,
         is_unstable: false,
+        epoch: 0,
         log_start: Offset::new(start),
         log_end: Offset::new(end),
         high_watermark: Offset::new(end),
@@ -132,7 +133,7 @@ impl Reader {
             log: PartitionLog::new(rules),
             interval,
             automatic: None,
-            owned: Owned::new(STORE, Offset::ZERO, None),
+            owned: Owned::new(STORE, Offset::ZERO, 0, None),
         };
         reader.start()?;
         Ok(reader)
@@ -159,13 +160,14 @@ impl Reader {
             committed,
             sought: false,
             is_unstable: false,
+            epoch: 0,
             log_start,
             log_end,
             high_watermark,
             at_time,
         };
         let position = found.start(OffsetReset::Earliest).map_err(|error| format!("{error:?}"))?;
-        self.owned = Owned::new(STORE, position, committed);
+        self.owned = Owned::new(STORE, position, 0, committed);
         self.automatic = self.interval.map(|interval| AutoCommit::new(self.now, interval));
         Ok(())
     }
@@ -182,6 +184,7 @@ impl Reader {
         let mut batch = VecDeque::new();
         while batch.len() < most {
             if let Some(from) = self.owned.wanted() {
+                let from = from.offset;
                 self.provide(from.get() + most as u64);
                 let mut fetched =
                     self.log.fetch(from, u32::MAX, Isolation::ReadUncommitted).map_err(|error| format!("{error:?}"))?;

@@ -153,7 +153,10 @@ fn faults(writer: &mut Writer, applications: &[(String, u64)]) {
             0 => writer.all_of(&[("crash", &["\"producer/1\"", "\"producer\""])]),
             1 => writer.all_of(&[("replace", &["\"producer/1\""])]),
             2 => writer.all_of(&[("reset", &["\"producer/1\"", "\"producer\""])]),
-            5 | 6 => writer.line(format_args!("crash = \"broker\"")),
+            5 | 6 => {
+                let deed = writer.one_of(&["crash", "crash", "power_off", "power_off", "lose_disk"]);
+                writer.line(format_args!("{deed} = \"broker\""));
+            }
             3 => {
                 let role = writer.one_of(&["most-unsettled", "least-unsettled", "any"]);
                 writer.line(format_args!("{deed} = {{ role = \"{role}\", of = \"{name}\" }}"));

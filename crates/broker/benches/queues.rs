@@ -48,6 +48,7 @@ impl Bench {
             exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
             queues: vec![work, queue(1)],
             memory_watermark: None,
+            page_cache: None,
             bindings: vec![],
             topics: vec![],
             groups: vec![],

@@ -50,6 +50,7 @@ fn router(bindings: usize) -> Router {
         nodes: 1,
         profile: Profile::default(),
         memory_watermark: None,
+        page_cache: None,
         bindings: (1..routing_keys.len()).map(binding).collect(),
         routing_keys,
         exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct), ExchangeConfig::new("t", ExchangeKind::Topic)],

@@ -19,6 +19,7 @@
 //!     exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
 //!     queues: vec![QueueConfig::new(queue, NodeId::new(0), RoutingKey(0))],
 //!     memory_watermark: None,
+//!     page_cache: None,
 //!     bindings: vec![],
 //!     topics: vec![],
 //!     groups: vec![],

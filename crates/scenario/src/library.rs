@@ -36,6 +36,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("open-transaction"),
     bundled!("zombie-producer"),
     bundled!("broker-restarts"),
+    bundled!("power-loss"),
     bundled!("retention-overtakes"),
     bundled!("latest-values"),
     bundled!("topic-routing"),

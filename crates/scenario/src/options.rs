@@ -412,7 +412,7 @@ pub(crate) const fn join<const N: usize>(parts: &[&[Opt]]) -> [Opt; N] {
 }
 
 /// What a fault may do.
-pub(crate) const ACTIONS: &[&str] = &["crash", "pause", "slow", "leave", "reset", "replace"];
+pub(crate) const ACTIONS: &[&str] = &["crash", "power_off", "lose_disk", "pause", "slow", "leave", "reset", "replace"];
 
 pub(crate) static FAULT: Spec = Spec {
     title: "[[fault]]",
@@ -424,6 +424,17 @@ pub(crate) static FAULT: Spec = Spec {
             "crash",
             Kind::Target,
             "Whose process dies: of a client, or of the \"broker\". It is started again when the fault ends.",
+        ),
+        optional(
+            "power_off",
+            Kind::Target,
+            "Which \"broker\" loses its power, and with it what is not flushed to its disk. Nobody is told: clients notice \
+             when nothing has answered for too long. The power is back when the fault ends.",
+        ),
+        optional(
+            "lose_disk",
+            Kind::Target,
+            "Which \"broker\" goes down and loses its disk. It comes back with an empty one when the fault ends.",
         ),
         optional("pause", Kind::Target, "Who stands still, without even a heartbeat, and goes on when the fault ends."),
         optional("slow", Kind::Target, "Whose work takes longer, by the factor."),

@@ -342,6 +342,13 @@ const RETENTION: &[Opt] = &[
         "\"5min\"",
         "How often retention is looked at (log.retention.check.interval.ms).",
     ),
+    optional(
+        "flush_messages",
+        Kind::Whole { least: 1, most: 1_000_000_000 },
+        "Once so many records of a partition are not flushed, the broker flushes them before it answers \
+         (flush.messages). Without it, that is left to the operating system, which does so after 30s.",
+    ),
+    optional("flush_interval", POSITIVE, "How often the broker flushes each partition (flush.ms). Without it, never."),
 ];
 
 /// Compaction.

@@ -4,8 +4,8 @@ use core::ops::Range;
 
 use brokerlab_broker::assignor::{Assignor, ServerAssignor};
 use brokerlab_broker::config::{
-    CommitPolicy, CompactionConfig, ExchangeKind, FetchLimits, GroupMemberConfig, GroupProtocol, Isolation,
-    OffsetReset, SeekTo,
+    CommitPolicy, CompactionConfig, ExchangeKind, FetchLimits, FlushPolicy, GroupMemberConfig, GroupProtocol,
+    Isolation, OffsetReset, SeekTo,
 };
 use brokerlab_event::{ApplicationId, Duration, Millionths, Offset, Time};
 use toml_edit::TableLike;
@@ -131,6 +131,8 @@ pub(crate) fn topic(reader: &Reader<'_>, run: Option<Duration>) -> Option<TopicO
     let retention_time = reader.duration_or_none("retention_time");
     let retention_bytes = reader.size_or_none("retention_bytes");
     let retention_check_interval = reader.duration("retention_check_interval");
+    let flush_messages = reader.has("flush_messages").then(|| reader.small("flush_messages"));
+    let flush_interval = reader.has("flush_interval").then(|| reader.duration("flush_interval"));
     let may_compact = reader.spec.find("cleanup_policy").is_some();
     let cleanup = if may_compact { reader.choice("cleanup_policy") } else { Some("delete") };
     for option in options_without_effect(reader.table) {
@@ -151,6 +153,7 @@ pub(crate) fn topic(reader: &Reader<'_>, run: Option<Duration>) -> Option<TopicO
         retention_time: retention_time?.filter(|_| deletes),
         retention_bytes: retention_bytes?.filter(|_| deletes),
         retention_check_interval: retention_check_interval?,
+        flush: FlushPolicy { messages: flush_messages.flatten().map(u64::from), interval: flush_interval.flatten() },
         compaction: compaction?.filter(|_| cleanup != Some("delete")),
         additions: additions?,
         metadata_max_age: metadata_max_age?,

@@ -131,6 +131,8 @@ pub(crate) fn fault(
     let target = target(&reader, action, names);
     let action = match action {
         "crash" => FaultAction::Crash,
+        "power_off" => FaultAction::PowerOff,
+        "lose_disk" => FaultAction::LoseDisk,
         "pause" => FaultAction::Pause,
         "leave" => FaultAction::Leave,
         "reset" => FaultAction::Reset,
@@ -149,7 +151,14 @@ pub(crate) fn fault(
     Some(FaultPlan { at, until, contender, action, target: target? })
 }
 
+/// What happens to brokers alone.
+const OF_BROKERS: &[&str] = &["power_off", "lose_disk"];
+
 fn target(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {
+    if OF_BROKERS.contains(&action) && reader.table.get(action).is_some_and(Item::is_table_like) {
+        reader.complain(action, format!("{action} is for a broker; roles are among consumers"));
+        return None;
+    }
     if reader.table.get(action).is_some_and(Item::is_table_like) {
         if action == "replace" {
             reader.complain(action, "replace is for producers: a group replaces its consumers by itself");
@@ -183,8 +192,13 @@ fn target(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {
             reader.complain(action, message);
             None
         }
-        Ok(Target::Node(_)) if action != "crash" => {
-            reader.complain(action, format!("a broker can only crash; {action} is for clients"));
+        Ok(Target::Node(_)) if action != "crash" && !OF_BROKERS.contains(&action) => {
+            let message = format!("a broker can only crash, power_off or lose_disk; {action} is for clients");
+            reader.complain(action, message);
+            None
+        }
+        Ok(target) if OF_BROKERS.contains(&action) && !matches!(target, Target::Node(_)) => {
+            reader.complain(action, format!("{action} is for \"{BROKER}\"; a client can crash"));
             None
         }
         Ok(Target::Client(_) | Target::Application(_)) if action == "replace" && !text.starts_with("producer") => {

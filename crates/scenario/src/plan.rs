@@ -168,6 +168,7 @@ impl<'a> Builder<'a> {
             exchanges: vec![default_exchange],
             queues: Vec::new(),
             memory_watermark: None,
+            page_cache: scenario.loses_power().then(PageCacheConfig::default),
             bindings: Vec::new(),
             topics: Vec::new(),
             groups: Vec::new(),
@@ -394,6 +395,7 @@ impl<'a> Builder<'a> {
             retention_bytes: options.retention_bytes,
             retention_check_interval: options.retention_check_interval,
             compaction: options.compaction,
+            flush: options.flush,
         });
     }
 

@@ -40,6 +40,11 @@ pub(crate) fn promises(
     promises
 }
 
+/// Why a log breaks its promises that leaves it to the operating system when its records reach the disk.
+pub(crate) const POWER_LOST: &str = "what is not flushed is lost with the power";
+/// Why nothing is left of a queue or a log.
+pub(crate) const DISK_LOST: &str = "a disk that is lost keeps nothing";
+
 /// Why messages of a producer that was replaced may be there twice.
 pub(crate) const REPLACED: &str =
     "a process that takes the place of another sends again what that had seen no answer to";
@@ -94,6 +99,7 @@ impl Case<'_> {
                 if options.topic.compaction.is_some() {
                     reasons.push("compaction keeps the latest record of each key, whether or not the others were read");
                 }
+                reasons.extend(self.losses_with_broker(self.is_flushed(&options.topic)));
                 if self.fails() && options.member.max_attempts > 0 {
                     reasons.push(match options.retry {
                         Some(RetryOptions { dead_letter: true, .. }) => {
@@ -110,6 +116,7 @@ impl Case<'_> {
                 if self.repeats() {
                     reasons.push(REPLACED);
                 }
+                reasons.extend(self.repeats_with_broker());
                 if !before_work && self.moves(options) {
                     reasons.push("work after the last commit is done again by the next owner of the partition");
                 }
@@ -159,6 +166,27 @@ impl Case<'_> {
             }
         }
         reasons
+    }
+
+    /// Why what a log has confirmed may go with its broker.
+    pub(crate) fn losses_with_broker(&self, is_flushed: bool) -> impl Iterator<Item = &'static str> {
+        let power = (self.scenario.loses_power() && !is_flushed).then_some(POWER_LOST);
+        power.into_iter().chain(self.scenario.loses_disk().then_some(DISK_LOST))
+    }
+
+    /// Why a log that its broker has lost the end of may give messages out again: whoever has read what is lost reads
+    /// it once more if its producer sends it again, and what groups have noted is lost as well.
+    pub(crate) fn repeats_with_broker(&self) -> impl Iterator<Item = &'static str> {
+        let loses = self.scenario.loses_power() || self.scenario.loses_disk();
+        loses
+            .then_some("what had not reached the disk, how far it was read included, is sent and read again")
+            .into_iter()
+    }
+
+    /// Whether everything that a topic has confirmed is on the disk. The coordinator of transactions flushes nothing.
+    pub(crate) fn is_flushed(&self, options: &TopicOptions) -> bool {
+        let BatcherConfig { acks, ref transactions, .. } = options.producer;
+        options.flush.messages == Some(1) && acks != Acks::None && transactions.is_none()
     }
 
     /// Whether work on records may fail.

@@ -7,7 +7,7 @@ use brokerlab_broker::config::{
 use brokerlab_broker::quorum::{UNLIMITED_PREFETCH, Version};
 use brokerlab_event::{Duration, Guarantee, StoreInfo};
 
-use crate::promises::{Case, REPLACED, longest};
+use crate::promises::{Case, DISK_LOST, REPLACED, longest};
 use crate::routes::Routes;
 use crate::scenario::FaultAction;
 
@@ -97,6 +97,7 @@ impl<'a> Way<'a> {
                 case.scenario.crashes_broker() && self.queues().any(|queue| !queue.is_durable()),
                 "what a queue keeps in memory only goes with its node",
             ),
+            (case.scenario.loses_disk(), DISK_LOST),
             (rejects && fails(case) && !self.comes_back, "messages on which the work fails are rejected"),
             (self.gives_up(case), "a message that comes back too often is given up at the delivery limit"),
         ]

@@ -4,7 +4,7 @@ use brokerlab_broker::config::{OffsetReset, OnShareFailure, ShareAcknowledge};
 use brokerlab_broker::share_partition::AcquireMode;
 use brokerlab_event::{Duration, Guarantee};
 
-use crate::promises::{Case, KEYS_MOVE, REPLACED, longest};
+use crate::promises::{Case, DISK_LOST, KEYS_MOVE, POWER_LOST, REPLACED, longest};
 use crate::scenario::ShareGroupOptions;
 
 impl Case<'_> {
@@ -13,8 +13,12 @@ impl Case<'_> {
         let acknowledge = options.member.acknowledge;
         let releases = fails && acknowledge == ShareAcknowledge::Explicit(OnShareFailure::Release);
         let comes_back = self.locks_end(options) || self.hit(|_| true);
+        let loses_end = self.scenario.loses_power() || self.scenario.loses_disk();
+        let is_flushed = self.is_flushed(&options.topic);
         let reasons: &[(bool, &'static str)] = match guarantee {
             Guarantee::Delivery => &[
+                (self.scenario.loses_power() && !is_flushed, POWER_LOST),
+                (self.scenario.loses_disk(), DISK_LOST),
                 (
                     fails && acknowledge == ShareAcknowledge::Implicit,
                     "implicit acknowledgement accepts records on which work has failed",
@@ -41,10 +45,14 @@ impl Case<'_> {
                 ),
                 (!options.topic.additions.is_empty(), KEYS_MOVE),
                 (self.scatters(&options.topic), "records of one key go to several partitions"),
-                (releases || comes_back, "records that come back are delivered after later ones"),
+                (releases || comes_back || loses_end, "records that come back are delivered after later ones"),
             ],
         };
-        reasons.iter().filter(|(holds, _)| *holds).map(|(_, reason)| *reason).collect()
+        let mut reasons: Vec<_> = reasons.iter().filter(|(holds, _)| *holds).map(|(_, reason)| *reason).collect();
+        if guarantee == Guarantee::NoDuplicates {
+            reasons.extend(self.repeats_with_broker());
+        }
+        reasons
     }
 
     /// Whether the work on what a poll returns may take longer than the locks last.

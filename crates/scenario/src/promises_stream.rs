@@ -3,7 +3,7 @@
 use brokerlab_broker::config::{SeekTo, StreamOffset};
 use brokerlab_event::Guarantee;
 
-use crate::promises::{Case, FIRST_COPY_GONE, REPLACED};
+use crate::promises::{Case, DISK_LOST, FIRST_COPY_GONE, POWER_LOST, REPLACED};
 use crate::scenario::{FaultAction, StreamOptions};
 
 impl Case<'_> {
@@ -26,6 +26,8 @@ impl Case<'_> {
         let begins_anew = consumer.tracking.is_none() && (restarts || goes_over);
         let reasons: &[(bool, &'static str)] = match guarantee {
             Guarantee::Delivery => &[
+                (self.scenario.loses_power(), POWER_LOST),
+                (self.scenario.loses_disk(), DISK_LOST),
                 (begins_late, "a consumer without a stored offset passes over earlier messages"),
                 (forgets, "retention removes messages whether or not they were read"),
                 (gives_up, "a message on which work has failed too often is passed over"),
@@ -57,6 +59,10 @@ impl Case<'_> {
                 ((sends_again || self.repeats()) && (forgets || gives_up), FIRST_COPY_GONE),
             ],
         };
-        reasons.iter().filter(|(holds, _)| *holds).map(|(_, reason)| *reason).collect()
+        let mut reasons: Vec<_> = reasons.iter().filter(|(holds, _)| *holds).map(|(_, reason)| *reason).collect();
+        if guarantee == Guarantee::NoDuplicates {
+            reasons.extend(self.repeats_with_broker());
+        }
+        reasons
     }
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use brokerlab_broker::config::{
-    BatcherConfig, CompactionConfig, FetchLimits, GroupMemberConfig, GroupProtocol, LogProfile, OffsetReset, Profile,
-    SeekTo, ShareConsumerConfig, StreamConsumerConfig, StreamPublisherConfig,
+    BatcherConfig, CompactionConfig, FetchLimits, FlushPolicy, GroupMemberConfig, GroupProtocol, LogProfile,
+    OffsetReset, Profile, SeekTo, ShareConsumerConfig, StreamConsumerConfig, StreamPublisherConfig,
 };
 use brokerlab_broker::properties::Properties;
 use brokerlab_broker::share_partition::ShareRules;
@@ -321,6 +321,8 @@ pub struct TopicOptions {
     pub retention_bytes: Option<u64>,
     /// How often retention is looked at.
     pub retention_check_interval: Duration,
+    /// When the broker flushes what it has written.
+    pub flush: FlushPolicy,
     /// How it is compacted, if it is. Where that is all, there is no retention.
     pub compaction: Option<CompactionConfig>,
     /// When it gets more partitions, in order of time.
@@ -432,6 +434,10 @@ pub struct FaultPlan {
 pub enum FaultAction {
     /// The process of a client or of a broker node dies: its connections are reset, and what it had in memory is gone.
     Crash,
+    /// The machine of a broker node loses its power: what is not on its disk is gone, and nobody is told.
+    PowerOff,
+    /// A broker node goes down, and its disk is lost.
+    LoseDisk,
     /// The client does nothing, not even a heartbeat, and keeps its memory.
     Pause,
     /// The client's work takes this many millionths of its normal time.
@@ -512,6 +518,16 @@ impl Scenario {
         self.faults.iter().any(|fault| matches!(fault.target, Target::Node(_)))
     }
 
+    /// Whether a broker node loses its power.
+    pub(crate) fn loses_power(&self) -> bool {
+        self.faults.iter().any(|fault| fault.action == FaultAction::PowerOff)
+    }
+
+    /// Whether a broker node loses its disk.
+    pub(crate) fn loses_disk(&self) -> bool {
+        self.faults.iter().any(|fault| fault.action == FaultAction::LoseDisk)
+    }
+
     /// The scenario as one of its contenders meets it: without the faults that hit another one alone.
     pub(crate) fn met_by(&self, contender: usize) -> Cow<'_, Scenario> {
         let meets = |fault: &FaultPlan| fault.contender.is_none_or(|only| only == contender);
@@ -578,6 +594,8 @@ impl Scenario {
         };
         match fault.action {
             FaultAction::Crash => format!("crash {target}"),
+            FaultAction::PowerOff => format!("power off {target}"),
+            FaultAction::LoseDisk => format!("lose disk of {target}"),
             FaultAction::Pause => format!("pause {target}"),
             FaultAction::Slow(factor) => format!("slow {target} by {}", f64::from(factor.get()) / 1e6),
             FaultAction::Leave => format!("disconnect {target}"),

@@ -8,7 +8,9 @@ use brokerlab_broker::client::{
 };
 use brokerlab_broker::config::{ConsumerConfig, ConsumerKind, ProducerConfig, ProducerKind};
 use brokerlab_broker::{Envelope, Message, Outbox};
-use brokerlab_event::{Generator, Millionths, Observer, Time};
+use brokerlab_event::{Duration, Generator, Millionths, Observer, Time};
+
+use crate::fault::HEARTBEAT;
 
 /// A client of any kind.
 #[derive(Clone, Debug)]
@@ -150,6 +152,18 @@ impl Client {
                 client.next_timeout()
             }
             _ => self.handle_log_client(now, message, out, observer),
+        }
+    }
+
+    /// How long it takes to notice that nobody answers any more. AMQP and stream clients miss two heartbeats; Kafka's
+    /// give up a request (`request.timeout.ms`).
+    pub fn patience(&self) -> Duration {
+        match self {
+            Client::Publisher(_) | Client::Subscriber(_) | Client::StreamPublisher(_) | Client::StreamConsumer(_) => {
+                HEARTBEAT + HEARTBEAT
+            }
+            Client::Batcher(client) => client.request_timeout(),
+            Client::Member(_) | Client::Sharer(_) => Duration::from_secs(30),
         }
     }
 

@@ -5,11 +5,16 @@ use std::collections::VecDeque;
 use brokerlab_broker::Node;
 use brokerlab_broker::log::Crash;
 use brokerlab_broker::{Address, Envelope, Message};
-use brokerlab_event::{ApplicationId, ClientId, ClientRole, Event, FaultId, Millionths, NodeId, Observer, Party};
+use brokerlab_event::{
+    ApplicationId, ClientId, ClientRole, Duration, Event, FaultId, Millionths, NodeId, Observer, Party, Time,
+};
 use brokerlab_scenario::{Addition, FaultAction, FaultPlan, Role, SeekPlan, Target};
 
 use crate::network::Flight;
 use crate::simulation::Simulation;
+
+/// How often a client of a queue or a stream sends a heartbeat: half of RabbitMQ's default `heartbeat` of 60 s.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
 
 impl Simulation {
     /// The client is to be up from now on, unless a fault keeps it down.
@@ -43,11 +48,17 @@ impl Simulation {
             let client = match target {
                 Party::Client(client) => client,
                 Party::Node(node) => {
-                    self.crash_node(node, observer);
+                    let kind = match self.faults[fault].action {
+                        FaultAction::PowerOff => Crash::Power,
+                        FaultAction::LoseDisk => Crash::Disk,
+                        _ => Crash::Process,
+                    };
+                    self.crash_node(node, kind, observer);
                     continue;
                 }
             };
             match self.faults[fault].action {
+                FaultAction::PowerOff | FaultAction::LoseDisk => unreachable!("validated: these are for brokers"),
                 FaultAction::Crash => self.crash(client, observer),
                 FaultAction::Leave => self.leave(client, observer),
                 FaultAction::Pause => self.pause(client, observer),
@@ -72,6 +83,7 @@ impl Simulation {
 
     fn restore(&mut self, client: ClientId, from: FaultAction, observer: &mut impl Observer) {
         match from {
+            FaultAction::PowerOff | FaultAction::LoseDisk => unreachable!("validated: these are for brokers"),
             FaultAction::Crash | FaultAction::Leave => self.start(client, observer),
             FaultAction::Pause | FaultAction::Replace if self.holds(client, stands_still) => {}
             FaultAction::Pause | FaultAction::Replace => self.resume(client, observer),
@@ -84,16 +96,65 @@ impl Simulation {
         }
     }
 
-    /// The process of a node dies: its page cache stays, and every connection with it ends.
-    fn crash_node(&mut self, node: NodeId, observer: &mut impl Observer) {
+    /// A node goes down. Where its process dies, or its disk, the operating system ends every connection with it; a
+    /// machine without power says nothing.
+    fn crash_node(&mut self, node: NodeId, kind: Crash, observer: &mut impl Observer) {
         let host = &mut self.nodes[node.index()];
-        let Some(machine) = host.machine.take() else { return };
-        host.durable = Some(machine.crash(self.now, Crash::Process, observer));
+        let Some(machine) = host.machine.take() else {
+            let durable = host.durable.take().expect("a node that is down has left something behind");
+            host.durable = Some(durable.crash(self.now, kind, &self.deployment, observer));
+            return;
+        };
+        host.durable = Some(machine.crash(self.now, kind, observer));
         for client in (0..self.clients.len() as u32).map(ClientId::new) {
-            if self.clients[client.index()].connection.is_up() {
-                self.cut_off(client, node, observer);
+            let process = &self.clients[client.index()];
+            if !process.connection.is_up() {
+                continue;
+            }
+            match kind {
+                Crash::Power if !self.refused.contains(&client) => {
+                    self.stale.insert(client, None);
+                    self.notice_later(client, process.machine.patience());
+                }
+                Crash::Power => {}
+                Crash::Process | Crash::Disk => self.cut_off(client, node, observer),
             }
         }
+    }
+
+    /// The client will notice that nobody is there any more, unless it does so before.
+    fn notice_later(&mut self, client: ClientId, after: Duration) {
+        let incarnation = self.clients[client.index()].connection.incarnation;
+        let at = self.now.saturating_add(after);
+        self.silent.insert((at, client, incarnation));
+        self.schedule_silence(at);
+    }
+
+    /// Whoever has waited for too long gives its connection up.
+    pub(crate) fn notice_silence(&mut self, observer: &mut impl Observer) {
+        while let Some(&(at, client, incarnation)) = self.silent.first()
+            && at <= self.now
+        {
+            self.silent.pop_first();
+            if self.stale.contains_key(&client) && self.clients[client.index()].connection.incarnation == incarnation {
+                self.cut_off(client, NodeId::new(0), observer);
+            }
+        }
+    }
+
+    /// What a client sends on a connection that only it believes in: nobody is there, or somebody who does not know of
+    /// it and says so.
+    #[cold]
+    pub(crate) fn is_unheard(&mut self, client: ClientId, node: NodeId, message: &Message<()>) -> bool {
+        let Some(unacknowledged) = self.stale.get_mut(&client) else { return self.refused.contains(&client) };
+        // Behind what was sent before, and is sent again and again, nothing else leaves.
+        if unacknowledged.is_none() && !matches!(message, Message::ConnectionLost | Message::Disconnect) {
+            *unacknowledged = Some(self.now);
+            if self.nodes[node.index()].machine.is_some() {
+                self.notice_later(client, self.network.latency());
+            }
+        }
+        true
     }
 
     /// The node is started again, unless another fault keeps it down.
@@ -105,6 +166,19 @@ impl Simulation {
         observer.observe(self.now, Event::NodeUp { node });
         self.nodes[node.index()].machine = Some(Node::recover(self.now, durable, &self.deployment));
         self.schedule_node(node.index());
+        for (client, since) in self.stale.clone() {
+            if let Some(since) = since {
+                self.notice_later(client, next_retransmission(since, self.now) + self.network.latency());
+            }
+        }
+        // Who sends nothing but heartbeats is told by the next of them.
+        for (at, client, incarnation) in self.silent.clone() {
+            let heartbeat = Time::ZERO + at.saturating_since(Time::ZERO + HEARTBEAT);
+            if heartbeat > self.now {
+                self.silent.insert((heartbeat, client, incarnation));
+                self.schedule_silence(heartbeat);
+            }
+        }
         if !self.is_any_node_down() {
             for deed in std::mem::take(&mut self.postponed) {
                 self.carry_out_deed(deed, observer);
@@ -220,6 +294,7 @@ impl Simulation {
 
     /// The client learns that its connection with a node has ended; what is under way on it is lost.
     fn cut_off(&mut self, client: ClientId, node: NodeId, observer: &mut impl Observer) {
+        self.stale.remove(&client);
         let connection = &mut self.clients[client.index()].connection;
         connection.break_off();
         let incarnation = connection.incarnation;
@@ -231,6 +306,7 @@ impl Simulation {
     /// Whether a client that connects is let in. One that has tried before, or had another connection, is told.
     #[cold]
     pub(crate) fn lets_in(&mut self, client: ClientId, node: NodeId, again: bool) -> bool {
+        self.stale.remove(&client);
         let is_down = self.nodes[node.index()].machine.is_none();
         let refused = is_down || self.holds(client, |action| action == FaultAction::Reset);
         if refused {
@@ -245,12 +321,6 @@ impl Simulation {
         !refused
     }
 
-    /// Whether the last connection that a client asked for was refused.
-    #[cold]
-    pub(crate) fn is_refused(&self, client: ClientId) -> bool {
-        self.refused.contains(&client)
-    }
-
     fn leave(&mut self, client: ClientId, observer: &mut impl Observer) {
         if !self.clients[client.index()].connection.is_up() {
             return;
@@ -262,6 +332,7 @@ impl Simulation {
     /// The process is gone, and with it what had arrived while it stood still.
     fn gone(&mut self, client: ClientId, observer: &mut impl Observer) {
         self.refused.remove(&client);
+        self.stale.remove(&client);
         let process = &mut self.clients[client.index()];
         process.connection.close();
         for flight in process.stopped.take().into_iter().flatten() {
@@ -307,6 +378,17 @@ impl Simulation {
             self.deliver(flight, observer);
         }
     }
+}
+
+/// How long it is from now until TCP sends again what nobody has acknowledged: it waits 200 ms at first, twice as long
+/// each time, and two minutes at most (Linux: `TCP_RTO_MIN`, `TCP_RTO_MAX`).
+fn next_retransmission(since: Time, now: Time) -> Duration {
+    let (mut at, mut wait) = (since, Duration::from_millis(200));
+    while at < now {
+        at = at + wait;
+        wait = (wait + wait).min(Duration::from_secs(120));
+    }
+    at - now
 }
 
 fn stands_still(action: FaultAction) -> bool {

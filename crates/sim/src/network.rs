@@ -108,6 +108,11 @@ impl Network {
         now.saturating_add(self.latency)
     }
 
+    /// How long a message is on its way.
+    pub fn latency(&self) -> Duration {
+        self.latency
+    }
+
     #[inline]
     pub fn is_instant(&self) -> bool {
         self.latency.is_zero()

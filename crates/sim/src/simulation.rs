@@ -1,7 +1,7 @@
 //! The loop: virtual time jumps from one due thing to the next, and within an instant effects are carried out
 //! first in, first out.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use brokerlab_broker::config::{BatcherConfig, Deployment, Partitioner, ProducerKind};
@@ -44,6 +44,11 @@ pub struct Simulation {
     pub(crate) autoscalers: Vec<Autoscaler>,
     /// Clients that have tried to connect and were not let in: nothing that they say is heard.
     pub(crate) refused: BTreeSet<ClientId>,
+    /// Clients whose node has lost its power, and who do not know it yet, each with the time since when nobody has
+    /// acknowledged what it sends, if it does.
+    pub(crate) stale: BTreeMap<ClientId, Option<Time>>,
+    /// When which of them notices, in which incarnation of its connection.
+    pub(crate) silent: BTreeSet<(Time, ClientId, u32)>,
     /// Who takes the place of whom, and does so now.
     pub(crate) stand_ins: Vec<StandIn>,
     /// Whom each fault hit, by fault.
@@ -144,6 +149,8 @@ impl Simulation {
             hit: vec![Vec::new(); plan.faults.len()],
             postponed: Vec::new(),
             refused: BTreeSet::new(),
+            stale: BTreeMap::new(),
+            silent: BTreeSet::new(),
             timetable: timetable(plan),
             additions: plan.additions.clone(),
             faults: plan.faults.clone(),
@@ -192,7 +199,8 @@ impl Simulation {
         }
     }
 
-    /// The agenda's slots: clients, nodes, the next arrival, the next turn, then flights.
+    /// The agenda's slots: clients, nodes, the next arrival, the next turn, the next silence that is noticed, then
+    /// flights.
     #[inline]
     fn machines(&self) -> Slot {
         (self.clients.len() + self.nodes.len()) as Slot
@@ -209,8 +217,9 @@ impl Simulation {
                 beyond => match beyond - self.nodes.len() as Slot {
                     0 => self.arrive(observer),
                     1 => self.turn(observer),
+                    2 => self.notice_silence(observer),
                     flight => {
-                        if let Some(flight) = self.network.arrive(flight - 2) {
+                        if let Some(flight) = self.network.arrive(flight - 3) {
                             self.deliver(flight, observer);
                         }
                     }
@@ -243,7 +252,7 @@ impl Simulation {
                 let (from, to, message) = (*from, *to, message.take());
                 let incarnation = self.incarnation(from, to);
                 let place = self.network.depart(Flight { from, to, message, incarnation });
-                self.agenda.push(self.network.arrival(self.now), self.machines() + 2 + place);
+                self.agenda.push(self.network.arrival(self.now), self.machines() + 3 + place);
             }
             // Disks take no time yet.
             &mut Effect::Write { node, store, until } => {
@@ -305,7 +314,9 @@ impl Simulation {
                     if !self.lets_in(client, node, again) {
                         return;
                     }
-                } else if !self.refused.is_empty() && matches!(from, Address::Client(own) if self.is_refused(own)) {
+                } else if (!self.refused.is_empty() || !self.stale.is_empty())
+                    && matches!(from, Address::Client(own) if self.is_unheard(own, node, message))
+                {
                     return;
                 }
                 let slot = self.clients.len() as Slot + Slot::from(node.get());
@@ -408,6 +419,10 @@ impl Simulation {
         if let Some(at) = turn.into_iter().chain(look).min() {
             self.agenda.push(at, self.machines() + 1);
         }
+    }
+
+    pub(crate) fn schedule_silence(&mut self, at: Time) {
+        self.agenda.push(at, self.machines() + 2);
     }
 
     fn turn(&mut self, observer: &mut impl Observer) {

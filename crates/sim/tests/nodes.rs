@@ -39,6 +39,7 @@ single_active_consumer = true
 "#;
 
 const CONTENDERS: usize = 5;
+const LOG: usize = 2;
 const STREAM: usize = 4;
 
 fn run(contender: usize, more: &str) -> Vec<Record> {
@@ -161,4 +162,114 @@ fn partitions_and_seeks_wait_until_the_broker_is_back() {
     assert_eq!(seconds(log.records(), |event| matches!(event, Event::PartitionAdded { .. })), [25]);
     let sought = seconds(log.records(), |event| matches!(event, Event::Sought { .. }));
     assert!(!sought.is_empty() && sought.iter().all(|second| (25..30).contains(second)), "{sought:?}");
+}
+
+fn power_off(at: &str, more: &str) -> String {
+    format!("\n[[fault]]\nat = \"{at}\"\npower_off = \"broker\"\n{more}\n")
+}
+
+fn truncations(records: &[Record]) -> Vec<(u64, u64)> {
+    let cut = |record: &Record| match record.event() {
+        Event::Truncated { end, .. } => Some((record.time.as_nanos() / 1_000_000_000, end.get())),
+        _ => None,
+    };
+    records.iter().filter_map(cut).collect()
+}
+
+/// What was stored last in each partition before this second.
+fn stored_before(records: &[Record], second: u64) -> u64 {
+    let stored = records.iter().filter(|record| record.time.as_nanos() < second * 1_000_000_000);
+    stored.filter(|record| matches!(record.event(), Event::Stored { .. })).count() as u64
+}
+
+#[test]
+fn a_power_loss_takes_the_last_half_minute_of_a_log_and_nothing_of_a_queue() {
+    for contender in 0..CONTENDERS {
+        let records = run(contender, &power_off("38s", "for = \"2s\""));
+        assert_eq!(seconds(&records, is_node_event), [38, 40], "{contender}");
+        let cuts = truncations(&records);
+        if contender < 2 {
+            assert!(cuts.is_empty(), "{contender}: a queue flushes what it confirms");
+            let remaining = records.iter().filter_map(|record| match record.event() {
+                Event::Remaining { message, .. } => Some(message.index()),
+                _ => None,
+            });
+            let mut times = times_processed(&records);
+            remaining.for_each(|message| times[message] += 1);
+            assert!(times.iter().all(|times| *times >= 1), "{contender}: {times:?}");
+            continue;
+        }
+        // What the operating system saw at 5 s it has written at 35 s, and nothing since.
+        let kept: u64 = cuts.iter().map(|(_, end)| end).sum();
+        assert!(cuts.iter().all(|(second, _)| *second == 38), "{contender}: {cuts:?}");
+        assert_eq!(kept, stored_before(&records, 5), "{contender}: {cuts:?}");
+    }
+}
+
+#[test]
+fn a_log_that_is_flushed_in_time_loses_less() {
+    let with = |option: &str| SCENARIO.replace("session_timeout", &format!("{option}\nsession_timeout"));
+    let run = |option: &str| {
+        let source = Source::new("nodes", with(option) + &power_off("38s", "for = \"2s\""));
+        let scenario = Scenario::parse(&source, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let plan = compile(&scenario, LOG);
+        let mut log = EventLog::default();
+        Simulation::new(&plan).run_until(plan.header.horizon, &plan.header, &mut log);
+        log.records().to_vec()
+    };
+    assert!(truncations(&run("flush_messages = 1")).is_empty(), "each record is flushed before it is confirmed");
+    for (option, at_most) in [("flush_messages = 20", 2 * 20), ("flush_interval = \"1s\"", 25)] {
+        let records = run(option);
+        let kept: u64 = truncations(&records).iter().map(|(_, end)| end).sum();
+        let lost = stored_before(&records, 38) - kept;
+        assert!((1..=at_most).contains(&lost), "{option}: {lost}");
+    }
+}
+
+#[test]
+fn a_process_that_dies_takes_nothing_and_its_machine_may_lose_its_power_later() {
+    for contender in LOG..CONTENDERS {
+        let faults = crash("20s", "for = \"10s\"") + &power_off("22s", "for = \"3s\"");
+        let cuts = truncations(&run(contender, &faults));
+        assert!(
+            !cuts.is_empty() && cuts.iter().all(|(second, end)| (*second, *end) == (22, 0)),
+            "{contender}: {cuts:?}"
+        );
+        let faults = crash("20s", "for = \"1s\"") + &power_off("45s", "for = \"3s\"");
+        let records = run(contender, &faults);
+        let kept: u64 = truncations(&records).iter().map(|(_, end)| end).sum();
+        let written_back = stored_before(&records, 16);
+        assert!(kept > 0 && kept <= written_back, "{contender}: {kept} of {written_back}, whoever wrote them");
+    }
+}
+
+#[test]
+fn nobody_is_told_of_a_machine_without_power() {
+    let lost = |contender: usize, faults: &str| {
+        seconds(&run(contender, faults), |event| matches!(event, Event::ConnectionLost { .. }))
+    };
+    // The producer's first message was sent again after 0.2, 0.6, 1.4, 3 and 6.2 s; the last time somebody answered.
+    let queue = lost(0, &power_off("20s", "for = \"5s\""));
+    assert_eq!(queue, [26, 50, 50], "consumers of a queue say nothing but that they are there, each half minute");
+    let log = lost(LOG, &power_off("20s", "for = \"5s\""));
+    assert!(log.len() == 3 && log.iter().all(|second| (26..=32).contains(second)), "everybody asks or sends: {log:?}");
+    let silence = lost(LOG, &power_off("20s", ""));
+    assert_eq!(silence, [50; 3], "a request that nobody answers is given up after half a minute");
+    assert!(lost(0, &power_off("20s", "")).is_empty(), "and a queue's clients after a minute, when the run is over");
+}
+
+#[test]
+fn a_broker_that_loses_its_disk_begins_anew() {
+    for contender in 0..CONTENDERS {
+        let records = run(contender, "\n[[fault]]\nat = \"20s\"\nlose_disk = \"broker\"\nfor = \"5s\"\n");
+        assert!(truncations(&records).iter().all(|(_, end)| *end == 0), "{contender}");
+        let first_after = records.iter().filter(|record| record.time.as_nanos() >= 25_000_000_000);
+        let offset = first_after.clone().find_map(|record| match record.event() {
+            Event::Stored { offset, .. } => Some(offset.get()),
+            _ => None,
+        });
+        assert_eq!(offset, Some(0), "{contender}");
+        let times = times_processed(&records);
+        assert!(times.iter().filter(|times| **times == 0).count() < 20, "{contender}: what was to come comes");
+    }
 }

@@ -65,6 +65,7 @@ pub fn deployment(case: &Value) -> Result<(Deployment, Names), String> {
         exchanges: predeclared,
         queues: vec![],
         memory_watermark: None,
+        page_cache: None,
         bindings: vec![],
         topics: vec![],
         groups: vec![],

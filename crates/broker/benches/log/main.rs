@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use brokerlab_broker::cleaner::Cleaner;
 use brokerlab_broker::config::*;
-use brokerlab_broker::message::FetchedPartition;
+use brokerlab_broker::message::{FetchPosition, FetchedPartition};
 use brokerlab_broker::partition::{PartitionLog, PartitionRules};
 use brokerlab_broker::{Address, Batch, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{ClientId, Duration, KeyId, MessageId, Model, NodeId, Offset, StoreId, Time};
@@ -59,6 +59,7 @@ fn deployment(partitions: u32, fetch: FetchLimits) -> Deployment {
         retention_bytes: None,
         retention_check_interval: Duration::from_secs(300),
         compaction: None,
+        flush: FlushPolicy::default(),
     };
     Deployment {
         model: Model::Log,
@@ -68,6 +69,7 @@ fn deployment(partitions: u32, fetch: FetchLimits) -> Deployment {
         exchanges: vec![],
         queues: vec![],
         memory_watermark: None,
+        page_cache: None,
         bindings: vec![],
         topics: vec![topic],
         groups: vec![],
@@ -120,7 +122,7 @@ impl Bench {
         self.ask(Message::Produce { store: StoreId::new(store), correlation: 0, acks: Acks::All, batch });
     }
 
-    fn fetch(&mut self, positions: Vec<(StoreId, Offset)>) -> u64 {
+    fn fetch(&mut self, positions: Vec<FetchPosition>) -> u64 {
         let spare = std::mem::take(&mut self.spare);
         self.ask(Message::Fetch { correlation: 0, isolation: Isolation::ReadUncommitted, positions, spare })
     }
@@ -142,7 +144,7 @@ fn append_and_fetch(size: u64) -> [f64; 2] {
     let mut read = 0;
     let fetch = each(messages, || {
         while read < messages {
-            read += bench.fetch(vec![(StoreId::new(0), Offset::new(read))]);
+            read += bench.fetch(vec![FetchPosition { store: StoreId::new(0), epoch: 1, offset: Offset::new(read) }]);
         }
     });
     assert_eq!(read, messages);
@@ -175,7 +177,9 @@ fn many_partitions(partitions: u32) -> [f64; 2] {
     let batches: Vec<(u32, Batch<()>)> = (0..partitions).map(|store| (store, batch(u64::from(store), 1))).collect();
     let count = u64::from(partitions);
     let append = each(count, || batches.into_iter().for_each(|(store, batch)| bench.produce(store, batch)));
-    let positions = (0..partitions).map(|store| (StoreId::new(store), Offset::ZERO)).collect();
+    let positions =
+        (0..partitions).map(|store| FetchPosition { store: StoreId::new(store), epoch: 1, offset: Offset::ZERO });
+    let positions = positions.collect();
     let mut found = 0;
     let fetch = each(count, || found = bench.fetch(positions));
     assert_eq!(found, count);

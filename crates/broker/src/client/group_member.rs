@@ -18,7 +18,7 @@ use brokerlab_event::{
 use super::Worker;
 use super::reading::{AutoCommit, InHand, Owned};
 use crate::config::{CommitPolicy, ConsumerConfig, ConsumerKind, GroupMemberConfig};
-use crate::message::{Address, FetchedPartition, GroupError, Member, Message, Outbox};
+use crate::message::{Address, FetchPosition, FetchedPartition, GroupError, Member, Message, Outbox};
 
 /// Where a membership stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,7 +102,7 @@ pub struct GroupMember<P> {
     fetching: Option<u32>,
     correlation: u32,
     /// Memory of the last fetch request.
-    positions: Vec<(StoreId, Offset)>,
+    positions: Vec<FetchPosition>,
     /// Memory of the last answer to one.
     spare: Vec<FetchedPartition<P>>,
     /// Memory of the last commit; there is nothing in it.
@@ -362,6 +362,7 @@ impl<P: Clone> GroupMember<P> {
                 self.stored_elsewhere(now, correlation, result.is_ok(), out, observer)
             }
             Message::Partitions { stores } => self.learn_partitions(now, &stores, out, observer),
+            Message::EpochEnds { ends } => self.learn_ends(now, &ends, out, observer),
             Message::Positions { positions, .. } => self.positioned(now, &positions, out, observer),
             Message::ConnectionLost => {
                 if !self.is_cut_off {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use brokerlab_event::{Duration, MessageId, Offset, StoreId, Time};
 
 use crate::config::OffsetReset;
-use crate::message::{Envelope, Position};
+use crate::message::{Envelope, FetchPosition, Position};
 
 /// A record in the hands of the application.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +72,8 @@ pub enum Lost {
     OutOfRange,
     /// Somebody may have sent the group elsewhere.
     Asking,
+    /// The leader is another than before, or has been away: whether it has what was read before is asked first.
+    Fenced,
 }
 
 /// Commits inside polls: each poll asks whether one is due.
@@ -111,6 +113,8 @@ pub struct Owned<P> {
     pub position: Offset,
     /// The next offset to fetch.
     fetch_from: Offset,
+    /// The leader epoch that is known.
+    pub epoch: u32,
     /// What the broker last acknowledged as committed.
     pub committed: Option<Offset>,
     /// Fetched records; those before `polled` were returned by polls.
@@ -125,13 +129,14 @@ pub struct Owned<P> {
 }
 
 impl<P> Owned<P> {
-    /// A partition to be read from here.
-    pub fn new(store: StoreId, position: Offset, committed: Option<Offset>) -> Owned<P> {
+    /// A partition to be read from here, as its leader of this epoch has said.
+    pub fn new(store: StoreId, position: Offset, epoch: u32, committed: Option<Offset>) -> Owned<P> {
         let (records, ahead) = (Vec::new(), Vec::new());
         Owned {
             store,
             position,
             fetch_from: position,
+            epoch,
             committed,
             records,
             polled: 0,
@@ -161,8 +166,21 @@ impl<P> Owned<P> {
 
     /// Where to fetch from, if nothing is left that a poll could return.
     #[inline]
-    pub fn wanted(&self) -> Option<Offset> {
-        (self.lost.is_none() && !self.has_unpolled()).then_some(self.fetch_from)
+    pub fn wanted(&self) -> Option<FetchPosition> {
+        (self.lost.is_none() && !self.has_unpolled()).then_some(self.fetch_position())
+    }
+
+    /// Where it would fetch from.
+    #[inline]
+    pub fn fetch_position(&self) -> FetchPosition {
+        FetchPosition { store: self.store, epoch: self.epoch, offset: self.fetch_from }
+    }
+
+    /// The leader has said that it is of this epoch now, and where the last known one ended with it. Where that lies
+    /// before what was read, this is where to go on.
+    pub fn learn_end(&mut self, epoch: u32, end: Offset) -> Option<Offset> {
+        (self.epoch, self.lost) = (epoch, None);
+        (end < self.fetch_from).then_some(end)
     }
 
     /// True where fetched records wait for a poll.

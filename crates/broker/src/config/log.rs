@@ -39,6 +39,32 @@ pub struct TopicConfig {
     /// Compaction, where `cleanup.policy` contains `compact`. Where it does not contain `delete`, there is no
     /// retention by time or size.
     pub compaction: Option<CompactionConfig>,
+    /// When the broker itself flushes what it has written; by default never.
+    pub flush: FlushPolicy,
+}
+
+/// When a broker flushes a partition of its own accord, rather than leave that to the operating system.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct FlushPolicy {
+    /// Once so many records are not flushed, before they are acknowledged (`flush.messages`). `None`: never.
+    pub messages: Option<u64>,
+    /// This often (`flush.ms`). `None`: never.
+    pub interval: Option<Duration>,
+}
+
+/// How the operating system writes back what it has in its page cache.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PageCacheConfig {
+    /// What has been there for longer is written (Linux: `vm.dirty_expire_centisecs`, default 30 s).
+    pub age: Duration,
+    /// How often that is looked at (Linux: `vm.dirty_writeback_centisecs`, default 5 s).
+    pub every: Duration,
+}
+
+impl Default for PageCacheConfig {
+    fn default() -> PageCacheConfig {
+        PageCacheConfig { age: Duration::from_secs(30), every: Duration::from_secs(5) }
+    }
 }
 
 /// How a topic is compacted: of every key at least the latest record stays.

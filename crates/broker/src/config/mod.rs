@@ -44,6 +44,9 @@ pub struct Deployment {
     pub streams: Vec<StreamConfig>,
     /// How much fetches wait for and return.
     pub fetch: FetchLimits,
+    /// How the operating system of a node writes back what logs have written. `None`: it never does, which is all the
+    /// same to a node that never loses its power.
+    pub page_cache: Option<PageCacheConfig>,
     /// Producers; their ids count from 0.
     pub producers: Vec<ProducerConfig>,
     /// Consumers; their ids follow those of the producers.

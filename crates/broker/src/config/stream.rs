@@ -2,7 +2,7 @@
 
 use brokerlab_event::{ApplicationId, ClientId, Duration, NodeId, Offset, StoreId, Time};
 
-use crate::config::TopicConfig;
+use crate::config::{FlushPolicy, TopicConfig};
 use crate::stream::StreamRules;
 
 /// A stream, or a super stream: several streams behind a hash of the key.
@@ -31,6 +31,7 @@ impl StreamConfig {
             retention_bytes: None,
             retention_check_interval: Duration::MAX,
             compaction: None,
+            flush: FlushPolicy::default(),
         }
     }
 }

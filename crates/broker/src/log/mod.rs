@@ -503,9 +503,11 @@ impl<E: Entry> Log<E> {
             Crash::Process | Crash::Power => self.truncate(self.kept_by(kind)),
             Crash::Disk => self = Log::default(),
         }
-        // A restarted process finds on its disk what survived: all of it is durable from now on.
-        self.flushed = self.end_number();
-        self.written = self.flushed;
+        self.written = self.end_number();
+        // What a machine finds on its disk that was without power is durable; the page cache outlives a process only.
+        if kind != Crash::Process {
+            self.flushed = self.written;
+        }
         DurableLog(self)
     }
 

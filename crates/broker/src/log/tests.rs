@@ -85,10 +85,10 @@ fn what_survives_follows_from_the_watermarks() {
     let mut log = log(0..9);
     log.mark_flushed(Offset::new(3));
     log.mark_written(Offset::new(6));
-    for (kind, survives) in [(Crash::Process, 6), (Crash::Power, 3), (Crash::Disk, 0)] {
+    for (kind, survives, flushed) in [(Crash::Process, 6, 3), (Crash::Power, 3, 3), (Crash::Disk, 0, 0)] {
         let recovered = Log::recover(log.clone().crash(kind));
         assert_eq!(contents(&recovered), (0..survives).collect::<Vec<_>>(), "{kind:?}");
-        assert_eq!(recovered.flushed(), recovered.end());
+        assert_eq!((recovered.written(), recovered.flushed().get()), (recovered.end(), flushed), "{kind:?}");
     }
 }
 

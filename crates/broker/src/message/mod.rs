@@ -270,8 +270,8 @@ pub enum Message<P> {
         correlation: u32,
         /// Which records the reader wants.
         isolation: Isolation,
-        /// Partition and first offset wanted.
-        positions: Vec<(StoreId, Offset)>,
+        /// Where to read.
+        positions: Vec<FetchPosition>,
         /// What the last answer said, whose memory serves the next one.
         spare: Vec<FetchedPartition<P>>,
     },
@@ -345,6 +345,12 @@ pub enum Message<P> {
         stores: Vec<StoreId>,
         /// Where the records of this time begin is asked too.
         time: Option<Time>,
+    },
+
+    /// Ask where in each partition the epoch ended in which a reader came to its position (`OffsetsForLeaderEpoch`).
+    FindEpochEnds {
+        /// The positions.
+        positions: Vec<FetchPosition>,
     },
 
     /// Ask which partitions a topic has (`Metadata`).
@@ -551,7 +557,7 @@ pub enum Message<P> {
         /// One for each partition that has something to say.
         partitions: Vec<FetchedPartition<P>>,
         /// The positions of the request, whose memory serves the next one.
-        positions: Vec<(StoreId, Offset)>,
+        positions: Vec<FetchPosition>,
     },
     /// The answer to [`Message::JoinGroup`], once all members have joined.
     Joined {
@@ -631,6 +637,12 @@ pub enum Message<P> {
         positions: Vec<Position>,
     },
 
+    /// The answer to [`Message::FindEpochEnds`]: each partition with its epoch now, and where the epoch that was asked for
+    /// ended.
+    EpochEnds {
+        /// The ends.
+        ends: Vec<FetchPosition>,
+    },
     /// The answer to [`Message::FindPartitions`].
     Partitions {
         /// The partitions in the order of their numbers.

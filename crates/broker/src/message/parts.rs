@@ -115,6 +115,10 @@ pub enum LogError {
     NotLeader,
     /// The position is outside [log start, log end].
     OffsetOutOfRange,
+    /// The partition has had another leader, or its leader another start, since the reader last heard of it: what it has
+    /// read may be gone ([KIP-320](https://cwiki.apache.org/confluence/display/KAFKA/KIP-320%3A+Allow+fetchers+to+detect+and+handle+log+truncation),
+    /// code 74).
+    FencedLeaderEpoch,
     /// The batch is larger than a segment may be.
     TooLarge,
     /// A record without a key for a topic that is compacted by keys (code 87).
@@ -217,6 +221,17 @@ pub struct FetchedPartition<P> {
     pub next: Offset,
 }
 
+/// Where somebody reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FetchPosition {
+    /// The partition.
+    pub store: StoreId,
+    /// The leader epoch that the reader knows of.
+    pub epoch: u32,
+    /// The first offset wanted.
+    pub offset: Offset,
+}
+
 /// Records of one partition that a member of a share group has acquired.
 #[derive(Clone, PartialEq, Debug)]
 pub struct SharedPartition<P> {
@@ -240,6 +255,8 @@ pub struct Position {
     /// An open transaction says that it is another. Who is to start there waits until that has ended
     /// (`UNSTABLE_OFFSET_COMMIT`, KIP-447).
     pub is_unstable: bool,
+    /// The leader epoch.
+    pub epoch: u32,
     /// The first readable offset.
     pub log_start: Offset,
     /// The offset that the next record will get: a position up to here is in range.

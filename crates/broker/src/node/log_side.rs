@@ -4,6 +4,7 @@ mod adding;
 mod fetches;
 mod groups;
 mod hosted;
+mod page_cache;
 mod replication;
 mod share;
 mod streams;
@@ -17,20 +18,19 @@ use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, O
 
 use self::adding::Addition;
 use self::fetches::{Fetches, WaitingFetch};
-use self::groups::{DurableGroupCoordinator, Groups};
+use self::groups::Groups;
 use self::hosted::{Hosted, PendingAck, Role};
-use self::share::{DurableShareGroup, Shares};
+use self::page_cache::{Notes, PageCache};
+use self::share::Shares;
 use self::streams::Streams;
 use self::transactions::Transactions;
 use self::upkeep::Upkeep;
 use super::Context;
 use crate::config::{Acks, Deployment, FetchLimits, Isolation, TopicConfig};
 use crate::log::{Crash, Entry};
-use crate::message::{Address, Effect, FetchedPartition, LogError, Message};
+use crate::message::{Address, Effect, FetchPosition, FetchedPartition, LogError, Message};
 use crate::partition::{Appended, DurablePartition, PartitionLog, PartitionRules};
 use crate::record::Batch;
-use crate::stream::Tracking;
-use crate::transaction::DurableCoordinator;
 
 /// No partition with this id is hosted here.
 const ABSENT: u32 = u32::MAX;
@@ -50,6 +50,7 @@ pub struct LogSide<P> {
     /// What was added to topics since, in that order.
     additions: Vec<Addition>,
     upkeep: Upkeep,
+    page_cache: PageCache,
     shares: Shares,
     streams: Streams,
     /// When this node asks the leaders of its copies (again).
@@ -102,27 +103,34 @@ impl NewBytes {
 pub struct DurableLogs<P> {
     additions: Vec<Addition>,
     partitions: Vec<DurablePartition<P>>,
-    groups: Vec<DurableGroupCoordinator>,
-    transactions: DurableCoordinator,
-    shares: Vec<DurableShareGroup>,
-    streams: Vec<Tracking>,
+    page_cache: PageCache,
+    notes: Notes,
 }
 
 impl<P: Clone + Default> LogSide<P> {
     /// What the deployment places on this node.
     pub fn new(node: NodeId, deployment: &Deployment) -> LogSide<P> {
+        let (groups, transactions) = (Groups::new(node, deployment), Transactions::new(node, deployment));
+        let (shares, streams) = (Shares::new(node, deployment), Streams::new(node, deployment));
+        let blank = Notes {
+            groups: groups.clone().crash(),
+            transactions: transactions.clone().crash(),
+            shares: shares.clone().crash(),
+            streams: streams.clone().crash(),
+        };
         let mut side = LogSide {
             limits: deployment.fetch,
             partitions: Vec::new(),
             places: Vec::new(),
             fetches: Fetches::default(),
-            groups: Groups::new(node, deployment),
-            transactions: Transactions::new(node, deployment),
+            groups,
+            transactions,
             topics: deployment.topics.clone(),
             additions: Vec::new(),
             upkeep: Upkeep::default(),
-            shares: Shares::new(node, deployment),
-            streams: Streams::new(node, deployment),
+            page_cache: PageCache::new(deployment.page_cache, blank),
+            shares,
+            streams,
             replicate_at: None,
             rare_due: Time::MAX,
             woken: Vec::new(),
@@ -161,9 +169,15 @@ impl<P: Clone + Default> LogSide<P> {
                 log.begin_epoch(1);
             }
             self.set_place(*store, self.partitions.len() as u32);
-            self.partitions.push(Hosted::new(*store, log, role));
+            self.partitions.push(Hosted::new(*store, log, role, topic.flush));
         }
         first..self.partitions.len() as u32
+    }
+
+    /// True where this partition is hosted here.
+    #[inline]
+    pub fn hosts(&self, store: StoreId) -> bool {
+        self.place(store).is_some()
     }
 
     fn set_place(&mut self, store: StoreId, place: u32) {
@@ -234,6 +248,10 @@ impl<P: Clone + Default> LogSide<P> {
                 let positions = self.find_positions(client, group, stores, time);
                 context.send(Address::Client(client), Message::Positions { group, positions });
             }
+            (Address::Client(client), Message::FindEpochEnds { positions }) => {
+                let ends = positions.into_iter().filter_map(|position| self.epoch_end(position)).collect();
+                context.send(Address::Client(client), Message::EpochEnds { ends });
+            }
             (Address::Client(client), Message::FindPartitions { store }) => {
                 let stores = self.partitions_of(store);
                 context.send(Address::Client(client), Message::Partitions { stores });
@@ -285,6 +303,7 @@ impl<P: Clone + Default> LogSide<P> {
         self.transactions_timeout(context);
         self.handle_share_timeout(context);
         self.keep_up(context);
+        self.write_back(context);
         if self.replicate_at.is_some_and(|at| at <= context.now) {
             self.replicate_at = None;
             self.ask_leaders(context);
@@ -308,6 +327,7 @@ impl<P: Clone + Default> LogSide<P> {
             .min(or_never(self.shares.next_timeout()))
             .min(or_never(self.replicate_at))
             .min(self.upkeep.next_timeout())
+            .min(self.page_cache.next_timeout())
     }
 
     fn note_rare_due(&mut self) {
@@ -394,7 +414,16 @@ impl<P: Clone + Default> LogSide<P> {
             Acks::Leader => hosted.until_written.push_back(ack),
             Acks::All => hosted.until_replicated.push_back(ack),
         }
-        context.out.push(Effect::Write { node: context.node, store, until: appended.end });
+        let (node, until) = (context.node, appended.end);
+        if appended.rolled && self.page_cache.is_modelled() {
+            // What a segment holds that is not appended to any more is flushed, in the background.
+            context.out.push(Effect::Flush { node, store, until: appended.first });
+        }
+        let unflushed = until.get() - hosted.log.log().flushed().get();
+        context.out.push(match unflushed >= hosted.flush_messages {
+            true => Effect::Flush { node, store, until },
+            false => Effect::Write { node, store, until },
+        });
     }
 
     /// A batch that is there already is acknowledged like the first time, at once where that is safe already.
@@ -438,11 +467,16 @@ impl<P: Clone + Default> LogSide<P> {
         }
     }
 
-    fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
+    /// The disk has made records durable.
+    pub fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
         let Some(place) = self.place(store) else { return };
-        self.partitions[place].log.mark_flushed(until);
-        let (node, offset) = (context.node, self.partitions[place].log.log().flushed());
-        context.observe(Event::Flushed { node, store, offset });
+        let hosted = &mut self.partitions[place];
+        let before = hosted.log.log().flushed();
+        hosted.log.mark_flushed(until);
+        let (node, offset) = (context.node, hosted.log.log().flushed());
+        if offset > before && hosted.is_led() {
+            context.observe(Event::Flushed { node, store, offset });
+        }
         self.written(store, until, context);
     }
 
@@ -477,7 +511,8 @@ impl<P: Clone + Default> LogSide<P> {
         let mut news = NewBytes::default();
         readers.retain(|client| {
             let Some(fetch) = fetches.of(*client) else { return true };
-            let Some((_, offset)) = fetch.positions.iter().find(|(other, _)| other == store) else { return false };
+            let Some(position) = fetch.positions.iter().find(|other| other.store == *store) else { return false };
+            let offset = &position.offset;
             let (before, until) = (before.by(fetch.isolation), log.readable_until(fetch.isolation));
             fetch.available += match before.cmp(offset) {
                 Ordering::Less => log.size_between(*offset, until, min_bytes),
@@ -503,12 +538,14 @@ impl<P: Clone + Default> LogSide<P> {
         }
         let min_bytes = u64::from(self.limits.min_bytes);
         let (mut available, isolation) = (0, fetch.isolation);
-        for (store, offset) in &fetch.positions {
-            available += match self.led(*store).map(|place| &self.partitions[place].log) {
+        for &FetchPosition { store, epoch, offset } in &fetch.positions {
+            available += match self.led(store).map(|place| &self.partitions[place].log) {
+                // An error is answered at once, below.
+                Some(log) if log.epoch() != epoch => min_bytes,
                 // Most readers have read everything.
-                Some(log) if log.readable_until(isolation) == *offset => 0,
-                Some(log) if log.is_in_range(*offset) => {
-                    log.size_between(*offset, log.readable_until(isolation), min_bytes)
+                Some(log) if log.readable_until(isolation) == offset => 0,
+                Some(log) if log.is_in_range(offset) => {
+                    log.size_between(offset, log.readable_until(isolation), min_bytes)
                 }
                 // An error is answered at once.
                 _ => min_bytes,
@@ -518,8 +555,8 @@ impl<P: Clone + Default> LogSide<P> {
         if available >= min_bytes {
             return self.answer(client, fetch, context);
         }
-        for (store, _) in &fetch.positions {
-            let place = self.led(*store).expect("looked up just above");
+        for position in &fetch.positions {
+            let place = self.led(position.store).expect("looked up just above");
             let readers = &mut self.partitions[place].readers;
             if !readers.contains(&client) {
                 readers.push(client);
@@ -532,40 +569,52 @@ impl<P: Clone + Default> LogSide<P> {
         let WaitingFetch { correlation, isolation, positions, spare: mut partitions, .. } = fetch;
         let mut said = 0;
         let mut left = u64::from(self.limits.max_bytes);
-        for (store, offset) in &positions {
-            let Some(place) = self.led(*store) else {
-                let (records, high_watermark, next) = (Err(LogError::NotLeader), Offset::ZERO, *offset);
-                say(&mut partitions, &mut said, FetchedPartition { store: *store, records, high_watermark, next });
-                continue;
+        for &FetchPosition { store, epoch, offset } in &positions {
+            let refused = match self.led(store) {
+                None => Some(LogError::NotLeader),
+                Some(place) => (self.partitions[place].log.epoch() != epoch).then_some(LogError::FencedLeaderEpoch),
             };
+            if let Some(error) = refused {
+                let (records, high_watermark, next) = (Err(error), Offset::ZERO, offset);
+                say(&mut partitions, &mut said, FetchedPartition { store, records, high_watermark, next });
+                continue;
+            }
+            let place = self.led(store).expect("looked up just above");
             let log = &self.partitions[place].log;
-            if log.readable_until(isolation) == *offset {
+            if log.readable_until(isolation) == offset {
                 continue;
             }
             let most = u64::from(self.limits.max_partition_bytes).min(left) as u32;
             let spare = partitions.get_mut(said).and_then(|spare| spare.records.as_mut().ok());
             let mut found = spare.map(std::mem::take).unwrap_or_default();
             found.clear();
-            let (records, next) = match log.fetch_into(&mut found, *offset, most, isolation) {
+            let (records, next) = match log.fetch_into(&mut found, offset, most, isolation) {
                 Ok(next) => (Ok(found), next),
-                Err(error) => (Err(error), *offset),
+                Err(error) => (Err(error), offset),
             };
             if let Ok(records) = &records {
                 let bytes: u64 = records.iter().map(|(_, record)| record.bytes()).sum();
                 // The first record of an answer always fits, so that readers get on; those of further partitions wait
                 // for another fetch.
-                if next == *offset || (bytes > left && said > 0) {
+                if next == offset || (bytes > left && said > 0) {
                     continue;
                 }
                 left = left.saturating_sub(bytes);
             }
             let high_watermark = log.high_watermark();
-            say(&mut partitions, &mut said, FetchedPartition { store: *store, records, high_watermark, next });
+            say(&mut partitions, &mut said, FetchedPartition { store, records, high_watermark, next });
         }
         partitions.truncate(said);
         let (from, to) = (Address::Node(context.node), Address::Client(client));
         let place = context.out.place();
         place.fill(Effect::Send { from, to, message: Message::Fetched { correlation, partitions, positions } });
+    }
+
+    /// Where the epoch ended here in which a reader came to its position, with the epoch that it is now.
+    fn epoch_end(&self, position: FetchPosition) -> Option<FetchPosition> {
+        let log = &self.partitions[self.led(position.store)?].log;
+        let offset = log.log().end_of_epoch(position.epoch);
+        Some(FetchPosition { store: position.store, epoch: log.epoch(), offset })
     }
 
     /// The connection of a client is gone, or a new one begins: nobody waits for answers any more. Memberships
@@ -581,15 +630,17 @@ impl<P: Clone + Default> LogSide<P> {
     /// What survives when the node goes down.
     pub fn crash<O: Observer>(self, kind: Crash, context: &mut Context<'_, P, O>) -> DurableLogs<P> {
         self.release_shares(context);
-        let partitions = self.partitions.into_iter().map(|hosted| hosted.log.crash(kind)).collect();
-        DurableLogs {
-            additions: self.additions,
-            partitions,
-            groups: self.groups.crash(),
-            shares: self.shares.crash(),
-            streams: self.streams.crash(kind),
-            transactions: self.transactions.crash(),
+        for hosted in self.partitions.iter().filter(|hosted| hosted.is_led()) {
+            let (log, store) = (hosted.log.log(), hosted.store);
+            let end = log.kept_by(kind).min(log.end());
+            if end < log.end() {
+                context.observe(Event::Truncated { store, end });
+            }
         }
+        let latest = self.look(context.now);
+        let (page_cache, notes) = self.page_cache.crash(kind, latest);
+        let partitions = self.partitions.into_iter().map(|hosted| hosted.log.crash(kind)).collect();
+        DurableLogs { additions: self.additions, partitions, page_cache, notes }
     }
 
     /// The log side of a node that comes back: a leader begins a new epoch.
@@ -606,10 +657,12 @@ impl<P: Clone + Default> LogSide<P> {
                 hosted.settle_high_watermark(now);
             }
         }
-        side.groups.recover(now, durable.groups);
-        side.transactions.recover(now, durable.transactions, &side.partitions);
-        side.recover_shares(durable.shares);
-        side.recover_streams(durable.streams);
+        side.recover_page_cache(now, durable.page_cache);
+        let Notes { groups, transactions, shares, streams } = durable.notes;
+        side.groups.recover(now, groups);
+        side.transactions.recover(now, transactions, &side.partitions);
+        side.recover_shares(shares);
+        side.recover_streams(streams);
         side.upkeep.restart(now);
         side.note_rare_due();
         side

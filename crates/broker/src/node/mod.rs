@@ -112,6 +112,7 @@ impl<P: Clone + Default> Node<P> {
             | Message::CommitOffsets { .. }
             | Message::FindPositions { .. }
             | Message::FindPartitions { .. }
+            | Message::FindEpochEnds { .. }
             | Message::InitProducerId { .. }
             | Message::AddPartitionsToTransaction { .. }
             | Message::AddOffsetsToTransaction { .. }
@@ -135,7 +136,7 @@ impl<P: Clone + Default> Node<P> {
                 self.log_side.written(store, until, context);
                 self.log_due = self.log_side.next_timeout();
             }
-            &mut Message::Flushed { store, until } => self.queue_side.flushed(store, until, context),
+            &mut Message::Flushed { store, until } => self.flushed(store, until, context),
             Message::Disconnect | Message::ConnectionLost => {
                 self.log_side.handle(from, &mut message.clone(), context);
                 self.log_due = self.log_side.next_timeout();
@@ -159,7 +160,7 @@ impl<P: Clone + Default> Node<P> {
         self.log_due = self.log_side.next_timeout();
     }
 
-    /// The disk reports that everything in a queue below this place is on stable storage.
+    /// The disk reports that everything in a queue or partition below this place is on stable storage.
     #[inline(always)]
     pub fn handle_flushed<O: Observer>(
         &mut self,
@@ -169,7 +170,17 @@ impl<P: Clone + Default> Node<P> {
         out: &mut Outbox<P>,
         observer: &mut O,
     ) {
-        self.queue_side.flushed(store, until, &mut Context { now, node: self.id, out, observer });
+        self.flushed(store, until, &mut Context { now, node: self.id, out, observer });
+    }
+
+    #[inline(always)]
+    fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
+        if self.log_side.hosts(store) {
+            self.log_side.flushed(store, until, context);
+            self.log_due = self.log_side.next_timeout();
+        } else {
+            self.queue_side.flushed(store, until, context);
+        }
     }
 
     /// Does what is due.
@@ -231,11 +242,15 @@ impl<P: Clone + Default> Node<P> {
         self.log_side.census(&mut context);
     }
 
-    /// The node goes down; only what its disk keeps is left. Tells what queues lose, and what of theirs will be ready
-    /// again.
+    /// The node goes down; only what its disk keeps is left. Tells what queues and partitions lose, and what of theirs
+    /// will be ready again.
     pub fn crash<O: Observer>(self, now: Time, kind: Crash, observer: &mut O) -> Durable<P> {
+        observer.observe(now, Event::NodeDown { node: self.id });
+        self.fall(now, kind, observer)
+    }
+
+    fn fall<O: Observer>(self, now: Time, kind: Crash, observer: &mut O) -> Durable<P> {
         let mut context = Context { now, node: self.id, out: &mut Outbox::default(), observer };
-        context.observe(Event::NodeDown { node: self.id });
         let queues = self.queue_side.crash(kind, &mut context);
         Durable { id: self.id, queues, logs: self.log_side.crash(kind, &mut context) }
     }
@@ -244,5 +259,12 @@ impl<P: Clone + Default> Node<P> {
     pub fn recover(now: Time, durable: Durable<P>, deployment: &Deployment) -> Node<P> {
         let Durable { id, queues, logs } = durable;
         Node::of(id, QueueSide::recover(id, deployment, now, queues), LogSide::recover(id, deployment, now, logs))
+    }
+}
+
+impl<P: Clone + Default> Durable<P> {
+    /// The machine of a node that is down meets with something more. Tells what is lost besides.
+    pub fn crash<O: Observer>(self, now: Time, kind: Crash, deployment: &Deployment, observer: &mut O) -> Durable<P> {
+        Node::recover(now, self, deployment).fall(now, kind, observer)
     }
 }

@@ -26,6 +26,7 @@
 //! #   model: Model::Queue,
 //! #   nodes: 1,
 //! #   memory_watermark: None,
+//! #   page_cache: None,
 //! #   profile: Profile::default(),
 //! #   topics: vec![],
 //! #   groups: vec![],

@@ -22,6 +22,7 @@ impl Rig {
                 exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
                 queues: vec![],
                 memory_watermark: None,
+                page_cache: None,
                 bindings: vec![],
                 topics: vec![],
                 groups: vec![],

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use brokerlab_event::{ClientId, Duration, MessageId, Offset, Removal, Time};
 
 use crate::config::{ReaderName, StreamOffset};
-use crate::log::{Crash, Segment};
+use crate::log::Segment;
 use crate::partition::{PartitionLog, Retained};
 use crate::record::Record;
 
@@ -134,14 +134,6 @@ impl Tracking {
     /// A reader goes on here.
     pub fn store(&mut self, reader: ReaderName, next: Offset) {
         self.stored.insert(reader, next);
-    }
-
-    /// What is left of it when its node has gone down: it is written where the messages are, and flushed no more often.
-    pub fn crash(mut self, kind: Crash) -> Tracking {
-        if kind != Crash::Process {
-            self.stored.clear();
-        }
-        self
     }
 
     /// Finds out anew what publishers have published: what is noted counts only where it is too old to be in the log.

@@ -2,8 +2,8 @@
 
 use brokerlab_broker::assignor::ServerAssignor;
 use brokerlab_broker::client::GroupMember;
-use brokerlab_broker::config::{CommitPolicy, GroupProtocol};
-use brokerlab_broker::message::{FetchedPartition, GroupError, Member, Position};
+use brokerlab_broker::config::{CommitPolicy, GroupProtocol, OffsetReset};
+use brokerlab_broker::message::{FetchPosition, FetchedPartition, GroupError, LogError, Member, Position};
 use brokerlab_broker::{Address, Effect, Envelope, Message, Outbox};
 use brokerlab_event::{ApplicationId, ClientId, Event, EventLog, KeyId, MessageId, Offset, StoreId, Time};
 
@@ -87,6 +87,7 @@ fn position(store: StoreId) -> Position {
         committed: None,
         sought: false,
         is_unstable: false,
+        epoch: 1,
         log_start: Offset::ZERO,
         log_end: Offset::new(2),
         high_watermark: Offset::new(2),
@@ -122,7 +123,7 @@ fn who_is_to_start_where_a_transaction_may_set_another_offset_waits_for_its_end(
     };
     let reads = |story: &mut Story| -> Vec<StoreId> {
         let fetches = story.asked().into_iter().filter_map(|message| match message {
-            Message::Fetch { positions, .. } => Some(positions.into_iter().map(|(store, _)| store)),
+            Message::Fetch { positions, .. } => Some(positions.into_iter().map(|position| position.store)),
             _ => None,
         });
         fetches.flatten().collect()
@@ -176,4 +177,47 @@ fn who_is_fenced_off_while_it_waits_for_a_commit_joins_again_instead_of_committi
     let asked = story.asked();
     assert!(matches!(asked[..], [Message::GroupHeartbeat { epoch: 0, .. }]), "{asked:?}");
     assert_eq!(story.started(), 0);
+}
+
+/// A member that reads partition 0 from offset 2, in epoch 1, and is told that the epoch is another by now.
+fn fenced(reset: OffsetReset) -> Story {
+    let mut plan = Plan { protocol: GroupProtocol::Consumer(ServerAssignor::Uniform), ..Plan::default() };
+    (plan.member.assignors, plan.member.reset) = (Vec::new(), reset);
+    let member = GroupMember::new(&plan.deployment().consumers[0]);
+    let mut story = Story { member, out: Outbox::default(), events: EventLog::default() };
+    story.member.start(Time::ZERO, &mut story.out, &mut story.events);
+    story.hear(beaten(Ok((1, Some(vec![StoreId::new(0)])))));
+    let position = Position { committed: Some(Offset::new(2)), ..position(StoreId::new(0)) };
+    story.hear(Message::Positions { group: ApplicationId::new(0), positions: vec![position] });
+    let Some(Message::Fetch { correlation, positions, .. }) = story.asked().pop() else { panic!("it fetches") };
+    let records = Err(LogError::FencedLeaderEpoch);
+    let partition =
+        FetchedPartition { store: StoreId::new(0), records, high_watermark: Offset::ZERO, next: Offset::new(2) };
+    story.hear(Message::Fetched { correlation, partitions: vec![partition], positions });
+    assert_eq!(story.asked(), [Message::FindEpochEnds { positions: vec![at(1, 2)] }]);
+    story
+}
+
+fn at(epoch: u32, offset: u64) -> FetchPosition {
+    FetchPosition { store: StoreId::new(0), epoch, offset: Offset::new(offset) }
+}
+
+#[test]
+fn a_reader_asks_a_leader_that_has_changed_whether_it_has_what_was_read() {
+    for (end, goes_on) in [(2, 2), (7, 2), (1, 1), (0, 0)] {
+        let mut story = fenced(OffsetReset::Latest);
+        story.hear(Message::EpochEnds { ends: vec![at(3, end)] });
+        let Some(Message::Fetch { positions, .. }) = story.asked().pop() else { panic!("it goes on") };
+        assert_eq!(positions, [at(3, goes_on)], "the epoch ended at {end}");
+        let resets = story.events.records().iter().filter(|record| record.event().name() == "PositionReset").count();
+        assert_eq!(resets, usize::from(goes_on < 2), "the epoch ended at {end}");
+    }
+}
+
+#[test]
+fn a_reader_that_may_not_be_reset_ends_where_the_log_has_lost_what_it_read() {
+    let mut story = fenced(OffsetReset::None);
+    story.hear(Message::EpochEnds { ends: vec![at(3, 1)] });
+    let names: Vec<&str> = story.events.records().iter().map(|record| record.event().name()).collect();
+    assert!(names.ends_with(&["Stranded", "Revoked", "Disconnected"]), "{names:?}");
 }

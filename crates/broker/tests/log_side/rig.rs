@@ -6,7 +6,7 @@ use std::ops::Range;
 use brokerlab_broker::assignor::Assignor;
 use brokerlab_broker::client::{Batcher, GroupMember};
 use brokerlab_broker::config::{
-    Acks, BatcherConfig, CommitPolicy, ConsumerConfig, ConsumerKind, Deployment, FetchLimits, GroupConfig,
+    Acks, BatcherConfig, CommitPolicy, ConsumerConfig, ConsumerKind, Deployment, FetchLimits, FlushPolicy, GroupConfig,
     GroupMemberConfig, GroupProtocol, Isolation, OffsetReset, ProducerConfig, ProducerKind, Profile, SeekTo,
     TopicConfig,
 };
@@ -122,6 +122,7 @@ impl Plan {
             retention_bytes: None,
             retention_check_interval: secs(10),
             compaction: None,
+            flush: FlushPolicy::default(),
         };
         // Topics of records that are tried again, and of those that are not.
         let retry = self.member.retry.iter();
@@ -156,6 +157,7 @@ impl Plan {
             exchanges: Vec::new(),
             queues: Vec::new(),
             memory_watermark: None,
+            page_cache: None,
             bindings: Vec::new(),
             topics,
             groups: vec![group],

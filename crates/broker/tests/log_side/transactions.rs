@@ -1,11 +1,11 @@
 //! Transactions on a node: requests by hand, a disk that waits to be told, and crashes in between.
 
 use brokerlab_broker::config::{
-    Acks, Deployment, FetchLimits, GroupConfig, GroupProtocol, Isolation, LogProfile, Profile, SeekTo, TopicConfig,
-    TransactionVersion,
+    Acks, Deployment, FetchLimits, FlushPolicy, GroupConfig, GroupProtocol, Isolation, LogProfile, PageCacheConfig,
+    Profile, SeekTo, TopicConfig, TransactionVersion,
 };
 use brokerlab_broker::log::Crash;
-use brokerlab_broker::message::LogError;
+use brokerlab_broker::message::{FetchPosition, LogError};
 use brokerlab_broker::record::{Batch, BatchProducer};
 use brokerlab_broker::transaction::{Instance, TransactionalId};
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
@@ -25,7 +25,10 @@ pub struct Rig {
     out: Outbox<()>,
     events: EventLog,
     writes: Vec<(StoreId, Offset)>,
+    flushes: Vec<(StoreId, Offset)>,
     messages: u64,
+    /// How often the node has come up: the leader epoch of its partitions.
+    starts: u32,
 }
 
 const GROUP: fn() -> ApplicationId = || ApplicationId::new(0);
@@ -39,6 +42,11 @@ pub fn store(number: u32) -> StoreId {
 }
 
 pub fn rig(version: TransactionVersion) -> Rig {
+    rig_on(version, None)
+}
+
+/// On a machine whose operating system writes its page cache back.
+fn rig_on(version: TransactionVersion, page_cache: Option<PageCacheConfig>) -> Rig {
     let topic = TopicConfig {
         partitions: vec![store(0), store(1)],
         node: NodeId::new(0),
@@ -49,6 +57,7 @@ pub fn rig(version: TransactionVersion) -> Rig {
         retention_bytes: None,
         retention_check_interval: secs(300),
         compaction: None,
+        flush: FlushPolicy::default(),
     };
     let group = GroupConfig {
         application: GROUP(),
@@ -69,6 +78,7 @@ pub fn rig(version: TransactionVersion) -> Rig {
         exchanges: Vec::new(),
         queues: Vec::new(),
         memory_watermark: None,
+        page_cache,
         bindings: Vec::new(),
         topics: vec![topic],
         groups: vec![group],
@@ -85,7 +95,9 @@ pub fn rig(version: TransactionVersion) -> Rig {
         out: Outbox::default(),
         events: EventLog::default(),
         writes: Vec::new(),
+        flushes: Vec::new(),
         messages: 0,
+        starts: 1,
     }
 }
 
@@ -97,7 +109,7 @@ impl Rig {
             match effect {
                 Effect::Send { message, .. } => sent.push(message),
                 Effect::Write { store, until, .. } => self.writes.push((store, until)),
-                Effect::Flush { .. } => panic!("a log is never flushed"),
+                Effect::Flush { store, until, .. } => self.flushes.push((store, until)),
             }
         }
         sent
@@ -127,11 +139,25 @@ impl Rig {
         assert!(self.drain().is_empty());
     }
 
+    /// The disk has flushed what it was asked to.
+    fn flush(&mut self) {
+        for (store, until) in std::mem::take(&mut self.flushes) {
+            let flushed = Message::Flushed { store, until };
+            self.node.handle_message(self.now, Address::Disk, flushed, &mut self.out, &mut self.events);
+        }
+        assert!(self.drain().is_empty());
+    }
+
     /// The process dies and comes back.
     pub fn crash(&mut self) {
+        self.go_down(Crash::Process);
+    }
+
+    fn go_down(&mut self, kind: Crash) {
         self.writes.clear();
-        let durable = self.node.clone().crash(self.now, Crash::Process, &mut ());
+        let durable = self.node.clone().crash(self.now, kind, &mut ());
         self.node = Node::recover(self.now, durable, &self.deployment);
+        self.starts += 1;
     }
 
     pub fn init(&mut self, known: Option<Instance>) -> Result<Instance, LogError> {
@@ -187,7 +213,7 @@ impl Rig {
 
     /// The offsets that a reader is given who reads a partition from its beginning.
     fn read(&mut self, from: u32, isolation: Isolation) -> Vec<u64> {
-        let positions = vec![(store(from), Offset::ZERO)];
+        let positions = vec![FetchPosition { store: store(from), epoch: self.starts, offset: Offset::ZERO }];
         let request = Message::Fetch { correlation: 0, isolation, positions, spare: vec![] };
         self.node.handle_message(self.now, Address::Client(client()), request, &mut self.out, &mut self.events);
         self.node.handle_timeout(self.now, &mut self.out, &mut self.events);
@@ -333,17 +359,19 @@ fn a_marker_that_went_with_the_power_is_written_again() {
         (TransactionVersion::V1, false),
         (TransactionVersion::V2, false),
     ] {
-        let mut rig = rig(version);
+        let mut rig = rig_on(version, Some(PageCacheConfig { age: secs(10), every: secs(5) }));
         let producer = rig.init(None).unwrap();
         if version == TransactionVersion::V1 {
             rig.add(producer, 0).unwrap();
         }
         rig.produce(0, producer, 0, true).unwrap();
-        // What a process that starts finds on its disk stays there; its marker comes no further than the page cache.
-        rig.crash();
+        // The operating system writes back the record and the decision; the marker comes no further than the page cache.
         let next = rig.end(producer, committed).unwrap();
+        rig.wait(secs(5));
         rig.write();
-        rig.node = Node::recover(rig.now, rig.node.clone().crash(rig.now, Crash::Power, &mut ()), &rig.deployment);
+        rig.wait(secs(10));
+        rig.flush();
+        rig.go_down(Crash::Power);
         rig.append(0, None).unwrap();
         rig.wait(secs(0));
         rig.write();

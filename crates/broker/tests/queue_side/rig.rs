@@ -87,6 +87,7 @@ impl Topology {
             exchanges: self.exchanges.clone(),
             queues: self.queues.clone(),
             memory_watermark: self.memory_watermark,
+            page_cache: None,
             bindings: self.bindings.clone(),
             topics: vec![],
             groups: vec![],

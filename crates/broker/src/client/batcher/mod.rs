@@ -322,6 +322,11 @@ impl<P: Clone> Batcher<P> {
         self.go_on(now, out, observer);
     }
 
+    /// How long it waits for an answer before it gives its connection up.
+    pub fn request_timeout(&self) -> Duration {
+        self.config.request_timeout
+    }
+
     /// When something is due next. While nothing may be sent, it is no matter what is worth sending.
     #[inline]
     pub fn next_timeout(&self) -> Option<Time> {

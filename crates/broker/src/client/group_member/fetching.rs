@@ -4,7 +4,8 @@ use brokerlab_event::{Count, Event, Observer, StoreId, Time};
 
 use super::{GroupMember, Phase, Rejoin};
 use crate::client::reading::{Lost, Owned};
-use crate::message::{Address, Effect, FetchedPartition, LogError, Message, Outbox};
+use crate::config::OffsetReset;
+use crate::message::{Address, Effect, FetchPosition, FetchedPartition, LogError, Message, Outbox};
 
 /// Memory for more records than this is given back.
 const MOST_SPARE: usize = 4096;
@@ -57,7 +58,7 @@ impl<P: Clone> GroupMember<P> {
         }
         let mut positions = std::mem::take(&mut self.positions);
         positions.clear();
-        positions.extend(self.owned.iter().filter_map(|owned| Some((owned.store, owned.wanted()?))));
+        positions.extend(self.owned.iter().filter_map(Owned::wanted));
         if positions.is_empty() {
             self.positions = positions;
             return;
@@ -110,6 +111,7 @@ impl<P: Clone> GroupMember<P> {
                     owned.lose(Lost::OutOfRange);
                     lost.push(store);
                 }
+                Err(LogError::FencedLeaderEpoch) => owned.lost = Some(Lost::Fenced),
                 // Partitions do not move, and the others are said of batches only: nothing else is to be expected.
                 Err(_) => {}
             }
@@ -119,8 +121,48 @@ impl<P: Clone> GroupMember<P> {
         if !lost.is_empty() {
             self.find_positions(lost, self.config.reset.time(now), out);
         }
+        self.find_ends(out);
         if self.phase == Phase::Polling {
             self.poll(now, out, observer);
+        }
+    }
+
+    /// Asks whether the leaders that have changed have what was read before.
+    pub(super) fn find_ends(&self, out: &mut Outbox<P>) {
+        let fenced = self.owned.iter().filter(|owned| owned.lost == Some(Lost::Fenced));
+        let positions: Vec<FetchPosition> = fenced.map(Owned::fetch_position).collect();
+        if !positions.is_empty() {
+            self.send(Message::FindEpochEnds { positions }, out);
+        }
+    }
+
+    /// Goes on where it was, or where the log ends that has lost its end. Without a policy for positions that are not
+    /// there the application is to decide, and there is none that does.
+    pub(super) fn learn_ends<O: Observer>(
+        &mut self,
+        now: Time,
+        ends: &[FetchPosition],
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        for &FetchPosition { store, epoch, offset: end } in ends {
+            let Some(place) = place_of(&self.owned, self.recent, store) else { continue };
+            let owned = &mut self.owned[place];
+            if owned.lost != Some(Lost::Fenced) {
+                continue;
+            }
+            let Some(offset) = owned.learn_end(epoch, end) else { continue };
+            if self.config.reset == OffsetReset::None {
+                self.stranded = Some(store);
+                continue;
+            }
+            owned.seek(offset);
+            observer.observe(now, Event::PositionReset { consumer: self.client, store, offset });
+        }
+        if self.phase == Phase::Polling {
+            self.poll(now, out, observer);
+        } else {
+            self.fetch(out);
         }
     }
 }

@@ -183,6 +183,7 @@ impl<P: Clone> GroupMember<P> {
             self.find_positions(self.awaited.clone(), self.config.reset.time(now), out);
         }
         self.find_lost(now, out);
+        self.find_ends(out);
         self.refresh(now, out);
         match self.membership {
             Membership::Joining => self.join(now, out),

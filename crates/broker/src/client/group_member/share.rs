@@ -108,7 +108,7 @@ impl<P: Clone> GroupMember<P> {
             if !position.sought && position.committed.is_some_and(|committed| committed != offset) {
                 observer.observe(now, Event::PositionReset { consumer, store, offset });
             }
-            let mut owned = Owned::new(store, offset, position.committed);
+            let mut owned = Owned::new(store, offset, position.epoch, position.committed);
             // It takes note of that below, like those that read it already.
             owned.lost = position.sought.then_some(Lost::Asking);
             owned.delay = self.config.retry.as_ref().map_or(Duration::ZERO, |retry| retry.delay(store));
@@ -150,7 +150,7 @@ impl<P: Clone> GroupMember<P> {
     /// Asks where to go on in the partitions that have no position.
     pub(super) fn find_lost(&self, now: Time, out: &mut Outbox<P>) {
         let lost: Vec<StoreId> =
-            self.owned.iter().filter(|owned| owned.lost.is_some()).map(|owned| owned.store).collect();
+            self.owned.iter().filter(|owned| is_without_position(owned)).map(|owned| owned.store).collect();
         if !lost.is_empty() {
             self.find_positions(lost, self.config.reset.time(now), out);
         }
@@ -163,6 +163,9 @@ impl<P: Clone> GroupMember<P> {
         for owned in self.owned.iter_mut().filter(|owned| owned.lost.is_some()) {
             let Some(position) = answers.get(&owned.store) else { continue };
             let store = owned.store;
+            if owned.lost != Some(Lost::Fenced) {
+                owned.epoch = position.epoch;
+            }
             match owned.lost.filter(|_| !position.sought) {
                 Some(Lost::OutOfRange) => {
                     let Ok(offset) = position.reset(reset) else {
@@ -174,7 +177,7 @@ impl<P: Clone> GroupMember<P> {
                 }
                 // It has been there already.
                 Some(Lost::Asking) => owned.seek(owned.position),
-                None => {}
+                Some(Lost::Fenced) | None => {}
             }
         }
     }
@@ -188,6 +191,7 @@ impl<P: Clone> GroupMember<P> {
             let store = owned.store;
             let Some(offset) = answers.get(&store).and_then(|position| position.sought()) else { continue };
             owned.seek(offset);
+            owned.epoch = answers[&store].epoch;
             owned.committed = None;
             observer.observe(now, Event::Sought { consumer, store, offset });
             sought.push((store, offset));
@@ -244,6 +248,11 @@ impl<P: Clone> GroupMember<P> {
 }
 
 /// A group may read thousands of partitions, so they are not looked for one by one.
+/// Whether the broker has to tell where to go on.
+fn is_without_position<P>(owned: &Owned<P>) -> bool {
+    matches!(owned.lost, Some(Lost::OutOfRange | Lost::Asking))
+}
+
 fn by_store(positions: &[Position]) -> BTreeMap<StoreId, &Position> {
     positions.iter().map(|position| (position.store, position)).collect()
 }

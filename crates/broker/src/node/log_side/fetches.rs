@@ -1,17 +1,17 @@
 //! Fetches that wait until there is enough to answer them with.
 
-use brokerlab_event::{ClientId, Offset, StoreId, Time};
+use brokerlab_event::{ClientId, Time};
 
 use crate::config::{FetchLimits, Isolation};
 use crate::deadlines::Deadlines;
-use crate::message::FetchedPartition;
+use crate::message::{FetchPosition, FetchedPartition};
 
 /// A fetch that waits.
 #[derive(Clone, Debug)]
 pub(super) struct WaitingFetch<P> {
     pub correlation: u32,
     pub isolation: Isolation,
-    pub positions: Vec<(StoreId, Offset)>,
+    pub positions: Vec<FetchPosition>,
     /// Memory for the answer.
     pub spare: Vec<FetchedPartition<P>>,
     /// Bytes that are there for it.

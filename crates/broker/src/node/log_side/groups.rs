@@ -443,6 +443,7 @@ impl<P: Clone + Default> LogSide<P> {
                 committed: hosted.group.committed(store),
                 sought: hosted.group.tell_where(client, store),
                 is_unstable: self.transactions.has_pending_offset(group, store),
+                epoch: log.epoch(),
                 log_start: log.log().start(),
                 log_end: log.log().end(),
                 high_watermark: log.high_watermark(),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use brokerlab_event::{ClientId, NodeId, Offset, StoreId, Time};
 
+use crate::config::FlushPolicy;
 use crate::partition::PartitionLog;
 use crate::record::Record;
 use crate::replication::{ReplicaRules, ReplicaSet};
@@ -54,6 +55,8 @@ pub(super) struct Hosted<P> {
     pub store: StoreId,
     pub log: PartitionLog<P>,
     pub role: Role,
+    /// Once so many records are not flushed the broker flushes them itself.
+    pub flush_messages: u64,
     /// Clients whose fetch may wait for this partition.
     pub readers: Vec<ClientId>,
     /// Answered once the leader has the records.
@@ -63,9 +66,10 @@ pub(super) struct Hosted<P> {
 }
 
 impl<P: Clone> Hosted<P> {
-    pub fn new(store: StoreId, log: PartitionLog<P>, role: Role) -> Hosted<P> {
+    pub fn new(store: StoreId, log: PartitionLog<P>, role: Role, flush: FlushPolicy) -> Hosted<P> {
         let (until_written, until_replicated) = (VecDeque::new(), VecDeque::new());
-        Hosted { store, log, role, readers: Vec::new(), until_written, until_replicated }
+        let flush_messages = flush.messages.unwrap_or(u64::MAX);
+        Hosted { store, log, role, flush_messages, readers: Vec::new(), until_written, until_replicated }
     }
 
     pub fn is_led(&self) -> bool {

@@ -10,7 +10,6 @@ use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, O
 use super::hosted::{Hosted, PendingAck};
 use super::{ABSENT, LogSide, refuse};
 use crate::config::{Acks, ConsumerKind, Deployment, ReaderName, SeekTo, StreamConfig, StreamCredit, StreamOffset};
-use crate::log::Crash;
 use crate::message::{Address, Effect, Envelope, LogError, Message};
 use crate::node::Context;
 use crate::partition::PartitionLog;
@@ -77,8 +76,8 @@ impl Streams {
         self.places.get(store.index()).filter(|place| **place != ABSENT).map(|place| *place as usize)
     }
 
-    pub fn crash(self, kind: Crash) -> Vec<Tracking> {
-        self.streams.into_iter().map(|stream| stream.tracking.crash(kind)).collect()
+    pub fn crash(self) -> Vec<Tracking> {
+        self.streams.into_iter().map(|stream| stream.tracking).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a node does to its partitions of its own accord: retention and compaction.
+//! What a node does to its partitions of its own accord: retention, compaction, and flushes by the clock.
 //!
 //! Both take no virtual time, and what they delete counts as gone at once. Real brokers keep the files of deleted
 //! segments for another minute (`file.delete.delay.ms`), in which nobody can read them any more.
@@ -11,6 +11,7 @@ use brokerlab_event::{Bytes, Duration, Event, Observer, Removal, Time};
 use super::{Context, LogSide};
 use crate::cleaner::Cleaner;
 use crate::config::{CompactionConfig, TopicConfig};
+use crate::message::Effect;
 use crate::partition::PartitionLog;
 
 /// The periodic retention of one topic.
@@ -60,10 +61,20 @@ impl PartialEq for Dirty {
 
 impl Eq for Dirty {}
 
+/// The periodic flushes of one topic.
+#[derive(Clone, Debug)]
+struct FlushTask {
+    every: Duration,
+    next: Time,
+    /// Places of its partitions.
+    partitions: Vec<u32>,
+}
+
 /// What is done at its time.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Upkeep {
     retention: Vec<RetentionTask>,
+    flushes: Vec<FlushTask>,
     cleaning: Option<Box<CleaningTask>>,
 }
 
@@ -74,6 +85,10 @@ impl Upkeep {
             let every = topic.retention_check_interval;
             let next = Time::ZERO.saturating_add(every);
             self.retention.push(RetentionTask { every, next, partitions: places.clone().collect() });
+        }
+        if let Some(every) = topic.flush.interval {
+            let next = Time::ZERO.saturating_add(every);
+            self.flushes.push(FlushTask { every, next, partitions: places.clone().collect() });
         }
         if let Some(compaction) = topic.compaction {
             let (backoff, cleaner) = (compaction.cleaner_backoff, Cleaner::default());
@@ -87,7 +102,8 @@ impl Upkeep {
     pub fn add_beside(&mut self, beside: u32, places: std::ops::Range<u32>) {
         let retained = self.retention.iter_mut().map(|task| &mut task.partitions);
         let cleaned = self.cleaning.iter_mut().map(|task| &mut task.partitions);
-        for partitions in retained.chain(cleaned).filter(|partitions| partitions.contains(&beside)) {
+        let flushed = self.flushes.iter_mut().map(|task| &mut task.partitions);
+        for partitions in retained.chain(cleaned).chain(flushed).filter(|partitions| partitions.contains(&beside)) {
             partitions.extend(places.clone());
         }
     }
@@ -95,6 +111,9 @@ impl Upkeep {
     /// A node that comes back begins its intervals anew.
     pub fn restart(&mut self, now: Time) {
         for task in &mut self.retention {
+            task.next = now.saturating_add(task.every);
+        }
+        for task in &mut self.flushes {
             task.next = now.saturating_add(task.every);
         }
         if let Some(task) = &mut self.cleaning {
@@ -106,7 +125,8 @@ impl Upkeep {
     #[inline]
     pub fn next_timeout(&self) -> Time {
         let cleaning = self.cleaning.as_ref().map_or(Time::MAX, |task| task.next);
-        self.retention.iter().fold(cleaning, |next, task| next.min(task.next))
+        let retention = self.retention.iter().map(|task| task.next);
+        retention.chain(self.flushes.iter().map(|task| task.next)).fold(cleaning, Time::min)
     }
 }
 
@@ -116,6 +136,15 @@ impl<P: Clone + Default> LogSide<P> {
         for task in 0..self.upkeep.retention.len() {
             if self.upkeep.retention[task].next <= context.now {
                 self.retain(task, context);
+            }
+        }
+        for task in self.upkeep.flushes.iter_mut().filter(|task| task.next <= context.now) {
+            task.next = context.now.saturating_add(task.every);
+            for hosted in task.partitions.iter().map(|place| &self.partitions[*place as usize]) {
+                let (log, node, store) = (hosted.log.log(), context.node, hosted.store);
+                if !log.is_flushed() {
+                    context.out.push(Effect::Flush { node, store, until: log.end() });
+                }
             }
         }
         if let Some(mut task) = self.upkeep.cleaning.take() {

@@ -118,12 +118,21 @@ impl<P: Clone> HostedQueue<P> {
         }
     }
 
-    /// Tells what becomes of its messages when the node goes down now. A quorum queue keeps whatever it was told of.
+    /// Tells what becomes of its messages when the node goes down now. A quorum queue keeps whatever it was told of, as
+    /// long as its disk stays.
     pub fn tell_crash<O: Observer>(&self, kind: Crash, context: &mut Context<'_, P, O>) {
-        if !self.exists || self.replica.is_some() {
+        let (store, is_durable) = (self.config.store, self.config.is_durable());
+        if !self.exists {
             return;
         }
-        let (store, is_durable) = (self.config.store, self.config.is_durable());
+        if self.replica.is_some() {
+            let gone = if kind == Crash::Disk { self.messages() } else { Vec::new() };
+            for (offset, publication) in gone {
+                let (message, size) = (publication.envelope.message, Bytes::new(publication.envelope.size));
+                context.observe(Event::Removed { message, store, offset, size, cause: Removal::NodeLost });
+            }
+            return;
+        }
         for (offset, publication, becomes) in self.queue.at_crash(kind) {
             let (message, size) = (publication.envelope.message, Bytes::new(publication.envelope.size));
             match becomes {
