@@ -64,7 +64,11 @@ pub const METRICS: &[Metric] = &[
     metric("sent_again", Quantity::Count, "messages handed to the network again, each time counted"),
     metric("sends_expired", Quantity::Count, "messages whose producer was told that no confirm had come in time"),
     metric("set_aside", Quantity::Count, "records of a log written to a retry topic"),
-    metric("position_resets", Quantity::Count, "readers of a log that their reset policy sent to another place"),
+    metric(
+        "position_resets",
+        Quantity::Count,
+        "readers of a log that their reset policy sent to another place, or that went back to the end of a log which has lost what they had read",
+    ),
     metric("stranded", Quantity::Count, "consumers that ended because they had no position to read from"),
     metric("offsets_forgotten", Quantity::Count, "groups whose committed offsets were forgotten"),
     metric("deduplicated", Quantity::Count, "records that a partition had already when they came again"),
