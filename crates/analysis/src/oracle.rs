@@ -401,8 +401,8 @@ impl Run<'_> {
             _ => false,
         });
         let in_range = self.places(wanted).into_iter().any(|Place { store: place, offset, trim, .. }| {
-            let is_gone = matches!(trim, Some((_, Removal::Compacted | Removal::NodeLost)));
-            !is_gone
+            // A log that has lost its disk begins again at the first offset, where other records were before.
+            trim.is_none()
                 && self.events().any(|event| match *event {
                     Event::RemainingRange { store, application, from, until } => {
                         let range = from.get()..until.get();

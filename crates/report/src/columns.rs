@@ -69,7 +69,7 @@ table! { SummaryRow, "summary.csv",
     blocked_buffer_s: Seconds, "s", "The same because their own buffers were full.";
     blocked_share: Option<crate::table::Decimal<4>>, "%", "Both together as a share of the time of all producers.";
     replayed: u64, "processings", "Those of the duplicates that followed because somebody sent the group back in its partitions.";
-    position_resets: u64, "resets", "Times that a consumer of a log was to read where the partition holds nothing (any more), and was sent elsewhere by its reset policy.";
+    position_resets: u64, "resets", "Times that a consumer of a log was to read where the partition holds nothing (any more), and was sent elsewhere by its reset policy; or that it went back to the end of a log which has lost what it had read.";
     stranded: u64, "consumers", "Consumers that ended because they had no position to read from, and no reset policy to choose one.";
     set_aside: u64, "records", "Records that consumers of a log wrote to a retry topic, to try them again later.";
     offsets_forgotten: u64, "groups", "Times that a group was without members for so long that its committed offsets were forgotten.";

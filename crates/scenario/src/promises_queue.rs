@@ -75,11 +75,13 @@ impl<'a> Way<'a> {
 
     /// Why a confirmed message may never be processed, nor be still to be had.
     fn losses(&self, case: &Case<'_>) -> Vec<(bool, &'static str)> {
-        let mut kinds = case.scenario.demand.kinds.iter().enumerate();
-        let ttl = kinds.any(|(kind, own)| case.wants(kind) && own.properties.expiration.is_some());
+        let kinds_of = || case.scenario.demand.kinds.iter().enumerate();
+        let ttl = kinds_of().any(|(kind, own)| case.wants(kind) && own.properties.expiration.is_some());
         let expire = |queue: &QueueConfig| ttl || queue.message_ttl.is_some();
         let limited = |queue: &QueueConfig| queue.max_length.is_some() || queue.max_bytes.is_some();
         let drops = |queue: &QueueConfig| limited(queue) && queue.overflow == Overflow::DropHead;
+        let transient = kinds_of().any(|(kind, own)| case.wants(kind) && own.properties.transient);
+        let in_memory = |queue: &QueueConfig| !queue.is_durable() || (transient && queue.kind == QueueKind::Classic);
         let passing = |queue: &QueueConfig| queue.expires.is_some() || queue.lifetime != Lifetime::Permanent;
         let rejects = self.consumers.iter().any(|told| told.on_failure == OnFailure::Reject && !told.auto_ack);
         vec![
@@ -94,7 +96,7 @@ impl<'a> Way<'a> {
             (self.queues().any(drops), "a queue at its limit of length drops what it should deliver next"),
             (self.queues().any(passing), "a queue may go with the messages in it"),
             (
-                case.scenario.crashes_broker() && self.queues().any(|queue| !queue.is_durable()),
+                case.scenario.crashes_broker() && self.queues().any(|queue| in_memory(queue)),
                 "what a queue keeps in memory only goes with its node",
             ),
             (case.scenario.loses_disk(), DISK_LOST),
