@@ -96,7 +96,7 @@ impl<'a> Way<'a> {
             (self.queues().any(drops), "a queue at its limit of length drops what it should deliver next"),
             (self.queues().any(passing), "a queue may go with the messages in it"),
             (
-                case.scenario.crashes_broker() && self.queues().any(|queue| in_memory(queue)),
+                case.scenario.crashes_broker() && self.queues().any(in_memory),
                 "what a queue keeps in memory only goes with its node",
             ),
             (case.scenario.loses_disk(), DISK_LOST),
