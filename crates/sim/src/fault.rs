@@ -385,7 +385,7 @@ impl Simulation {
 fn next_retransmission(since: Time, now: Time) -> Duration {
     let (mut at, mut wait) = (since, Duration::from_millis(200));
     while at < now {
-        at = at + wait;
+        at = at.saturating_add(wait);
         wait = (wait + wait).min(Duration::from_secs(120));
     }
     at - now
