@@ -28,7 +28,7 @@ pub(crate) fn promises(
                     let way = Way::of(&case, deployment, stores, routes.as_ref().expect("these models have queues"));
                     way.allowed(&case, guarantee)
                 }
-                ModelOptions::Broadcast(_) => case.broadcast(guarantee),
+                ModelOptions::Broadcast(options) => case.broadcast(guarantee, options.confirms),
                 ModelOptions::Log(options) => case.log(guarantee, options),
                 ModelOptions::ShareGroup(options) => case.share_group(guarantee, options),
                 ModelOptions::Stream(options) => case.stream(guarantee, options),
@@ -40,6 +40,8 @@ pub(crate) fn promises(
     promises
 }
 
+/// Why a message may be published twice whose confirm may have been lost.
+pub(crate) const REPUBLISHED: &str = "what was not confirmed when its connection broke is published again";
 /// Why a log breaks its promises that leaves it to the operating system when its records reach the disk.
 pub(crate) const POWER_LOST: &str = "what is not flushed is lost with the power";
 /// Why nothing is left of a queue or a log.
@@ -64,13 +66,15 @@ pub(crate) struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn broadcast(&self, guarantee: Guarantee) -> Vec<&'static str> {
-        match guarantee {
-            Guarantee::Delivery => vec!["a broadcast stores nothing: who is not connected misses it"],
-            Guarantee::KeyOrder if self.spec.consumers > 1 => vec!["competing consumers overtake each other"],
-            Guarantee::NoDuplicates if self.repeats() => vec![REPLACED],
-            _ => Vec::new(),
-        }
+    fn broadcast(&self, guarantee: Guarantee, confirms: bool) -> Vec<&'static str> {
+        let reasons: &[(bool, &'static str)] = match guarantee {
+            Guarantee::Delivery => &[(true, "a broadcast stores nothing: who is not connected misses it")],
+            Guarantee::KeyOrder => &[(self.spec.consumers > 1, "competing consumers overtake each other")],
+            Guarantee::NoDuplicates => {
+                &[(confirms && self.scenario.resets_producers(), REPUBLISHED), (self.repeats(), REPLACED)]
+            }
+        };
+        reasons.iter().filter(|(holds, _)| *holds).map(|(_, reason)| *reason).collect()
     }
 
     fn log(&self, guarantee: Guarantee, options: &LogOptions) -> Vec<&'static str> {

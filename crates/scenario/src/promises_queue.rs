@@ -7,7 +7,7 @@ use brokerlab_broker::config::{
 use brokerlab_broker::quorum::{UNLIMITED_PREFETCH, Version};
 use brokerlab_event::{Duration, Guarantee, StoreInfo};
 
-use crate::promises::{Case, DISK_LOST, REPLACED, longest};
+use crate::promises::{Case, DISK_LOST, REPLACED, REPUBLISHED, longest};
 use crate::routes::Routes;
 use crate::scenario::FaultAction;
 
@@ -112,10 +112,7 @@ impl<'a> Way<'a> {
         vec![
             (manual && gone, "work that was not acknowledged is done again"),
             (manual && self.times_out(case), "a delivery that is unsettled for too long is taken back"),
-            (
-                case.scenario.resets_producers() && self.republishes(),
-                "what was not confirmed when its connection broke is published again",
-            ),
+            (case.scenario.resets_producers() && self.republishes(), REPUBLISHED),
             (!case.scenario.stand_ins().is_empty() && self.republishes(), REPLACED),
             (self.doubled, "several queues of the application get the same message"),
             (self.inherits, "dead letters of others come to its queues as well"),
