@@ -152,7 +152,8 @@ impl Case<'_> {
                 if options.retry.is_some() {
                     reasons.push("a record that is tried again later is overtaken by those behind it");
                 }
-                let removes = self.forgets(&options.topic) || options.topic.compaction.is_some();
+                let goes = self.scenario.loses_power() || self.scenario.loses_disk();
+                let removes = self.forgets(&options.topic) || options.topic.compaction.is_some() || goes;
                 let gives_up = before_work || (self.fails() && options.member.max_attempts > 0);
                 if (self.sends_again(&options.topic) || self.repeats()) && (removes || gives_up) {
                     reasons.push(FIRST_COPY_GONE);

@@ -7,7 +7,7 @@ use brokerlab_broker::config::{
 use brokerlab_broker::quorum::{UNLIMITED_PREFETCH, Version};
 use brokerlab_event::{Duration, Guarantee, StoreInfo};
 
-use crate::promises::{Case, DISK_LOST, REPLACED, REPUBLISHED, longest};
+use crate::promises::{Case, DISK_LOST, FIRST_COPY_GONE, REPLACED, REPUBLISHED, longest};
 use crate::routes::Routes;
 use crate::scenario::FaultAction;
 
@@ -143,7 +143,13 @@ impl<'a> Way<'a> {
             (fails(case) && !in_place, "a message on which the work fails is done again after later ones"),
             (self.comes_back || !self.waiting.is_empty(), "a dead letter that comes back is behind later messages"),
             (self.queues().any(retries), "messages that come back wait while others go on"),
+            (self.repeats_copies(case) && self.losses(case).iter().any(|(holds, _)| *holds), FIRST_COPY_GONE),
         ]
+    }
+
+    /// Whether the queues may get a message twice.
+    fn repeats_copies(&self, case: &Case<'_>) -> bool {
+        self.republishes() && (case.scenario.resets_producers() || !case.scenario.stand_ins().is_empty())
     }
 
     fn republishes(&self) -> bool {

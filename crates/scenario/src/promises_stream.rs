@@ -23,6 +23,7 @@ impl Case<'_> {
         let (is_sent, jumps) = (seeks.clone().count() > 0, seeks.clone().any(|seek| seek.to != SeekTo::Earliest));
         let gives_up = fails && consumer.max_attempts > 0;
         let sends_again = self.scenario.resets_producers() && !options.publisher.deduplication;
+        let goes = self.scenario.loses_power() || self.scenario.loses_disk();
         let begins_anew = consumer.tracking.is_none() && (restarts || goes_over);
         let reasons: &[(bool, &'static str)] = match guarantee {
             Guarantee::Delivery => &[
@@ -56,7 +57,7 @@ impl Case<'_> {
                     jumps || (is_sent && begins_late),
                     "consumers that are sent back read what they had passed over after what lies behind it",
                 ),
-                ((sends_again || self.repeats()) && (forgets || gives_up), FIRST_COPY_GONE),
+                ((sends_again || self.repeats()) && (forgets || gives_up || goes), FIRST_COPY_GONE),
             ],
         };
         let mut reasons: Vec<_> = reasons.iter().filter(|(holds, _)| *holds).map(|(_, reason)| *reason).collect();
