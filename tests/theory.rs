@@ -4,7 +4,7 @@
 //! Samples of one run are strongly correlated, so each case is a set of independent replications; the mean of
 //! their means must lie within four standard errors of the formula.
 
-use brokerlab_analysis::Stage;
+use brokerlab_analysis::{Stage, Theory};
 use brokerlab_lab::{Keep, Run, run_contender};
 use brokerlab_scenario::{Scenario, Source};
 
@@ -50,12 +50,6 @@ fn check(name: &str, lambda: f64, servers: u32, work: &str, theory: f64) {
     assert!(error < theory / 20.0, "{name}: the standard error {error} is too large to tell anything");
 }
 
-/// Erlang's C: the chance to wait.
-fn erlang_c(servers: u32, load: f64) -> f64 {
-    let blocked = (1..=servers).fold(1.0, |b, k| load * b / (f64::from(k) + load * b));
-    blocked / (1.0 - load / f64::from(servers) * (1.0 - blocked))
-}
-
 #[test]
 fn one_server_with_exponential_work() {
     check("M/M/1 at 0.5", 1.0, 1, &exponential(0.5), 1.0);
@@ -65,9 +59,8 @@ fn one_server_with_exponential_work() {
 #[test]
 fn several_servers_with_exponential_work() {
     for (lambda, servers, mean) in [(3.0, 2, 0.5), (8.0, 3, 0.3), (20.0, 8, 0.3)] {
-        let (load, mu) = (lambda * mean, 1.0 / mean);
-        let wait = erlang_c(servers, load) / (f64::from(servers) * mu - lambda);
-        check(&format!("M/M/{servers}"), lambda, servers, &exponential(mean), wait + mean);
+        let theory = Theory::new(lambda, mean, servers).expect("they keep up");
+        check(&theory.name(), lambda, servers, &exponential(mean), theory.mean_time());
     }
 }
 

@@ -50,9 +50,12 @@
 //! - [`Analysis`]: the fold that yields [`Results`]. [`Fate`], [`Summary`], [`Series`], [`Verdict`]: their parts.
 //! - [`Laws`]: what must hold at every event of a log.
 //! - [`Histogram`]: durations, mergeable and the same on every platform.
+//! - [`tracks`]: what each consumer does over time.
+//! - [`Theory`]: what queueing theory expects, where its assumptions hold.
 //! - [`View`]: the state of every entity at a moment. [`Timeline`]: any moment of a run, quickly.
 #![cfg_attr(feature = "oracle", doc = "- [`oracle`]: a slow judge by definition, for tests.")]
 
+mod activity;
 mod analysis;
 mod blocking;
 mod finish;
@@ -70,10 +73,12 @@ mod results;
 mod series;
 mod stores;
 mod table;
+mod theory;
 mod timeline;
 mod verdict;
 mod view;
 
+pub use activity::{Doing, Track, tracks};
 pub use analysis::{Analysis, Options};
 pub use histogram::{CurvePoint, Histogram};
 pub use laws::Laws;
@@ -82,5 +87,6 @@ pub use results::{
     ApplicationBin, ApplicationResults, Bin, BlockedTime, ChannelErrors, Fate, FateCounts, FaultHit, Incidents,
     Judgement, KindResults, MessageRow, OutOfOrder, Results, Series, Stage, Summary, Verdict,
 };
+pub use theory::Theory;
 pub use timeline::{Notable, NotableKind, Timeline};
 pub use view::{ApplicationView, ClientView, ContentView, CountersView, GroupView, ShareView, StoreView, View};

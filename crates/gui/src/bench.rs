@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
-use brokerlab_lab::analysis::{NotableKind, Timeline};
+use brokerlab_lab::analysis::{NotableKind, Timeline, Track, tracks};
 use brokerlab_lab::event::{Duration, Event, EventLog, MessageId, Record, RunHeader, Time};
 use brokerlab_lab::reporting::{Look, PlotSpec};
 use brokerlab_lab::scenario::Wiring;
-use brokerlab_lab::{Experiment, Keep, Outcome, Progress};
+use brokerlab_lab::{Experiment, Keep, NoTheory, Outcome, Progress, no_theory};
 
 use crate::platform;
 
@@ -32,6 +32,8 @@ pub struct Lane {
     pub latency: Duration,
     /// Its exchanges, and where they and its queues hand messages on.
     pub wiring: Wiring,
+    /// What its consumers do over time.
+    pub tracks: Arc<[Track]>,
     notables: Notables,
 }
 
@@ -45,6 +47,7 @@ struct Notables {
 
 impl Lane {
     fn new(header: RunHeader, log: EventLog, look: Look, latency: Duration, wiring: Wiring) -> Lane {
+        let tracks = tracks(&header, &log).into();
         let timeline = Timeline::new(&header, log);
         let mut notables = Notables::default();
         for notable in timeline.notables() {
@@ -56,7 +59,7 @@ impl Lane {
                 _ => {}
             }
         }
-        Lane { header, timeline, look, latency, wiring, notables }
+        Lane { header, timeline, look, latency, wiring, tracks, notables }
     }
 
     fn before_now(&self, places: &[usize]) -> usize {
@@ -136,6 +139,8 @@ pub struct Finished {
     pub lanes: Vec<Lane>,
     /// The plots, the deciding one first.
     pub plots: Vec<Arc<PlotSpec>>,
+    /// For each application why queueing theory says nothing of it, where it does not.
+    pub no_theory: Vec<Option<NoTheory>>,
 }
 
 impl Finished {
@@ -150,7 +155,9 @@ impl Finished {
         });
         let lanes = lanes.collect();
         let plots = outcome.report.plots().into_iter().map(Arc::new).collect();
-        Finished { experiment: Arc::new(experiment), outcome: Arc::new(outcome), lanes, plots }
+        let applications = 0..scenario.demand.applications.len();
+        let no_theory = applications.map(|index| no_theory(scenario, &experiment.contenders, index)).collect();
+        Finished { experiment: Arc::new(experiment), outcome: Arc::new(outcome), lanes, plots, no_theory }
     }
 
     /// When the runs end.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use brokerlab_lab::NoTheory;
 use brokerlab_lab::event::Time;
 use brokerlab_lab::reporting::{Axis, Body, Chart, Draw, Mark, Palette, PlotSpec, Scale, Series, grouped};
 use eframe::egui::{self, Color32, ComboBox, Id, Rangef, Role, Stroke, Ui, WidgetInfo, vec2};
@@ -11,8 +12,10 @@ use egui_plot::{
     Points, Polygon, Text, VLine,
 };
 
+use crate::bench::Lane;
 use crate::drawn::{Drawn, Placed};
-use crate::{matrix, percentiles, style};
+use crate::table::Row;
+use crate::{gantt, matrix, percentiles, style, table};
 
 /// The room that a mark of the legend and the box beside it take.
 const ROOM_OF_MARK: f32 = 58.0;
@@ -26,12 +29,19 @@ pub(crate) const TIME: &str = "virtual time";
 /// The backlog has two units: messages, and seconds in a plot of its own.
 pub const UNITS: [(&str, &str); 2] = [("backlog", "messages"), ("backlog-age", "seconds")];
 
+/// The plots in which theory has a line.
+const THEORY: [&str; 2] = ["backlog", "latency"];
+
 /// What a plot shows beside its figures.
 pub struct Context<'a> {
     /// The time that is looked at, in seconds.
     pub now: f64,
     /// The plots of the runs before the last change.
     pub ghosts: &'a [Arc<PlotSpec>],
+    /// For each application why theory says nothing of it, where it does not.
+    pub no_theory: &'a [Option<NoTheory>],
+    /// The runs themselves, for what is drawn of their events.
+    pub lanes: &'a [Lane],
     /// What the window remembers of this place for a plot.
     pub slot: &'a mut Slot,
     /// The crosshair that all charts over time share.
@@ -82,6 +92,8 @@ pub struct Slot {
     hovered: Option<f64>,
     /// What was drawn last.
     drawn: Option<Arc<Drawn>>,
+    /// The rows of consumers that were drawn last.
+    pub rows: Option<gantt::Kept>,
 }
 
 impl Slot {
@@ -95,6 +107,7 @@ impl Slot {
             percentiles: true,
             hovered: None,
             drawn: None,
+            rows: None,
         }
     }
 }
@@ -103,12 +116,21 @@ impl Slot {
 /// Returns the time that was clicked on, where one was.
 pub fn show(ui: &mut Ui, place: &str, plots: &[Arc<PlotSpec>], mut context: Context<'_>) -> Option<f64> {
     let named = |plots: &'_ [Arc<PlotSpec>], name: &str| plots.iter().find(|plot| plot.name == name).cloned();
-    let spec = named(plots, &context.slot.plot).or(plots.first().cloned())?;
     ui.spacing_mut().interact_size.y = 18.0;
+    if context.slot.plot == gantt::NAME {
+        return consumers(ui, place, plots, &mut context);
+    }
+    let spec = named(plots, &context.slot.plot).or(plots.first().cloned())?;
     match &spec.body {
         Body::Matrix(table) => {
-            choose(ui, place, plots, context.slot);
-            matrix::show(ui, place, table);
+            ui.horizontal(|ui| {
+                choose(ui, place, plots, context.slot);
+                ui.checkbox(&mut context.slot.as_table, "as table");
+            });
+            match context.slot.as_table {
+                true => matrix::as_table(ui, place, table),
+                false => matrix::show(ui, place, table),
+            }
             None
         }
         Body::Charts(charts) => {
@@ -119,11 +141,16 @@ pub fn show(ui: &mut Ui, place: &str, plots: &[Arc<PlotSpec>], mut context: Cont
             ui.horizontal_wrapped(|ui| {
                 ui.spacing_mut().item_spacing = vec2(5.0, 3.0);
                 choose(ui, place, plots, context.slot);
-                panels(ui, place, charts, context.slot);
-                legend(ui, chart, read, context.slot);
+                let headings: Vec<&str> = charts.iter().map(|chart| chart.heading.as_str()).collect();
+                panels(ui, place, &headings, context.slot);
+                legend(ui, &spec, chart, read, context.slot);
+                if THEORY.contains(&spec.name.as_str()) {
+                    let why = context.no_theory.get(panel).or(context.no_theory.last());
+                    no_theory(ui, why.and_then(Option::as_ref));
+                }
             });
             if context.slot.as_table {
-                table(ui, chart);
+                figures(ui, place, chart);
                 return None;
             }
             let before = named(context.ghosts, &spec.name);
@@ -138,6 +165,25 @@ pub fn show(ui: &mut Ui, place: &str, plots: &[Arc<PlotSpec>], mut context: Cont
     }
 }
 
+/// Shows what the consumers of one contender do.
+fn consumers(ui: &mut Ui, place: &str, plots: &[Arc<PlotSpec>], context: &mut Context<'_>) -> Option<f64> {
+    let lane = context.lanes.get(context.slot.panel).or(context.lanes.first())?;
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = vec2(5.0, 3.0);
+        choose(ui, place, plots, context.slot);
+        let names: Vec<&str> = context.lanes.iter().map(|lane| lane.header.contender.as_str()).collect();
+        panels(ui, place, &names, context.slot);
+        gantt::legend(ui, lane.look);
+        ui.checkbox(&mut context.slot.as_table, "as table");
+    });
+    // Faults are the same in every plot over time.
+    let charts = plots.iter().find_map(|plot| match &plot.body {
+        Body::Charts(charts) => charts.iter().find(|chart| chart.x.label == TIME),
+        Body::Matrix(_) => None,
+    });
+    gantt::show(ui, place, lane, charts.map_or(&[], |chart| &chart.spans), context)
+}
+
 /// Which plot is shown, and in which unit where it has two. A list takes less room than a button for each.
 fn choose(ui: &mut Ui, place: &str, plots: &[Arc<PlotSpec>], slot: &mut Slot) {
     let is_unit = |name: &str| UNITS.iter().any(|(plot, _)| *plot == name);
@@ -146,13 +192,15 @@ fn choose(ui: &mut Ui, place: &str, plots: &[Arc<PlotSpec>], slot: &mut Slot) {
     let shown = listed(&slot.plot);
     let combo = ComboBox::from_id_salt(("plot", place)).selected_text(style::strong(title_case(&shown)));
     let response = combo.width(86.0).height(300.0).show_ui(ui, |ui| {
-        for plot in plots.iter().filter(|plot| plot.name == listed(&plot.name)) {
-            let text = title_case(&plot.name);
-            let response = ui.selectable_label(shown == plot.name, &text).on_hover_text(&plot.title);
+        let own = plots.iter().filter(|plot| plot.name == listed(&plot.name));
+        let own = own.map(|plot| (plot.name.as_str(), plot.title.as_str()));
+        for (name, title) in own.chain([(gantt::NAME, "What each consumer does over time")]) {
+            let text = title_case(name);
+            let response = ui.selectable_label(shown == name, &text).on_hover_text(title);
             let label = format!("{text} on the {place}");
-            response.widget_info(|| WidgetInfo::selected(Role::Button, true, shown == plot.name, &label));
+            response.widget_info(|| WidgetInfo::selected(Role::Button, true, shown == name, &label));
             if response.clicked() {
-                *slot = Slot::new(&plot.name);
+                *slot = Slot::new(name);
                 // A click by voice or by keys closes no list by itself.
                 ui.close();
             }
@@ -179,23 +227,23 @@ fn title_case(name: &str) -> String {
 }
 
 /// The panels of a plot, where there are several.
-fn panels(ui: &mut Ui, place: &str, charts: &[Chart], slot: &mut Slot) {
-    let Some(shown) = charts.get(slot.panel).or(charts.last()).filter(|_| charts.len() > 1) else { return };
+fn panels(ui: &mut Ui, place: &str, headings: &[&str], slot: &mut Slot) {
+    let Some(shown) = headings.get(slot.panel).or(headings.last()).filter(|_| headings.len() > 1) else { return };
     let combo = ComboBox::from_id_salt(("panel", place)).width(60.0);
-    let combo = combo.selected_text(style::shortened(&shown.heading, LETTERS + 6));
+    let combo = combo.selected_text(style::shortened(shown, LETTERS + 6));
     let response = combo.show_ui(ui, |ui| {
-        for (index, chart) in charts.iter().enumerate() {
-            if ui.selectable_value(&mut slot.panel, index, &chart.heading).clicked() {
+        for (index, heading) in headings.iter().enumerate() {
+            if ui.selectable_value(&mut slot.panel, index, *heading).clicked() {
                 ui.close();
             }
         }
     });
-    let label = format!("Part on the {place}: {}", shown.heading);
+    let label = format!("Part on the {place}: {shown}");
     response.response.widget_info(|| WidgetInfo::labeled(Role::ComboBox, true, &label));
 }
 
 /// A line, a mark and a name for each series; a click hides it. Reads the values at the crosshair, too.
-fn legend(ui: &mut Ui, chart: &Chart, read: Option<f64>, slot: &mut Slot) {
+fn legend(ui: &mut Ui, spec: &PlotSpec, chart: &Chart, read: Option<f64>, slot: &mut Slot) {
     let palette = style::palette(ui.ctx());
     for series in &chart.series {
         let mut shown = !slot.hidden.contains(&series.name);
@@ -220,7 +268,9 @@ fn legend(ui: &mut Ui, chart: &Chart, read: Option<f64>, slot: &mut Slot) {
                 style::mark(ui.painter(), &palette, series.look, rect.center(), 4.5);
             }
         }
-        let response = ui.checkbox(&mut shown, name).on_hover_text(whole);
+        // What theory assumes stands in the small print.
+        let hint = if whole.starts_with("theory") { format!("{whole}. {}", spec.note) } else { whole.clone() };
+        let response = ui.checkbox(&mut shown, name).on_hover_text(hint);
         let label = format!("{whole}{value}");
         response.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, shown, &label));
         if response.changed() {
@@ -234,6 +284,17 @@ fn legend(ui: &mut Ui, chart: &Chart, read: Option<f64>, slot: &mut Slot) {
     if chart.inset.is_some() && !slot.as_table {
         ui.checkbox(&mut slot.percentiles, "percentiles");
     }
+}
+
+/// Says why there is no line of theory, where there is none; when nothing but the rate stands against it, in view.
+fn no_theory(ui: &mut Ui, why: Option<&NoTheory>) {
+    let Some(why) = why else { return };
+    let is_unstable = matches!(why, NoTheory::Unstable { .. });
+    let text = if is_unstable { "no theory: no steady state" } else { "no theory" };
+    let response = ui.label(egui::RichText::new(text).size(style::SMALL).weak());
+    let label = format!("no theory: {why}");
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
+    response.on_hover_text(label);
 }
 
 /// The value of a series at a place of the horizontal axis: that of the last point before it.
@@ -484,29 +545,17 @@ fn paint<'a>(plot: &mut egui_plot::PlotUi<'a>, palette: &Palette, series: &Serie
     }
 }
 
-/// The figures of a chart: those of the first series name the rows.
-fn table(ui: &mut Ui, chart: &Chart) {
+/// The figures of a chart: a row for each place on the horizontal axis at which there is one.
+fn figures(ui: &mut Ui, place: &str, chart: &Chart) {
     let rows: Vec<f64> = chart.series.iter().flat_map(|series| &series.points).map(|point| point.0).collect();
     let mut rows: Vec<f64> = rows.into_iter().filter(|x| x.is_finite()).collect();
     rows.sort_by(f64::total_cmp);
     rows.dedup();
-    let height = ui.text_style_height(&egui::TextStyle::Body);
-    let width = 110.0;
-    let cell = |ui: &mut Ui, text: String| {
-        ui.add_sized([width, height], egui::Label::new(text).truncate());
-    };
-    ui.horizontal(|ui| {
-        cell(ui, format!("{} ({})", chart.x.label, chart.x.unit));
-        chart.series.iter().for_each(|series| cell(ui, format!("{} ({})", series.name, chart.y.unit)));
-    });
-    egui::ScrollArea::both().auto_shrink(false).show_rows(ui, height, rows.len(), |ui, shown| {
-        for x in &rows[shown] {
-            ui.horizontal(|ui| {
-                cell(ui, figure(*x));
-                for series in &chart.series {
-                    cell(ui, value_at(series, Some(*x)).map_or(String::new(), figure));
-                }
-            });
-        }
+    let series = chart.series.iter().map(|series| format!("{} ({})", series.name, chart.y.unit));
+    let head: Vec<String> = [format!("{} ({})", chart.x.label, chart.x.unit)].into_iter().chain(series).collect();
+    table::show(ui, place, &head, rows.len(), |index| {
+        let x = rows[index];
+        let values = chart.series.iter().map(|series| value_at(series, Some(x)).map_or(String::new(), figure));
+        Row::new([figure(x)].into_iter().chain(values).collect())
     });
 }

@@ -10,7 +10,7 @@
 //! | [`document`] | the scenario as it lies open: where it came from, and the edits made to it |
 //! | [`mod@bench`] | runs of a document, made aside, and what is kept of them |
 //! | [`player`] | the time that is looked at, and how it moves |
-//! | `stage`, `charts`, `drawn`, `percentiles`, `matrix`, `scrubber`, `panel` | the parts of the Compare screen |
+//! | `stage`, `charts`, `drawn`, `percentiles`, `matrix`, `gantt`, `table`, `scrubber`, `panel` | the parts of the Compare screen |
 //! | `export`, `help`, `start` | the other screens |
 //! | [`platform`] | threads, clocks and files: the one module that a build for the web replaces |
 
@@ -20,6 +20,7 @@ mod charts;
 pub mod document;
 mod drawn;
 mod export;
+mod gantt;
 mod help;
 pub mod keys;
 mod matrix;
@@ -32,6 +33,7 @@ pub mod settings;
 mod stage;
 mod start;
 mod style;
+mod table;
 mod transport;
 
 pub use app::App;

@@ -4,6 +4,31 @@ use brokerlab_lab::reporting::{Matrix, grouped, percent};
 use eframe::egui::{self, Grid, RichText, ScrollArea, Ui, Vec2};
 
 use crate::style;
+use crate::table::{self, Row};
+
+/// Shows the matrix as a table: a row for each fate of each application, and under them the row that they sum to; then
+/// what is counted beside the fates.
+pub fn as_table(ui: &mut Ui, place: &str, matrix: &Matrix) {
+    let head = ["contender", "application", "fate", "messages", "share"].map(String::from);
+    let palette = style::palette(ui.ctx());
+    let mut rows: Vec<(usize, &str, u64)> = Vec::new();
+    for (index, row) in matrix.rows.iter().enumerate() {
+        rows.extend(matrix.columns.iter().zip(&row.counts).map(|(name, count)| (index, name.as_str(), *count)));
+        rows.push((index, SUM, row.total));
+        rows.extend(matrix.attributes.iter().zip(&row.attributes).map(|(name, count)| (index, name.as_str(), *count)));
+    }
+    table::show(ui, place, &head, rows.len(), |index| {
+        let (of, name, count) = rows[index];
+        let row = &matrix.rows[of];
+        let share = percent(count, row.total);
+        let cells = [row.name.clone(), row.detail.clone(), name.to_string(), grouped(count), share];
+        let part = count as f32 / row.total.max(1) as f32;
+        Row { cells: cells.into(), bar: Some((part, style::colour(palette.of(row.look)))), sum: name == SUM }
+    });
+}
+
+/// What the fates of a row come to.
+const SUM: &str = "sum = offered";
 
 /// Shows the matrix: a number, a share and a bar in each field.
 pub fn show(ui: &mut Ui, place: &str, matrix: &Matrix) {

@@ -18,6 +18,7 @@
 //!
 //! - [`Request`] says what to run, [`Experiment`] is ready to be run, [`Outcome`] is what it came to.
 //! - [`run()`] and [`run_contender`] run without anything around; [`judge`] holds expectations against runs.
+//! - [`theory()`] is what queueing theory says of a contender, where its assumptions hold.
 //! - [`Experiment::files`] is the folder of a run; [`write()`], [`redraw`] and [`verify`] work on folders.
 //!
 //! Front ends stand on this crate alone: it re-exports what they show.
@@ -28,6 +29,7 @@ mod experiment;
 mod folder;
 mod report;
 mod run;
+mod theory;
 
 pub use brokerlab_analysis as analysis;
 pub use brokerlab_event as event;
@@ -40,3 +42,4 @@ pub use experiment::{Conclusion, Experiment, Outcome, Request};
 pub use folder::{ContenderVerification, Verification, redraw, reopen, verify, write};
 pub use report::ENGINE;
 pub use run::{Keep, Progress, Run, run, run_cancellable, run_contender, run_on};
+pub use theory::{NoTheory, no_theory, theory};

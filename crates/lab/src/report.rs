@@ -7,6 +7,7 @@ use brokerlab_scenario::{Arrivals, Scenario};
 use crate::expectation::{Finding, display};
 use crate::experiment::Experiment;
 use crate::run::{Keep, Run};
+use crate::theory;
 
 /// The version of the engine, which is part of a run's identity.
 pub const ENGINE: &str = env!("CARGO_PKG_VERSION");
@@ -29,8 +30,10 @@ pub(crate) fn report(experiment: &Experiment, runs: &[Run], findings: &[Finding]
         warm_up: Decimal(scenario.warm_up.as_nanos()),
         answering: answering(scenario),
         contenders: Vec::new(),
+        theory: Vec::new(),
         expectations: findings.iter().map(|finding| expectation(scenario, finding)).collect(),
     });
+    theory::note(&mut report.meta, scenario, &experiment.contenders);
     for run in runs {
         report.add(&run.header, &run.results, (run.fingerprint.client(), run.fingerprint.full()));
     }

@@ -41,19 +41,24 @@ pub(crate) mod optional_hex {
     }
 }
 
-/// Seconds as an exact decimal number in a text.
-pub(crate) mod seconds {
+/// An exact decimal number in a text.
+pub(crate) mod exact {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    use crate::table::{Cell, Seconds};
+    use crate::table::{Cell, Decimal};
 
-    pub fn serialize<S: Serializer>(seconds: &Seconds, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&seconds.write())
+    pub fn serialize<const PLACES: u32, S: Serializer>(
+        number: &Decimal<PLACES>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&number.write())
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
+    pub fn deserialize<'de, const PLACES: u32, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Decimal<PLACES>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Seconds::read(&text).ok_or_else(|| D::Error::custom(format!("\"{text}\" is not a number of seconds")))
+        Decimal::read(&text).ok_or_else(|| D::Error::custom(format!("\"{text}\" is not a number")))
     }
 }
 

@@ -59,6 +59,7 @@ mod sentences;
 mod spec;
 pub mod table;
 mod terminal;
+mod theory;
 mod words;
 
 pub use columns::columns_markdown;
@@ -69,7 +70,7 @@ pub use number::{decimal, grouped, parse_decimal, percent};
 pub use paint::rgb_png;
 pub use palette::{Look, Mark, Palette, Rgb, Theme, looks};
 pub use render::Options;
-pub use report::{ContenderMeta, Expectation, Meta, Report};
+pub use report::{ContenderMeta, Expectation, Meta, Report, TheoryMeta};
 pub use sentences::{Part, Sentence};
 pub use spec::{
     Axis, Body, Chart, Draw, Guide, Inset, MAX_MARKS, MAX_POINTS, Matrix, MatrixRow, PlotSpec, Scale, Series, Span,

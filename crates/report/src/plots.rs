@@ -139,15 +139,18 @@ impl Report {
                 self.rows(name, application).map(row).collect()
             };
             let y = Axis { range, ..linear("backlog", "messages") };
-            self.time_chart(&heading, y, self.series(Draw::Line, points))
+            let mut series = self.series(Draw::Line, points);
+            series.extend(self.theory_of_backlog(application));
+            self.time_chart(&heading, y, series)
         });
+        let charts: Vec<Chart> = charts.collect();
         let most = self.compared(|row| Some(row.backlog_max), grouped);
         PlotSpec {
             name: "backlog".into(),
             title: most.map_or("Backlog".into(), |most| format!("Most messages waiting{}: {most}", self.scope())),
             subtitle: "How many messages wait for the application, and how fast is the pile worked off?".into(),
-            body: Body::Charts(charts.collect()),
-            note: NOTE.into(),
+            note: self.note(&charts),
+            body: Body::Charts(charts),
         }
     }
 
@@ -285,7 +288,8 @@ impl Report {
                 });
                 rows.map(|row| (row.latency_ms.value() / size, row.share.value())).collect()
             };
-            let series = self.series(Draw::Line, points);
+            let mut series = self.series(Draw::Line, points);
+            series.extend(self.theory_of_latency(application, size, &series));
             let inset = (panels.len() <= 4).then(|| self.percentiles(application));
             latency_chart(heading, unit, series, inset)
         });
@@ -296,9 +300,14 @@ impl Report {
             name: "latency".into(),
             title: slow.map_or("Latency".into(), |slow| format!("99% are processed{} within {slow}", self.scope())),
             subtitle: "How long does it take from the intended send time until the work on a message is done?".into(),
+            note: self.note(&charts),
             body: Body::Charts(charts),
-            note: NOTE.into(),
         }
+    }
+
+    /// The small print, with what a theory assumes.
+    fn note(&self, charts: &[Chart]) -> String {
+        self.theory_note(charts).map_or(NOTE.into(), |theory| format!("{theory}. {NOTE}"))
     }
 
     /// The kinds of messages that the application has figures for, where there are several, in their order.

@@ -40,18 +40,40 @@ pub struct Meta {
     #[serde(with = "crate::json::optional_hex")]
     pub trace_digest: Option<u64>,
     /// When the run ended.
-    #[serde(rename = "horizon_s", with = "crate::json::seconds")]
+    #[serde(rename = "horizon_s", with = "crate::json::exact")]
     pub horizon: Seconds,
     /// What came earlier does not count in latency and throughput.
-    #[serde(rename = "warm_up_s", with = "crate::json::seconds")]
+    #[serde(rename = "warm_up_s", with = "crate::json::exact")]
     pub warm_up: Seconds,
     /// The applications that are to answer the sender.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub answering: Vec<String>,
     /// The contenders in order.
     pub contenders: Vec<ContenderMeta>,
+    /// What queueing theory says, for each application for which it says something.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub theory: Vec<TheoryMeta>,
     /// What the scenario expected, and how it came out.
     pub expectations: Vec<Expectation>,
+}
+
+/// An application whose messages wait as the textbook has it: independent arrivals at one rate, one queue, consumers whose
+/// work is exponential, nothing else.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TheoryMeta {
+    /// The application.
+    pub application: String,
+    /// The contenders of which that is true.
+    pub contenders: Vec<String>,
+    /// Messages a second.
+    #[serde(with = "crate::json::exact")]
+    pub arrivals_per_s: Decimal<6>,
+    /// The mean time of the work.
+    #[serde(with = "crate::json::exact")]
+    pub work_s: Seconds,
+    /// How many consumers share it.
+    pub consumers: u32,
 }
 
 /// What is known of a contender beside its figures.

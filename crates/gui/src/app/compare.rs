@@ -100,7 +100,8 @@ impl App {
         grid(ui, (rows, 2), |ui, place| {
             let before = self.slots[place].plot.clone();
             let slot = &mut self.slots[place];
-            let context = charts::Context { now, ghosts, slot, crosshair, stretch, hovered: &mut hovered };
+            let (lanes, no_theory, hovered) = (&finished.lanes, &finished.no_theory, &mut hovered);
+            let context = charts::Context { now, ghosts, lanes, no_theory, slot, crosshair, stretch, hovered };
             jump = charts::show(ui, places[place], &finished.plots, context).or(jump);
             // What is shown elsewhere already changes places.
             let chosen = self.slots[place].plot.clone();

@@ -20,7 +20,9 @@
 //! | what is wrong is told and the window stays | `what_cannot_be_opened_is_told_and_the_window_stays`, `robust` |
 //! | nothing that is pressed or clicked makes it panic | `robust` |
 
+mod consumers;
 mod robust;
+mod tables;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

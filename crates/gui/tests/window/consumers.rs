@@ -1,0 +1,76 @@
+//! What consumers do over time, and what theory says of them.
+
+use eframe::egui::accesskit::Role;
+use egui_kittest::kittest::Queryable;
+
+use super::tables::choose;
+use super::{go_to, seconds, window};
+
+#[test]
+fn each_consumer_has_a_row_that_says_what_it_does() {
+    let mut window = window("consumer-dies");
+    choose(&mut window, "Consumers");
+    go_to(&mut window, 33.0);
+    let plot = "consumers plot of queue at t = 33.00 s: ";
+    assert!(window.query_by_label_contains(plot).is_some());
+    assert!(window.query_by_label_contains("1 down").is_some(), "one of them has died at 30 s");
+    let rows = window.query_all_by_label_contains("of the time shown").count();
+    assert_eq!(rows, 4, "three of billing and one of audit");
+    assert_eq!(window.query_all_by_label_contains("billing/3: down at t = 33.00 s").count(), 1);
+    go_to(&mut window, 20.0);
+    assert_eq!(window.query_all_by_label_contains("billing/3: down at t = 20.00 s").count(), 0);
+    // The other contenders are parts of the same plot.
+    window.get_by_label("Part on the left: queue").click();
+    window.run_steps(3);
+    window.query_all_by_role_and_label(Role::Button, "log").last().expect("it is in the list").click();
+    window.run_steps(3);
+    assert!(window.query_by_label_contains("consumers plot of log at t = 20.00 s").is_some());
+}
+
+#[test]
+fn a_click_on_a_row_goes_to_that_time() {
+    let mut window = window("consumer-dies");
+    choose(&mut window, "Consumers");
+    let plot = window.get_by_label_contains("consumers plot").rect();
+    let at = plot.left_center() + (plot.right_center() - plot.left_center()) * 0.5;
+    window.hover_at(at);
+    window.run_steps(2);
+    window.drag_at(at);
+    window.run_steps(1);
+    window.drop_at(at);
+    window.run_steps(4);
+    assert!((seconds(&window) - 50.0).abs() < 1.0, "the middle of 100 s, not {}", seconds(&window));
+}
+
+/// A plain queue with three consumers that can do fifty messages a second together.
+fn textbook(rate: u32) -> String {
+    format!(
+        r#"
+        format = 1
+        title = "The textbook's queue"
+        duration = "100s"
+        [demand]
+        rate = "{rate}/s"
+        application = [{{ name = "server", consumers = 3, work = {{ mean = "60ms", distribution = "exponential" }} }}]
+        [[contender]]
+        name = "queue"
+        model = "queue"
+        prefetch = 1
+        "#
+    )
+}
+
+#[test]
+fn theory_has_a_line_where_its_assumptions_hold_and_gives_the_reason_where_they_do_not() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let file = folder.path().join("textbook.toml");
+    std::fs::write(&file, textbook(40)).expect("a file can be written");
+    let stable = window(&file.display().to_string());
+    assert_eq!(stable.query_all_by_label_contains("theory M/M/3, mean").count(), 2, "in the backlog and the latency");
+    assert!(stable.query_by_label_contains("no theory").is_none());
+    std::fs::write(&file, textbook(60)).expect("a file can be written");
+    let unstable = window(&file.display().to_string());
+    assert!(unstable.query_by_label_contains("theory M/M/3").is_none());
+    let reason = "no theory: arrival rate at or above capacity (60/s against 50/s): no steady state";
+    assert_eq!(unstable.query_all_by_label(reason).count(), 2);
+}
