@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
-use brokerlab_lab::analysis::{NotableKind, Timeline, Track, tracks};
+use brokerlab_lab::analysis::{ContentView, GroupView, NotableKind, Timeline, Track, tracks};
 use brokerlab_lab::event::{Duration, Event, EventLog, MessageId, Record, RunHeader, Time};
 use brokerlab_lab::reporting::{Look, PlotSpec};
 use brokerlab_lab::scenario::Wiring;
@@ -42,23 +42,28 @@ pub struct Lane {
 struct Notables {
     repeated: Vec<usize>,
     overtaken: Vec<usize>,
-    lost: Vec<usize>,
+    /// With how many messages were lost up to there.
+    lost: Vec<(usize, u64)>,
 }
 
 impl Lane {
     fn new(header: RunHeader, log: EventLog, look: Look, latency: Duration, wiring: Wiring) -> Lane {
         let tracks = tracks(&header, &log).into();
-        let timeline = Timeline::new(&header, log);
-        let mut notables = Notables::default();
-        for notable in timeline.notables() {
+        let mut timeline = Timeline::new(&header, log);
+        let (mut notables, mut lost) = (Notables::default(), 0);
+        for notable in timeline.notables().to_vec() {
             match notable.kind {
                 NotableKind::Duplicate => notables.repeated.push(notable.index),
                 NotableKind::OutOfOrder => notables.overtaken.push(notable.index),
                 NotableKind::Dropped if becomes_dead_letter(timeline.log().records(), notable.index) => {}
-                NotableKind::NotAccepted | NotableKind::Dropped => notables.lost.push(notable.index),
+                NotableKind::NotAccepted | NotableKind::Dropped => {
+                    lost += gone(&header, &mut timeline, notable.index);
+                    notables.lost.push((notable.index, lost));
+                }
                 _ => {}
             }
         }
+        timeline.seek_position(0);
         Lane { header, timeline, look, latency, wiring, tracks, notables }
     }
 
@@ -78,8 +83,10 @@ impl Lane {
     }
 
     /// How many messages had been refused, dropped or given up by now.
-    pub fn lost(&self) -> usize {
-        self.before_now(&self.notables.lost)
+    pub fn lost(&self) -> u64 {
+        let position = self.timeline.position();
+        let before = self.notables.lost.partition_point(|(place, _)| *place < position);
+        before.checked_sub(1).map_or(0, |last| self.notables.lost[last].1)
     }
 
     /// Every event of a message, in order.
@@ -87,6 +94,20 @@ impl Lane {
         let records = self.timeline.log().records().iter();
         records.filter(|record| message_of(record.event()) == Some(message)).copied().collect()
     }
+}
+
+/// How many messages go with an event: where a partition loses an end, those that not every group has been given.
+fn gone(header: &RunHeader, timeline: &mut Timeline, index: usize) -> u64 {
+    let (id, from, until) = match timeline.log().records()[index].event() {
+        Event::Trimmed { store, until, .. } => (store, 0, until.get()),
+        Event::Truncated { store, end } => (store, end.get(), u64::MAX),
+        _ => return 1,
+    };
+    let store = &timeline.seek_position(index).stores[id.index()];
+    let ContentView::Partition { start, groups, .. } = &store.content else { return 0 };
+    let end = store.end.min(until);
+    let unread = |group: &GroupView| end.saturating_sub(group.delivered.max(*start).max(from));
+    header.served_by(id).iter().map(|application| unread(&groups[application.index()])).max().unwrap_or(0)
 }
 
 /// Whether a message that a queue gives up is taken by another as a dead letter, which happens in the same instant.

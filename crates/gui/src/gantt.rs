@@ -41,15 +41,9 @@ pub struct Kept {
 
 impl Kept {
     /// What was kept, if it is of these.
-    fn of<'a>(
-        kept: &'a mut Option<Kept>,
-        tracks: &Arc<[Track]>,
-        stretch: (f64, f64),
-        columns: usize,
-    ) -> &'a mut Kept {
-        let same = |kept: &Kept| {
-            Arc::ptr_eq(&kept.tracks, tracks) && (kept.stretch, kept.columns) == (stretch, columns)
-        };
+    fn of<'a>(kept: &'a mut Option<Kept>, tracks: &Arc<[Track]>, stretch: (f64, f64), columns: usize) -> &'a mut Kept {
+        let same =
+            |kept: &Kept| Arc::ptr_eq(&kept.tracks, tracks) && (kept.stretch, kept.columns) == (stretch, columns);
         if !kept.as_ref().is_some_and(same) {
             *kept = None;
         }

@@ -86,7 +86,7 @@ pub fn counters(lane: &Lane) -> Counters {
         delivered: view.applications.iter().map(|application| application.delivered).sum(),
         redelivered: view.applications.iter().map(|application| application.redelivered).sum(),
         repeated: lane.repeated() as u64,
-        lost: lane.lost() as u64,
+        lost: lane.lost(),
     }
 }
 

@@ -66,7 +66,11 @@ fn theory_has_a_line_where_its_assumptions_hold_and_gives_the_reason_where_they_
     let file = folder.path().join("textbook.toml");
     std::fs::write(&file, textbook(40)).expect("a file can be written");
     let stable = window(&file.display().to_string());
-    assert_eq!(stable.query_all_by_label_contains("theory M/M/3, mean").count(), 2, "in the backlog and the latency");
+    let entries = stable.query_all_by(|node| {
+        let is_entry = node.role() == Role::CheckBox;
+        is_entry && node.label().is_some_and(|label| label.contains("theory M/M/3, mean"))
+    });
+    assert_eq!(entries.count(), 2, "in the legends of the backlog and the latency");
     assert!(stable.query_by_label_contains("no theory").is_none());
     std::fs::write(&file, textbook(60)).expect("a file can be written");
     let unstable = window(&file.display().to_string());

@@ -1,10 +1,11 @@
 //! Figures as tables.
 
+use brokerlab_lab::analysis::Fate;
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, Modifiers, OutputCommand};
 use egui_kittest::kittest::Queryable;
 
-use super::{Window, press, window};
+use super::{Window, go_to, press, window};
 
 /// What was copied in the last frame.
 fn copied(window: &Window) -> Option<String> {
@@ -45,7 +46,10 @@ fn the_fates_are_a_table_in_which_they_sum_to_what_was_offered() {
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(rows[0], ["contender", "application", "fate", "messages", "share"]);
     let sums = rows.iter().filter(|row| row[2] == "sum = offered").count();
-    assert_eq!(sums, window.state().finished().expect("there are runs").lanes.len(), "one application each");
+    let lanes = &window.state().finished().expect("there are runs").lanes;
+    let expected: usize = lanes.iter().map(|lane| lane.header.applications.len()).sum();
+    assert!(expected > lanes.len(), "there are several applications");
+    assert_eq!(sums, expected);
     let (mut sum, mut checked) = (0, 0);
     for row in &rows[1..] {
         let count: u64 = row[3].replace(',', "").parse().expect("a number");
@@ -70,5 +74,24 @@ fn the_figures_of_a_chart_are_a_table() {
     let text = copy(&mut window);
     let head = text.lines().next().expect("it has a head");
     assert!(head.starts_with("virtual time (s)\t") && head.contains("log (messages)"), "{head}");
-    assert!(text.lines().count() > 100 && text.lines().all(|line| line.split('\t').count() == head.split('\t').count()));
+    assert!(
+        text.lines().count() > 100 && text.lines().all(|line| line.split('\t').count() == head.split('\t').count())
+    );
+}
+
+/// How many messages a lane says were lost by now.
+fn lost(window: &Window, contender: &str) -> u64 {
+    let lanes = &window.state().finished().expect("there are runs").lanes;
+    lanes.iter().find(|lane| lane.header.contender == contender).expect("it is there").lost()
+}
+
+#[test]
+fn what_is_lost_with_the_power_is_counted_message_by_message() {
+    let mut window = window("power-loss");
+    go_to(&mut window, 59.0);
+    assert_eq!(lost(&window, "log"), 0);
+    go_to(&mut window, 61.0);
+    let fates = &window.state().finished().expect("there are runs").outcome.runs;
+    let found = (lost(&window, "log"), lost(&window, "queue"));
+    assert_eq!(found, (fates[1].results.total.fates[Fate::Lost], 0));
 }
