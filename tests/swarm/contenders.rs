@@ -90,7 +90,7 @@ pub fn share_group(writer: &mut Writer) {
     }
     writer.some_of(&[
         ("reset", &["\"latest\"", "{ by_duration = \"2s\" }"]),
-        ("delivery_count_limit", &["1", "2"]),
+        ("delivery_count_limit", &["2", "3"]),
         ("profile", &["\"kafka-4.2\""]),
     ]);
 }

@@ -23,6 +23,8 @@ const SHARE_GROUP: [Opt; count(SHARE_GROUP_PARTS)] = join(SHARE_GROUP_PARTS);
 pub(crate) const PROFILES: &[&str] = &["kafka-4.2", "kafka-4.1", "kafka-4.0", "kafka-3.9"];
 /// How long a batch waits for company by default before Kafka 4.0.
 pub(crate) const LINGER_BEFORE_4_0: &str = "0s";
+/// How many records of a partition a share group may hold by default in Kafka 4.0.
+pub(crate) const RECORD_LOCKS_IN_4_0: &str = "200";
 const PROFILE: Opt = default(
     "profile",
     Kind::Choice(PROFILES),
@@ -83,7 +85,8 @@ const PRODUCING: &[Opt] = &[
         "retry_backoff_max",
         Kind::Interval,
         "\"1s\"",
-        "It waits twice as long each time, up to this (retry.backoff.max.ms).",
+        "It waits twice as long each time, up to this, or always this where retry_backoff is longer \
+         (retry.backoff.max.ms).",
     ),
     default(
         "buffer_memory",
@@ -281,20 +284,23 @@ const SHARING: &[Opt] = &[
         "record_lock_duration",
         POSITIVE,
         "\"30s\"",
-        "How long a consumer may hold a record before somebody else gets it (group.share.record.lock.duration.ms).",
+        "How long a consumer may hold a record before somebody else gets it, from 1s to 1h \
+         (group.share.record.lock.duration.ms). As they are configured by default, brokers take 15s to 60s only \
+         (group.share.min.record.lock.duration.ms and group.share.max.record.lock.duration.ms).",
     ),
     default(
         "delivery_count_limit",
-        Kind::Whole { least: 1, most: 1_000_000 },
+        Kind::Whole { least: 2, most: 10 },
         "5",
         "How often a record is delivered before it is given up (group.share.delivery.count.limit).",
     ),
     default(
         "max_record_locks",
-        Kind::Whole { least: 1, most: 1_000_000 },
+        Kind::Whole { least: 1, most: 10_000 },
         "2000",
         "Records of a partition that are in the hands of consumers, or lie between such records \
-         (group.share.partition.max.record.locks).",
+         (group.share.partition.max.record.locks). 200 by default with kafka-4.0. Brokers take no fewer than 100; here \
+         fewer show within a short run what happens at the limit.",
     ),
     default(
         "acknowledge",

@@ -222,6 +222,12 @@ fn compaction(reader: &Reader<'_>) -> Option<CompactionConfig> {
     let ratio = reader.number("min_cleanable_dirty_ratio");
     let min_lag = reader.duration("min_compaction_lag");
     let max_lag = reader.duration_or_none("max_compaction_lag");
+    if let (Some(min), Some(Some(max))) = (min_lag, max_lag)
+        && min > max
+    {
+        let message = format!("min_compaction_lag ({min}) must not be longer than max_compaction_lag ({max})");
+        reader.complain("min_compaction_lag", message);
+    }
     let delete_retention = reader.duration("delete_retention");
     let cleaner_backoff = reader.duration("cleaner_backoff");
     Some(CompactionConfig {

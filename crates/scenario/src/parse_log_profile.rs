@@ -2,8 +2,9 @@
 
 use brokerlab_broker::config::LogProfile;
 use brokerlab_event::Duration;
+use toml_edit::TableLike;
 
-use crate::options_log::{LINGER_BEFORE_4_0, PROFILES};
+use crate::options_log::{LINGER_BEFORE_4_0, PROFILES, RECORD_LOCKS_IN_4_0};
 use crate::reader::Reader;
 use crate::units;
 
@@ -63,14 +64,26 @@ fn age(version: &str) -> usize {
 
 /// How long a batch waits for company. Where nothing is said it did not wait before 4.0 (KIP-1030).
 pub(crate) fn linger(reader: &Reader<'_>) -> Option<Duration> {
-    let version = reader.table.get("profile").and_then(|item| item.as_str());
-    match version.filter(|_| !reader.has("linger")).and_then(default_linger) {
+    match default_of_version("linger", reader.table).filter(|_| !reader.has("linger")) {
         Some(text) => Some(units::duration(text).expect("defaults are valid")),
         None => reader.duration("linger"),
     }
 }
 
-/// The default of `linger` in a version that has one of its own.
-pub(crate) fn default_linger(version: &str) -> Option<&'static str> {
-    (version == "kafka-3.9").then_some(LINGER_BEFORE_4_0)
+/// How many records of a partition a share group may hold. Where nothing is said they were fewer in 4.0.
+pub(crate) fn max_record_locks(reader: &Reader<'_>) -> Option<u32> {
+    match default_of_version("max_record_locks", reader.table).filter(|_| !reader.has("max_record_locks")) {
+        Some(text) => Some(text.parse().expect("defaults are valid")),
+        None => reader.small("max_record_locks"),
+    }
+}
+
+/// The default of an option in the version that a contender names, where that has one of its own: a linger before
+/// 4.0 (KIP-1030), and a limit of the locks of share groups in 4.0, their preview. As in a file.
+pub(crate) fn default_of_version(option: &str, table: &dyn TableLike) -> Option<&'static str> {
+    match (option, table.get("profile")?.as_str()?) {
+        ("linger", "kafka-3.9") => Some(LINGER_BEFORE_4_0),
+        ("max_record_locks", "kafka-4.0") => Some(RECORD_LOCKS_IN_4_0),
+        _ => None,
+    }
 }

@@ -6,8 +6,13 @@ use brokerlab_broker::share_partition::{AcquireMode, ShareRules};
 use brokerlab_event::Duration;
 
 use crate::parse_contender::{fetch, heartbeat, reset, topic};
+use crate::parse_log_profile::max_record_locks;
 use crate::reader::Reader;
 use crate::scenario::ShareGroupOptions;
+
+/// The bounds of `group.share.record.lock.duration.ms`.
+const SHORTEST_LOCK: Duration = Duration::from_secs(1);
+const LONGEST_LOCK: Duration = Duration::from_secs(3600);
 
 pub(crate) fn share_group(reader: &Reader<'_>, run: Option<Duration>) -> Option<ShareGroupOptions> {
     let topic = topic(reader, run);
@@ -30,7 +35,11 @@ pub(crate) fn share_group(reader: &Reader<'_>, run: Option<Duration>) -> Option<
 fn rules(reader: &Reader<'_>) -> Option<ShareRules> {
     let lock_duration = reader.duration("record_lock_duration");
     let delivery_count_limit = reader.small("delivery_count_limit");
-    let max_record_locks = reader.small("max_record_locks");
+    let max_record_locks = max_record_locks(reader);
+    if lock_duration.is_some_and(|lock| lock < SHORTEST_LOCK || lock > LONGEST_LOCK) {
+        let message = format!("record_lock_duration must be from {SHORTEST_LOCK} to {LONGEST_LOCK}");
+        reader.complain("record_lock_duration", message);
+    }
     let acquire_mode = reader.choice("acquire_mode").map(|mode| match mode {
         "record-limit" => AcquireMode::RecordLimit,
         _ => AcquireMode::BatchOptimized,

@@ -7,7 +7,7 @@ use crate::options::{CONTENDERS, Kind, MODELS, Opt, ROOT, Spec};
 use crate::options_log::CONSUMER_HEARTBEAT;
 use crate::options_queue::SHORT_FORM;
 use crate::parse_contender::options_without_effect;
-use crate::parse_log_profile::default_linger;
+use crate::parse_log_profile::default_of_version;
 use crate::problem::ScenarioError;
 use crate::scenario::Scenario;
 use crate::source::Source;
@@ -121,9 +121,10 @@ fn default_of(option: &Opt, table: &dyn TableLike) -> Option<String> {
         "remote_assignor" if !by_broker => None,
         "heartbeat_interval" if by_broker => Some(format!("\"{CONSUMER_HEARTBEAT}\"")),
         "linger" => {
-            let own = table.get("profile").and_then(Item::as_str).and_then(default_linger);
+            let own = default_of_version(option.name, table);
             own.map(|text| format!("\"{text}\"")).or(option.default.map(str::to_string))
         }
+        "max_record_locks" => default_of_version(option.name, table).or(option.default).map(str::to_string),
         _ => option.default.map(str::to_string),
     }
 }

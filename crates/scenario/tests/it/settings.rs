@@ -198,3 +198,22 @@ fn an_older_profile_of_a_log_brings_its_own_rules_and_defaults() {
     let told = ["contender.queue.profile=kafka-3.9", "contender.queue.linger=7ms"];
     assert_eq!(linger(&told), (7.0, TransactionVersion::V1));
 }
+
+#[test]
+fn a_share_group_of_4_0_holds_fewer_records_where_nothing_is_said() {
+    let locks = |settings: &[&str]| {
+        let text = TEXT.replace("model = \"queue\"\nprefetch = 10               # a few", "model = \"share-group\"");
+        let settings: Vec<String> = settings.iter().map(|setting| setting.to_string()).collect();
+        let scenario = Scenario::parse(&Source::new("share.toml", text), &settings).expect("the settings are valid");
+        let again = Scenario::parse(&Source::new("again.toml", scenario.resolved()), &[]).expect("it reads again");
+        assert_eq!(again.contenders, scenario.contenders, "every default is written out");
+        match &scenario.contenders[0].options {
+            ModelOptions::ShareGroup(options) => options.rules.max_record_locks,
+            other => panic!("it is a share group, not {other:?}"),
+        }
+    };
+    assert_eq!(locks(&[]), 2000);
+    assert_eq!(locks(&["contender.queue.profile=kafka-4.1"]), 2000);
+    assert_eq!(locks(&["contender.queue.profile=kafka-4.0"]), 200);
+    assert_eq!(locks(&["contender.queue.profile=kafka-4.0", "contender.queue.max_record_locks=300"]), 300);
+}
