@@ -150,3 +150,19 @@ fn an_answer_that_comes_too_late_for_the_producer_may_repeat_its_batch() {
         |plan: &Plan| allowed(plan, Guarantee::NoDuplicates).iter().any(|reason| reason.contains("sent again"));
     assert!(!repeats(&plan("49ms")) && repeats(&plan("50ms")));
 }
+
+#[test]
+fn a_queue_promises_no_transient_message_where_its_node_goes_down() {
+    let reason = "what a queue keeps in memory only goes with its node";
+    let lost = |kind: &str, crash: &str| {
+        let text = include_str!("one-dies.toml");
+        let source = Source::new("it.toml", format!("{text}\n[[demand.kind]]\nname = \"plain\"\n{kind}\n"));
+        let scenario =
+            Scenario::parse(&source, &[format!("fault.0.crash={crash}")]).unwrap_or_else(|error| panic!("{error}"));
+        allowed(&compile(&scenario, 0), Guarantee::Delivery).contains(&reason)
+    };
+    let (node, consumer) = ("broker", "billing/1");
+    assert!(lost("transient = true", node));
+    assert!(!lost("transient = false", node), "a disk keeps persistent messages");
+    assert!(!lost("transient = true", consumer));
+}
