@@ -613,8 +613,9 @@ impl<P: Clone> PartitionLog<P> {
         DurablePartition { log: log.crash(kind), rules, epoch, snapshots, aborted, first_dirty }
     }
 
-    /// The partition of a node that comes back. The epoch is what the cluster's controller remembers. Its high watermark is known to be no lower than the start of the
-    /// log, and nothing more: the leader tells, or a leader works it out.
+    /// The partition of a node that comes back. The epoch is what the cluster's controller remembers. Its high
+    /// watermark is known to be no lower than the start of the log, and nothing more: the leader tells, or a leader
+    /// works it out.
     pub fn recover(durable: DurablePartition<P>) -> PartitionLog<P> {
         let log = Log::recover(durable.log);
         let high_watermark = log.start();

@@ -48,7 +48,7 @@ table! { SummaryRow, "summary.csv",
     key_order_violations: u64, "messages", "Messages first processed after a later message of the same key.";
     keys_out_of_order: u64, "keys", "Keys with at least one such message.";
     longest_stall_s: Seconds, "s", "The longest time without any processing while messages waited.";
-    rebalances: u64, "rebalances", "How often the group began to redistribute its partitions.";
+    rebalances: u64, "rebalances", "How often the group began to redistribute its partitions. Where the broker assigns (KIP-848), a change that is complete with one heartbeat, because no consumer has to give up a partition first, is none.";
     rebalancing_s: Seconds, "s", "How long the group spent rebalancing, all in all.";
     not_processed: u64, "messages", "Messages that the application wants, did not process, and cannot have any more: every fate but processed, in_backlog and not_wanted.";
     dead_letters: u64, "dead letters", "Dead letters that another queue took from a queue of the application (in a row of all applications: from any queue, each counted once, as for all that follow).";

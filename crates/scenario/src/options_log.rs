@@ -124,7 +124,8 @@ const PRODUCING: &[Opt] = &[
         "transactions",
         Kind::Table(&TRANSACTIONS),
         "Producers send in transactions, one after the other: readers with isolation = \"read_committed\" see each whole \
-         or not at all, and a message is confirmed when its transaction is committed. Needs enable_idempotence.",
+         or not at all, and a message is confirmed when its transaction is committed. Share groups read what is not \
+         committed, too (share.isolation.level = read_uncommitted, the default). Needs enable_idempotence.",
     ),
     optional(
         "transaction_timeout",
@@ -249,7 +250,8 @@ const GROWING: &[Opt] = &[
     optional(
         "add_partitions",
         Kind::Tables(&MORE_PARTITIONS),
-        "When the topic gets more partitions: keys move to others, and nobody moves what is there already.",
+        "When the topic gets more partitions: keys move to others, and nobody moves what is there already. Super streams \
+         have no such option: their partitions are given when they are declared.",
     ),
 ];
 
