@@ -18,7 +18,7 @@ use eframe::egui::{self, CentralPanel, Context, Panel, Rect, Ui, vec2};
 
 use crate::bench::{Finished, Job};
 use crate::charts::{Crosshair, Slot};
-use crate::document::{Document, PokeAction};
+use crate::document::{BROKER, Document, PokeAction};
 use crate::export::Export;
 use crate::keys::{self, Command};
 use crate::panel::Tab;
@@ -239,6 +239,7 @@ impl App {
             Command::Slower => self.player.set_speed(self.player.speed() - 1),
             Command::Faster => self.player.set_speed(self.player.speed() + 1),
             Command::Kill => self.poke(ctx, PokeAction::Kill),
+            Command::KillBroker => self.poke_at(ctx, PokeAction::Kill, BROKER.to_string()),
             Command::Slow => self.poke(ctx, PokeAction::Slow),
             Command::Pause => self.poke(ctx, PokeAction::Pause),
             Command::CutOff => self.poke(ctx, PokeAction::CutOff),

@@ -9,7 +9,7 @@ use brokerlab_lab::{Experiment, LabError, Request};
 pub struct Poke {
     /// What.
     pub action: PokeAction,
-    /// To whom: the name of a client, such as `billing/2`.
+    /// To whom: the name of a client, such as `billing/2`, or the [`BROKER`].
     pub target: String,
     /// When it begins.
     pub at: Time,
@@ -19,7 +19,10 @@ pub struct Poke {
     pub contender: Option<String>,
 }
 
-/// What can be done to a client.
+/// How scenarios name the broker.
+pub const BROKER: &str = "broker";
+
+/// What can be done to a client, and the first of it to the broker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PokeAction {
     /// Its process dies.

@@ -31,6 +31,8 @@ pub enum Command {
     Faster,
     /// Kill who is selected, or restore him.
     Kill,
+    /// Kill the broker, or start it again.
+    KillBroker,
     /// Slow who is selected, or speed him up.
     Slow,
     /// Pause who is selected, or have him resume.
@@ -99,6 +101,7 @@ pub const SHORTCUTS: &[Shortcut] = &[
     key(Command::Slower, Key::OpenBracket, "half as fast"),
     key(Command::Faster, Key::CloseBracket, "twice as fast"),
     key(Command::Kill, Key::K, "kill who is selected, or restore him"),
+    key(Command::KillBroker, Key::X, "kill the broker, or start it again"),
     key(Command::Slow, Key::S, "slow who is selected, or speed him up"),
     key(Command::Pause, Key::P, "pause who is selected, or have him resume"),
     key(Command::CutOff, Key::N, "cut off who is selected, or reconnect him"),

@@ -4,7 +4,7 @@ use brokerlab_lab::event::{ClientRole, Time};
 use eframe::egui::{self, Align, Button, ComboBox, Layout, Ui};
 
 use crate::app::{App, Window};
-use crate::document::{Edit, Poke, PokeAction};
+use crate::document::{BROKER, Edit, Poke, PokeAction};
 use crate::keys::Command;
 use crate::player::{SPEEDS, speed_text};
 use crate::stage::{Node, seconds};
@@ -82,6 +82,12 @@ impl App {
                 self.poke(ui.ctx(), action);
             }
         }
+        let is_down = self.poke_on(PokeAction::Kill, BROKER, at).is_some();
+        let verb = if is_down { "Start broker" } else { "Kill broker" };
+        let button = ui.add_enabled(self.job.is_none(), Button::new(verb));
+        if button.on_hover_text(format!("{verb} now, at t = {}: key X", seconds(&self.player))).clicked() {
+            self.poke_at(ui.ctx(), PokeAction::Kill, BROKER.to_string());
+        }
         let names: Vec<String> = self.lane_names();
         if names.len() > 1 {
             let chosen = self.reach.clone().unwrap_or("in each".to_string());
@@ -128,7 +134,16 @@ impl App {
 
     /// Pokes the target now, or ends what it does to him.
     pub(crate) fn poke(&mut self, ctx: &egui::Context, action: PokeAction) {
-        let (Some(target), true) = (self.target(), self.job.is_none()) else { return };
+        if let Some(target) = self.target() {
+            self.poke_at(ctx, action, target);
+        }
+    }
+
+    /// Pokes somebody.
+    pub(crate) fn poke_at(&mut self, ctx: &egui::Context, action: PokeAction, target: String) {
+        if self.job.is_some() || self.finished.is_none() {
+            return;
+        }
         if target.starts_with("producer/") && !action.is_for_producers() {
             return self.tell(format!("{} is for consumers: the demand says when producers send", action.verb()));
         }

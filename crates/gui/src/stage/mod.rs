@@ -111,15 +111,21 @@ pub fn consumers_up(lane: &Lane) -> (usize, usize) {
     (consumers.iter().filter(|up| **up).count(), consumers.len())
 }
 
+/// Whether the broker of a lane is down.
+pub fn is_broker_down(lane: &Lane) -> bool {
+    !lane.timeline.view().nodes_down.is_empty()
+}
+
 /// The lane in words, for those who hear it.
 pub fn summary(lane: &Lane, player: &Player) -> String {
     let Counters { waiting, in_hand, delivered, redelivered, repeated, lost } = counters(lane);
     let (up, of) = consumers_up(lane);
     format!(
         "{} lane at t = {}: {waiting} waiting, {in_hand} in hand, {delivered} delivered, {redelivered} redelivered, \
-         {repeated} repeated, {lost} lost, {up} of {of} consumers up",
+         {repeated} repeated, {lost} lost, {up} of {of} consumers up{}",
         lane.header.contender,
         seconds(player),
+        if is_broker_down(lane) { ", broker down" } else { "" },
     )
 }
 

@@ -72,10 +72,15 @@ impl<'a> Canvas<'a> {
         let edge = Stroke::new(1.0, style::colour(self.palette.grid));
         self.painter.rect(self.layout.rect, 6.0, self.paper(), edge, StrokeKind::Inside);
         self.edges();
-        self.painter.rect(self.layout.broker, 5.0, self.paper(), Stroke::new(1.6, self.ink()), StrokeKind::Inside);
+        let is_down = super::is_broker_down(self.lane);
+        let wall = if is_down { Stroke::NONE } else { Stroke::new(1.6, self.ink()) };
+        self.painter.rect(self.layout.broker, 5.0, self.paper(), wall, StrokeKind::Inside);
         self.wires();
         self.exchanges();
         self.stores();
+        if is_down {
+            self.broker_down();
+        }
         self.applications();
         if motion {
             let trail = (TRAIL * player.factor() * 1e9) as u64;
@@ -84,6 +89,23 @@ impl<'a> Canvas<'a> {
         }
         let clients = self.layout.clients.clone();
         clients.iter().for_each(|(client, at)| self.client(*client, *at));
+    }
+
+    /// What is on the disk of a broker that is down nobody can have: it fades behind a wall with gaps.
+    fn broker_down(&self) {
+        let rect = self.layout.broker;
+        self.painter.rect_filled(rect, 5.0, self.paper().gamma_multiply(0.72));
+        let corners = [rect.left_top(), rect.right_top(), rect.right_bottom(), rect.left_bottom(), rect.left_top()];
+        self.painter.extend(Shape::dashed_line(&corners, Stroke::new(1.6, self.ink()), 6.0, 5.0));
+        let font = style::bold(style::NORMAL);
+        let galley = self.painter.layout_no_wrap("broker down".to_string(), font, self.ink());
+        let (arm, gap) = (5.0, 8.0);
+        let place = Rect::from_center_size(rect.center(), galley.size() + vec2(2.0 * arm + gap, 0.0));
+        self.painter.rect_filled(place.expand2(vec2(8.0, 4.0)), 4.0, self.paper());
+        let (at, cross) = (place.left_center() + vec2(arm, 0.0), Stroke::new(2.0, self.ink()));
+        self.painter.line_segment([at - Vec2::splat(arm), at + Vec2::splat(arm)], cross);
+        self.painter.line_segment([at + vec2(-arm, arm), at + vec2(arm, -arm)], cross);
+        self.painter.galley(place.left_top() + vec2(2.0 * arm + gap, 0.0), galley, self.ink());
     }
 
     /// The name of each application above its consumers; it says when its group redistributes its partitions.

@@ -1,10 +1,11 @@
 //! What consumers do over time, and what theory says of them.
 
 use eframe::egui::accesskit::Role;
+use eframe::egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 
 use super::tables::choose;
-use super::{go_to, seconds, window};
+use super::{Window, go_to, press, seconds, settle, window};
 
 #[test]
 fn each_consumer_has_a_row_that_says_what_it_does() {
@@ -77,4 +78,26 @@ fn theory_has_a_line_where_its_assumptions_hold_and_gives_the_reason_where_they_
     assert!(unstable.query_by_label_contains("theory M/M/3").is_none());
     let reason = "no theory: arrival rate at or above capacity (60/s against 50/s): no steady state";
     assert_eq!(unstable.query_all_by_label(reason).count(), 2);
+}
+
+#[test]
+fn the_broker_can_be_killed_and_started_again() {
+    let mut window = window("slow-consumer");
+    go_to(&mut window, 30.0);
+    assert!(window.query_by_label_contains("broker down").is_none());
+    press(&mut window, Modifiers::NONE, Key::X);
+    settle(&mut window);
+    go_to(&mut window, 40.0);
+    let lanes = |window: &Window| window.query_all_by_label_contains("consumers up, broker down").count();
+    assert_eq!(lanes(&window), 2, "in both lanes");
+    press(&mut window, Modifiers::NONE, Key::X);
+    settle(&mut window);
+    go_to(&mut window, 39.0);
+    assert_eq!(lanes(&window), 2);
+    go_to(&mut window, 41.0);
+    assert_eq!(lanes(&window), 0, "it was started again at 40 s");
+    window.get_by_label("Kill broker").click();
+    settle(&mut window);
+    go_to(&mut window, 42.0);
+    assert_eq!(lanes(&window), 2, "by the button, too");
 }
