@@ -1,7 +1,7 @@
 //! The line at the bottom: one time for all lanes, with what happened above it.
 
 use brokerlab_lab::event::Time;
-use eframe::egui::{self, Align2, Rect, Slider, Stroke, Ui, pos2, vec2};
+use eframe::egui::{self, Align2, Color32, Pos2, Rect, Sense, Slider, Stroke, Ui, pos2, vec2};
 
 use crate::app::App;
 use crate::bench::Lane;
@@ -71,6 +71,27 @@ fn moved((from, until): (f64, f64), end: f64) -> (f64, f64) {
     (start, (start + until - from).min(end))
 }
 
+/// The names of faults above the rail. Those that would run into each other are left out and counted; whoever points at
+/// one reads them all.
+struct Names {
+    /// Nothing is written from here on.
+    free: f32,
+    left_out: u32,
+    /// Those of the faults that the pointer is at.
+    here: Vec<String>,
+}
+
+impl Names {
+    /// Says how many were left out before what comes next, where there is room for it.
+    fn count(&mut self, ui: &Ui, (top, next): (f32, f32), ink: Color32) {
+        let left_out = std::mem::take(&mut self.left_out);
+        let galley = ui.painter().layout_no_wrap(format!("+{left_out}"), style::regular(style::SMALL), ink);
+        if left_out > 0 && self.free + galley.size().x < next {
+            ui.painter().galley(pos2(self.free, top), galley, ink);
+        }
+    }
+}
+
 impl App {
     /// Shows the line.
     pub(crate) fn scrubber(&mut self, ui: &mut Ui) {
@@ -97,7 +118,8 @@ impl App {
         let muted = style::colour(palette.muted);
         let room = whole(ui, &mut self.stretch, full, end);
         let faults = &finished.outcome.report.faults;
-        let mut free = f32::NEG_INFINITY;
+        let mut names = Names { free: f32::NEG_INFINITY, left_out: 0, here: Vec::new() };
+        let pointer = ui.ctx().pointer_latest_pos().filter(|at| full.contains(*at));
         for fault in faults {
             let (from, until) = (fault.from_s.value(), fault.until_s.map_or(end, |until| until.value()));
             if until < first || from > last {
@@ -108,11 +130,25 @@ impl App {
             ui.painter().vline(x(from), slider.y_range(), Stroke::new(1.4, muted));
             let galley = ui.painter().layout_no_wrap(fault.fault.clone(), font.clone(), muted);
             let left = x(from).min(full.right() - galley.size().x - room - 4.0);
-            // Names that would run into each other are left out; the plots and the inspector have them all.
-            if left > free {
-                free = left + galley.size().x + 10.0;
-                ui.painter().galley(pos2(left, full.top()), galley, muted);
+            let is_here = |at: Pos2| (span.left() - 4.0..=span.right() + 4.0).contains(&at.x);
+            if pointer.is_some_and(is_here) {
+                let until =
+                    fault.until_s.map_or("to the end".to_string(), |until| format!("until {} s", until.value()));
+                names.here.push(format!("{} at {from} s, {until}", fault.fault));
             }
+            if left > names.free {
+                names.count(ui, (full.top(), left), muted);
+                names.free = left + galley.size().x + 10.0;
+                ui.painter().galley(pos2(left, full.top()), galley, muted);
+            } else {
+                names.left_out += 1;
+            }
+        }
+        names.count(ui, (full.top(), full.right() - room), muted);
+        if !names.here.is_empty() {
+            let row = Rect::from_x_y_ranges(full.x_range(), full.top()..=slider.top());
+            let response = ui.interact(row, ui.scope_id().with("faults"), Sense::hover());
+            response.on_hover_text_at_pointer(names.here.join("\n"));
         }
         let warm_up = finished.outcome.report.meta.warm_up.value();
         if warm_up > 0.0 {

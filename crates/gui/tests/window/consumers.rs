@@ -1,7 +1,7 @@
 //! What consumers do over time, and what theory says of them.
 
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Key, Modifiers};
+use eframe::egui::{Key, Modifiers, vec2};
 use egui_kittest::kittest::Queryable;
 
 use super::tables::choose;
@@ -100,4 +100,31 @@ fn the_broker_can_be_killed_and_started_again() {
     settle(&mut window);
     go_to(&mut window, 42.0);
     assert_eq!(lanes(&window), 2, "by the button, too");
+}
+
+/// Faults so close together that their names would run into each other.
+const CLOSE: &str = r#"
+    [[fault]]
+    at = "50s"
+    pause = "server/1"
+    for = "4s"
+    [[fault]]
+    at = "51s"
+    crash = "broker"
+    for = "1s"
+"#;
+
+#[test]
+fn whoever_points_at_a_fault_reads_what_it_is() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let file = folder.path().join("close.toml");
+    std::fs::write(&file, textbook(20) + CLOSE).expect("a file can be written");
+    let mut window = window(&file.display().to_string());
+    let slider = window.get_by_role_and_label(Role::Slider, "Virtual time").rect();
+    let above = slider.center_top() + (slider.right_top() - slider.center_top()) * 0.03 - vec2(0.0, 8.0);
+    window.hover_at(above);
+    window.run_steps(60);
+    let both = "pause server/1 at 50 s, until 54 s\ncrash broker/1 at 51 s, until 52 s";
+    assert!(window.query_by_label(both).is_some(), "as a tooltip");
+    assert!(window.query_by_label("+1").is_none(), "the count is painted, not text of its own");
 }
