@@ -5,8 +5,8 @@ use brokerlab_lab::event::{ApplicationId, Blockage, ClientId, ClientRole, Messag
 use brokerlab_lab::reporting::grouped;
 use brokerlab_lab::scenario::{Wire, WireEnd, WireKind};
 
-use super::Node;
 use super::stores::absence;
+use super::{Node, is_broker_down};
 use crate::bench::Lane;
 
 /// A line of the panel.
@@ -164,6 +164,9 @@ fn client(lane: &Lane, id: ClientId) -> Vec<Fact> {
 fn store(lane: &Lane, id: StoreId) -> Vec<Fact> {
     let store = &lane.timeline.view().stores[id.index()];
     let mut facts = Vec::new();
+    if is_broker_down(lane) {
+        facts.push(fact("broker", "down: nobody writes or reads"));
+    }
     if let Some(word) = absence(store) {
         facts.push(fact("state", word));
     }

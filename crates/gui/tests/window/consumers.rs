@@ -90,6 +90,16 @@ fn the_broker_can_be_killed_and_started_again() {
     go_to(&mut window, 40.0);
     let lanes = |window: &Window| window.query_all_by_label_contains("consumers up, broker down").count();
     assert_eq!(lanes(&window), 2, "in both lanes");
+    let is_queue = |label: String| label.contains(" ready, ");
+    window
+        .query_all_by(|node| node.role() == Role::Button && node.label().is_some_and(is_queue))
+        .next()
+        .expect("a queue is on the stage")
+        .click();
+    window.run_steps(3);
+    window.get_by_label("Inspector").click();
+    window.run_steps(3);
+    assert!(window.query_by_label_contains("down: nobody writes or reads").is_some(), "the inspector says it, too");
     press(&mut window, Modifiers::NONE, Key::X);
     settle(&mut window);
     go_to(&mut window, 39.0);
