@@ -31,6 +31,7 @@ fn deployment() -> Deployment {
             partitions: vec![StoreId::new(0)],
             node: NodeId::new(0),
             followers: vec![NodeId::new(1)],
+            max_message_bytes: 1 << 20,
             segment_bytes: 1 << 30,
             segment_time: Duration::from_secs(600),
             retention_time: None,

@@ -99,6 +99,7 @@ fn deployment() -> Deployment {
         partitions: vec![store()],
         node: node(),
         followers: vec![],
+        max_message_bytes: 1 << 20,
         segment_bytes: 1 << 18,
         segment_time: forever,
         retention_time: Some(Duration::from_secs(1)),

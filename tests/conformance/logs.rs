@@ -178,7 +178,8 @@ fn retention_step(bench: &mut Bench, step: &Value) -> Result<(), String> {
 
 fn name_of(error: LogError) -> String {
     match error {
-        LogError::TooLarge => "RecordBatchTooLarge".to_string(),
+        LogError::LargerThanSegment => "RecordBatchTooLarge".to_string(),
+        LogError::TooLarge => "RecordTooLarge".to_string(),
         other => format!("{other:?}"),
     }
 }

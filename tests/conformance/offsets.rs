@@ -121,6 +121,7 @@ impl Reader {
             offsets_retention: Duration::MAX,
         };
         let rules = PartitionRules {
+            max_message_bytes: 1 << 20,
             segment_bytes: 1 << 30,
             segment_time: Duration::MAX,
             retention_time: None,

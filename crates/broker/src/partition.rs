@@ -14,6 +14,8 @@ use crate::record::{Batch, BatchProducer, Record};
 /// The rules of a topic for one partition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartitionRules {
+    /// Largest size of a batch in bytes.
+    pub max_message_bytes: u32,
     /// Largest size of a segment in bytes.
     pub segment_bytes: u64,
     /// Largest span of record time in a segment.
@@ -29,10 +31,11 @@ pub struct PartitionRules {
 }
 
 impl Default for PartitionRules {
-    /// Segments of 1 GiB and 7 days, retention by 7 days, no compaction, times up to an hour ahead.
+    /// Batches of 1 MiB and their overhead, segments of 1 GiB and 7 days, retention by 7 days, no compaction, times up to an hour ahead.
     fn default() -> PartitionRules {
         let week = Duration::from_secs(7 * 24 * 3600);
         PartitionRules {
+            max_message_bytes: (1 << 20) + 12,
             segment_bytes: 1 << 30,
             segment_time: week,
             retention_time: Some(week),
@@ -46,6 +49,7 @@ impl Default for PartitionRules {
 impl From<&TopicConfig> for PartitionRules {
     fn from(topic: &TopicConfig) -> PartitionRules {
         PartitionRules {
+            max_message_bytes: topic.max_message_bytes,
             segment_bytes: topic.segment_bytes,
             segment_time: topic.segment_time,
             retention_time: topic.retention_time,
@@ -66,8 +70,11 @@ impl PartitionRules {
 
     /// Why a batch is refused, if it is.
     fn refusal<P>(&self, records: &[Envelope<P>], bytes: u64, now: Time) -> Option<LogError> {
-        if bytes > self.segment_bytes {
+        if bytes > u64::from(self.max_message_bytes) {
             return Some(LogError::TooLarge);
+        }
+        if bytes > self.segment_bytes {
+            return Some(LogError::LargerThanSegment);
         }
         let latest = now.saturating_add(self.timestamp_ahead_max);
         if records.iter().any(|record| record.timestamp > latest) {

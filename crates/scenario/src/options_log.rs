@@ -333,8 +333,15 @@ const SHARING: &[Opt] = &[
     ),
 ];
 
-/// Segments, and how long they are kept.
+/// What fits into segments, and how long they are kept.
 const RETENTION: &[Opt] = &[
+    default(
+        "max_message_bytes",
+        Kind::Size { least: 1, most: 1 << 30 },
+        "\"1048588B\"",
+        "The largest batch that the broker takes (max.message.bytes). A producer sends a larger one again in parts, and \
+         is refused a record that is larger by itself.",
+    ),
     default(
         "segment_bytes",
         Kind::Size { least: 1024, most: 1 << 40 },

@@ -126,6 +126,7 @@ pub(crate) fn topic(reader: &Reader<'_>, run: Option<Duration>) -> Option<TopicO
     let metadata_max_age = reader.duration("metadata_max_age");
     let producer = producer(reader);
     let transactions = transactions(reader, producer.as_ref().map(|producer| producer.idempotence));
+    let max_message_bytes = reader.size("max_message_bytes");
     let segment_bytes = reader.size("segment_bytes");
     let segment_time = reader.duration("segment_time");
     let retention_time = reader.duration_or_none("retention_time");
@@ -148,6 +149,7 @@ pub(crate) fn topic(reader: &Reader<'_>, run: Option<Duration>) -> Option<TopicO
         partitions: partitions?,
         producer: producer?,
         transactions: transactions?,
+        max_message_bytes: max_message_bytes? as u32,
         segment_bytes: segment_bytes?,
         segment_time: segment_time?,
         retention_time: retention_time?.filter(|_| deletes),

@@ -389,6 +389,7 @@ impl<'a> Builder<'a> {
             partitions,
             node: NODE(),
             followers: Vec::new(),
+            max_message_bytes: options.max_message_bytes,
             segment_bytes: options.segment_bytes,
             segment_time: options.segment_time,
             retention_time: options.retention_time,

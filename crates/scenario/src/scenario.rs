@@ -311,6 +311,8 @@ pub struct TopicOptions {
     pub producer: BatcherConfig,
     /// How producers put what they send into transactions, if they do.
     pub transactions: Option<TransactionOptions>,
+    /// Largest size of a batch in bytes.
+    pub max_message_bytes: u32,
     /// Largest size of a segment.
     pub segment_bytes: u64,
     /// Largest age of a segment.

@@ -53,6 +53,7 @@ fn deployment(partitions: u32, fetch: FetchLimits) -> Deployment {
         partitions: (0..partitions).map(StoreId::new).collect(),
         node: NodeId::new(0),
         followers: Vec::new(),
+        max_message_bytes: 1 << 20,
         segment_bytes: 1 << 30,
         segment_time: Duration::from_secs(7 * 86_400),
         retention_time: None,

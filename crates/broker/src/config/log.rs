@@ -26,6 +26,8 @@ pub struct TopicConfig {
     pub node: NodeId,
     /// The nodes that keep a copy of each partition besides its leader; none by default.
     pub followers: Vec<NodeId>,
+    /// Largest size of a batch in bytes (`max.message.bytes`, default 1 MiB and what surrounds it, 1048588).
+    pub max_message_bytes: u32,
     /// Largest size of a segment in bytes (`segment.bytes`, default 1 GiB).
     pub segment_bytes: u64,
     /// Largest age of a segment (`segment.ms`, default 7 days).

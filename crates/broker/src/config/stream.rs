@@ -25,6 +25,7 @@ impl StreamConfig {
             partitions: self.partitions.clone(),
             node: self.node,
             followers: Vec::new(),
+            max_message_bytes: u32::MAX,
             segment_bytes: u64::MAX,
             segment_time: Duration::MAX,
             retention_time: None,

@@ -119,8 +119,10 @@ pub enum LogError {
     /// read may be gone ([KIP-320](https://cwiki.apache.org/confluence/display/KAFKA/KIP-320%3A+Allow+fetchers+to+detect+and+handle+log+truncation),
     /// code 74).
     FencedLeaderEpoch,
-    /// The batch is larger than a segment may be.
+    /// The batch is larger than the topic takes (code 10). The producer sends it again in parts.
     TooLarge,
+    /// The batch is larger than a segment may be (code 18).
+    LargerThanSegment,
     /// A record without a key for a topic that is compacted by keys (code 87).
     InvalidRecord,
     /// The producer stamped a time on a record that lies too far ahead (code 32).

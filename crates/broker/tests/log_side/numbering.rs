@@ -9,7 +9,7 @@ use brokerlab_broker::message::LogError;
 use brokerlab_broker::record::ProducerId;
 use brokerlab_broker::{Effect, Envelope, Message, Outbox};
 use brokerlab_event::{
-    ClientId, Duration, Event, EventLog, Generator, KeyId, MessageId, NodeId, Offset, StoreId, Time,
+    ClientId, Duration, Event, EventLog, Generator, KeyId, MessageId, NodeId, Offset, Refusal, StoreId, Time,
 };
 
 use crate::rig::secs;
@@ -27,8 +27,11 @@ type Sent = (u32, u16, u32, u64);
 
 impl Hand {
     fn new() -> Hand {
-        let own =
-            BatcherConfig { linger: Duration::ZERO, batch_bytes: 10, ..BatcherConfig::new(vec![StoreId::new(0)]) };
+        Hand::with(Duration::ZERO, 10)
+    }
+
+    fn with(linger: Duration, batch_bytes: u32) -> Hand {
+        let own = BatcherConfig { linger, batch_bytes, ..BatcherConfig::new(vec![StoreId::new(0)]) };
         let config =
             ProducerConfig { client: ClientId::new(0), node: NodeId::new(0), kind: ProducerKind::Batcher(own) };
         let chance = |name| Generator::new(1, name);
@@ -163,4 +166,38 @@ fn batches_that_follow_a_refused_one_wait_for_each_other() {
         hand.answer(next[0], Ok(Offset::new(message)));
     }
     assert_eq!(hand.confirmed(), [1, 2, 3]);
+}
+
+#[test]
+fn a_batch_that_is_too_large_goes_again_in_parts_under_the_numbers_of_its_records() {
+    let mut hand = Hand::with(secs(1), 40);
+    (0..5).for_each(|message| hand.offer(message));
+    let whole = hand.sent()[0];
+    assert_eq!((whole.2, whole.3), (0, 0), "four of ten bytes each fill a batch");
+    hand.answer(whole, Err(LogError::TooLarge));
+    let as_before = hand.sent();
+    assert_eq!(as_before.len(), 1, "a batch may be as large as this, so it is tried once more");
+    assert_eq!((as_before[0].2, as_before[0].3), (0, 0));
+    hand.answer(as_before[0], Err(LogError::TooLarge));
+    let mut stored = 0;
+    for (sequence, message) in [(0, 0), (2, 2)] {
+        let half = hand.sent();
+        assert_eq!(half.iter().map(|sent| (sent.2, sent.3)).collect::<Vec<_>>(), [(sequence, message)], "in order");
+        hand.answer(half[0], Ok(Offset::new(stored)));
+        stored += 2;
+    }
+    hand.wait();
+    let last = hand.sent();
+    assert_eq!((last[0].1, last[0].2, last[0].3), (0, 4, 4), "in the same epoch");
+    hand.answer(last[0], Err(LogError::TooLarge));
+    assert_eq!(hand.confirmed(), [0, 1, 2, 3]);
+    let events = hand.events.records();
+    let refused =
+        |event: Event| matches!(event, Event::Refused { message, reason: Refusal::TooLarge, .. } if message.get() == 4);
+    assert!(events.iter().any(|record| refused(record.event())), "a record by itself has no parts");
+    let attempts = events.iter().filter_map(|record| match record.event() {
+        Event::Sent { message, attempt, .. } if message.get() == 3 => Some(attempt.get()),
+        _ => None,
+    });
+    assert_eq!(attempts.collect::<Vec<_>>(), [1, 2, 3]);
 }

@@ -116,6 +116,7 @@ impl Plan {
             partitions: partitions.clone(),
             node: NodeId::new(0),
             followers: (1..self.nodes).map(NodeId::new).collect(),
+            max_message_bytes: 1 << 20,
             segment_bytes: self.segment_bytes,
             segment_time: secs(7 * 86_400),
             retention_time: self.retention_time,

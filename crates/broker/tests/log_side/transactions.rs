@@ -51,6 +51,7 @@ fn rig_on(version: TransactionVersion, page_cache: Option<PageCacheConfig>) -> R
         partitions: vec![store(0), store(1)],
         node: NodeId::new(0),
         followers: Vec::new(),
+        max_message_bytes: 1 << 20,
         segment_bytes: 1 << 20,
         segment_time: secs(7 * 86_400),
         retention_time: None,

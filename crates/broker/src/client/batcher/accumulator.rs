@@ -8,6 +8,7 @@ use brokerlab_event::{Duration, Generator, MessageId, StoreId, Time};
 use crate::config::{BatcherConfig, Partitioner};
 use crate::message::Envelope;
 use crate::partitioner::{LoadTable, Sticky};
+use crate::record::sequence_after;
 
 /// Records that travel together to one partition.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Batch<P> {
     pub created: Time,
     /// How often it was sent.
     pub attempts: u32,
+    /// How often its records were sent before, in a larger batch that the broker refused.
+    pub attempts_before: u32,
     /// Not to be sent before this: it failed, and the producer backs off.
     pub retry_at: Time,
     /// Number of its first record, once an idempotent producer has sent it.
@@ -31,11 +34,50 @@ pub(super) struct Batch<P> {
     pub is_unknown: bool,
     /// Nothing more is added to it.
     is_closed: bool,
+    /// It is a part of a batch that the broker refused for its size.
+    is_split: bool,
 }
 
 impl<P> Batch<P> {
     fn is_full(&self, batch_bytes: u32) -> bool {
         self.is_closed || self.bytes >= batch_bytes
+    }
+
+    /// The batch in parts. The first time each is as large as a batch may be; a part that is refused again is halved,
+    /// unless it has a record that is larger than that. Parts count as if they had never been sent, and are as old as the
+    /// whole. (`ProducerBatch.split`, `RecordAccumulator.splitAndReenqueue` of Kafka's Java client.)
+    pub fn split(&mut self, batch_bytes: u32) -> Vec<Batch<P>> {
+        let largest = self.records.iter().map(|record| record.size).max().unwrap_or(0);
+        let limit = if self.is_split { largest.max(self.bytes / 2) } else { batch_bytes };
+        let mut sequence = self.sequence;
+        let mut parts: Vec<Batch<P>> = Vec::new();
+        for record in self.records.drain(..) {
+            match parts.last_mut().filter(|part| part.bytes.saturating_add(record.size) <= limit) {
+                Some(part) => {
+                    part.bytes += record.size;
+                    part.records.push(record);
+                }
+                None => {
+                    let part = Batch {
+                        bytes: record.size,
+                        records: vec![record],
+                        memory: 0, // Kafka's client does not count it either
+                        created: self.created,
+                        attempts: 0,
+                        attempts_before: self.attempts_before + self.attempts,
+                        retry_at: Time::ZERO,
+                        sequence,
+                        is_renumbered: false,
+                        is_unknown: false,
+                        is_closed: true,
+                        is_split: true,
+                    };
+                    parts.push(part);
+                }
+            }
+            sequence = sequence.map(|sequence| sequence_after(sequence, 1));
+        }
+        parts
     }
 
     /// What its records are messages of.
@@ -281,11 +323,13 @@ impl<P: Clone> Accumulator<P> {
             memory,
             created,
             attempts: 0,
+            attempts_before: 0,
             retry_at,
             sequence: None,
             is_renumbered: false,
             is_unknown: false,
             is_closed: false,
+            is_split: false,
         });
     }
 

@@ -124,7 +124,7 @@ impl<P: Clone> Batcher<P> {
         observer: &mut O,
     ) {
         batch.attempts += 1;
-        let attempt = Count::saturating(u64::from(batch.attempts));
+        let attempt = Count::saturating(u64::from(batch.attempts_before + batch.attempts));
         for message in batch.messages() {
             observer.observe(now, Event::Sent { message, producer: self.client, attempt });
         }
@@ -178,6 +178,7 @@ impl<P: Clone> Batcher<P> {
                 self.gathered.release(batch);
                 self.close_gap(lane);
             }
+            Some(LogError::TooLarge) if batch.records.len() > 1 && !self.is_aborting() => self.split(lane, batch),
             error if self.transactions.is_some() => {
                 if let Some(batch) = self.failed_in_transaction(now, lane, batch, error, observer) {
                     self.try_again(now, lane, batch);
@@ -192,6 +193,22 @@ impl<P: Clone> Batcher<P> {
             Some(error) => self.refused(now, lane, batch, error, observer),
         }
         self.number_anew();
+    }
+
+    /// The broker takes no batch as large as this one: it is sent again at once in parts, under the numbers that its
+    /// records had.
+    #[cold]
+    fn split(&mut self, lane: u32, mut batch: Batch<P>) {
+        let parts = batch.split(self.config.batch_bytes);
+        if let (Some(own), Some(sequence)) = (&mut self.sequences, batch.sequence) {
+            own.split(lane, sequence, parts.iter().filter_map(|part| part.sequence));
+        }
+        self.gathered.release(batch);
+        // The last goes to its place first, so that the others come before it.
+        for part in parts.into_iter().rev() {
+            let place = self.place_of(lane, &part);
+            self.gathered.put_back(lane, place, part);
+        }
     }
 
     /// The broker expected another number than that of this batch, which is sent again under the same or another.
@@ -272,7 +289,7 @@ impl<P: Clone> Batcher<P> {
 
     fn refused<O: Observer>(&mut self, now: Time, lane: u32, batch: Batch<P>, error: LogError, observer: &mut O) {
         let reason = match error {
-            LogError::TooLarge => Refusal::TooLarge,
+            LogError::TooLarge | LogError::LargerThanSegment => Refusal::TooLarge,
             LogError::InvalidRecord | LogError::InvalidTimestamp => Refusal::Invalid,
             _ => Refusal::NotFound,
         };
@@ -306,15 +323,16 @@ impl<P: Clone> Batcher<P> {
     fn try_again(&mut self, now: Time, lane: u32, mut batch: Batch<P>) {
         let (first, longest) = (self.config.retry_backoff, self.config.retry_backoff_max);
         batch.retry_at = now.saturating_add(backoff(first, longest, batch.attempts - 1, &mut self.jitter));
-        let place = match (&self.sequences, batch.sequence) {
-            (Some(own), Some(sequence)) => {
-                let (place, waiting) = (own.place(lane, sequence), &self.gathered.lanes[lane as usize].batches);
-                let is_before = |other: &&Batch<P>| other.sequence.is_some_and(|other| own.place(lane, other) < place);
-                waiting.iter().take_while(is_before).count()
-            }
-            _ => 0,
-        };
+        let place = self.place_of(lane, &batch);
         self.gathered.put_back(lane, place, batch);
+    }
+
+    /// Where a batch that was sent belongs among those of its partition that are not under way.
+    fn place_of(&self, lane: u32, batch: &Batch<P>) -> usize {
+        let (Some(own), Some(sequence)) = (&self.sequences, batch.sequence) else { return 0 };
+        let place = own.place(lane, sequence);
+        let is_before = |other: &&Batch<P>| other.sequence.is_some_and(|other| own.place(lane, other) < place);
+        self.gathered.lanes[lane as usize].batches.iter().take_while(is_before).count()
     }
 
     /// The connection is gone. Of what was under way nobody knows whether it arrived: it is sent again, each batch to

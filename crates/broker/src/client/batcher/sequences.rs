@@ -137,6 +137,15 @@ impl Sequences {
         self.lanes[lane as usize].unresolved = Some(sequence_after(sequence, records as i64));
     }
 
+    /// A batch is replaced by its parts, which begin with these numbers.
+    pub fn split(&mut self, lane: u32, sequence: u32, parts: impl Iterator<Item = u32>) {
+        let place = self.place(lane, sequence);
+        let open = &mut self.lanes[lane as usize].open;
+        let behind = open.split_off(place);
+        open.extend(parts);
+        open.extend(behind.into_iter().skip(1));
+    }
+
     /// A batch was refused for good: its numbers are not used.
     pub fn refused(&mut self, lane: u32, sequence: u32) {
         self.close(lane, sequence);

@@ -228,6 +228,11 @@ impl<P: Clone> Batcher<P> {
         self.gathered.ready_at = now;
     }
 
+    /// The transaction is lost: nothing more of it is sent.
+    pub(super) fn is_aborting(&self) -> bool {
+        self.transactions.as_ref().is_some_and(|own| own.phase == Phase::Aborting)
+    }
+
     /// A call of `send()` has failed, and the transaction with it.
     pub(super) fn refused_in_transaction(&mut self, now: Time, message: MessageId) {
         if self.transactions.is_some() {
@@ -267,7 +272,7 @@ impl<P: Clone> Batcher<P> {
         own.needs_epoch = true;
         numbers.refused(lane, sequence);
         let reason = match answer {
-            Some(LogError::TooLarge) => Some(Refusal::TooLarge),
+            Some(LogError::TooLarge | LogError::LargerThanSegment) => Some(Refusal::TooLarge),
             Some(LogError::InvalidRecord | LogError::InvalidTimestamp) => Some(Refusal::Invalid),
             _ => None,
         };
