@@ -97,7 +97,6 @@ impl GroupPlace {
             self.archived.insert(offset);
         }
         self.pass_archived();
-        self.passed = self.passed.max(self.position);
     }
 
     /// Nothing below this position is there any more for the group, which may be done with what follows.
@@ -120,6 +119,7 @@ impl GroupPlace {
     fn pass_archived(&mut self) {
         while self.archived.remove(self.position) {
             self.position += 1;
+            self.passed = self.passed.max(self.position);
         }
     }
 }
@@ -222,4 +222,19 @@ fn store_of(info: &StoreInfo, applications: usize) -> Store {
         }
     };
     Store { applications: info.applications.iter().map(|application| application.get()).collect(), partition }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_share_group_is_done_with_stays_so_when_the_log_is_trimmed_up_to_it() {
+        let mut group = GroupPlace::default();
+        group.archive(13);
+        group.set_beyond(13);
+        assert_eq!((group.position, group.archived.len()), (14, 0));
+        assert!(group.is_beyond(13), "it does not count as dropped once it is trimmed itself");
+        assert!(!group.is_beyond(14));
+    }
 }
