@@ -32,7 +32,17 @@ pub fn log(writer: &mut Writer, is_keyed: bool) {
     cleanup(writer, is_keyed);
     writer.some_of(FETCH);
     writer.all_of(&[
-        ("commit", &["{ every = \"2s\" }", "\"after-batch\"", "\"after-each\"", "\"before-work\""]),
+        (
+            "commit",
+            &[
+                "{ every = \"2s\" }",
+                "\"after-batch\"",
+                "\"after-each\"",
+                "\"before-work\"",
+                "\"after-batch-async\"",
+                "\"after-each-async\"",
+            ],
+        ),
         ("max_poll_records", &["1", "10", "500"]),
         ("session_timeout", &["\"3s\""]),
         ("heartbeat_interval", &["\"1s\""]),
@@ -52,7 +62,13 @@ pub fn log(writer: &mut Writer, is_keyed: bool) {
                 ("group_protocol", &["\"classic\""]),
                 (
                     "assignors",
-                    &["\"range\"", "\"roundrobin\"", "\"sticky\"", "\"cooperative-sticky\"", "\"cooperative-sticky\""],
+                    &[
+                        "\"range\"",
+                        "\"roundrobin\"",
+                        "\"sticky\"",
+                        "\"cooperative-sticky\"",
+                        "[\"range\", \"cooperative-sticky\"]",
+                    ],
                 ),
             ]);
         }
@@ -163,6 +179,12 @@ fn retention(writer: &mut Writer) {
 /// A topic and its producers: careless ones, or numbered ones with or without transactions.
 fn producing(writer: &mut Writer) {
     writer.all_of(&[("partitions", &["1", "2", "4", "6"])]);
+    if writer.once_in(4) {
+        let at = 1 + writer.below(10);
+        writer.line(format_args!("add_partitions = [{{ at = \"{at}s\", to = 8 }}]"));
+        writer.all_of(&[("metadata_max_age", &["\"500ms\"", "\"3s\""])]);
+    }
+    writer.some_of(&[("flush_messages", &["1", "10"]), ("flush_interval", &["\"1s\""])]);
     match writer.below(3) {
         0 => {
             let acks = writer.one_of(&["all", "leader", "none"]);
@@ -202,6 +224,7 @@ const PRODUCING: Choices = &[
     ("buffer_memory", &["\"40KiB\""]),
     ("max_block", &["\"0s\"", "\"200ms\""]),
     ("max_request_size", &["\"1500B\""]),
+    ("max_message_bytes", &["\"250B\"", "\"1KiB\""]),
     ("adaptive_partitioning", &["false"]),
 ];
 
