@@ -113,7 +113,7 @@ impl<'a> Way<'a> {
             (manual && gone, "work that was not acknowledged is done again"),
             (manual && self.times_out(case), "a delivery that is unsettled for too long is taken back"),
             (case.scenario.resets_producers() && self.republishes(), REPUBLISHED),
-            (!case.scenario.stand_ins().is_empty() && self.republishes(), REPLACED),
+            (self.publishes_for_another(case), REPLACED),
             (self.doubled, "several queues of the application get the same message"),
             (self.inherits, "dead letters of others come to its queues as well"),
         ]
@@ -149,7 +149,13 @@ impl<'a> Way<'a> {
 
     /// Whether the queues may get a message twice.
     fn repeats_copies(&self, case: &Case<'_>) -> bool {
-        self.republishes() && (case.scenario.resets_producers() || !case.scenario.stand_ins().is_empty())
+        self.republishes() && case.scenario.resets_producers() || self.publishes_for_another(case)
+    }
+
+    /// Whether what the process that takes another's place publishes may be published by that one as well: what it was
+    /// not confirmed, or had waiting for a connection.
+    fn publishes_for_another(&self, case: &Case<'_>) -> bool {
+        !case.scenario.stand_ins().is_empty() && (self.republishes() || case.scenario.resets_producers())
     }
 
     fn republishes(&self) -> bool {
