@@ -1,12 +1,15 @@
 //! What must hold at every event of a partition, whatever happens: not a guarantee that a configuration makes, but
-//! what a log is.
+//! what a log and a group are.
 
-use brokerlab_event::{Event, Observer, Offset, RunHeader, StoreId, StoreKind, Time};
+use brokerlab_event::{
+    ApplicationId, ClientId, Count, Event, Model, Observer, Offset, RunHeader, StoreId, StoreKind, Time,
+};
 
 /// Holds every event of a run against the laws of a partitioned log, and panics at the first that breaks one:
 /// offsets are given out without a gap and never twice; the start of a log only moves on, and never past its end;
 /// nobody is given, processes, or commits what never lay before the end; a mark on a record (removed, aborted, archived)
-/// is put on one that was stored.
+/// is put on one that was stored; and no generation of a group gives a partition to two members. (Two may hold one at
+/// the same time: who is cut off learns later that the group went on without it.)
 ///
 /// ```
 /// use brokerlab_analysis::Laws;
@@ -24,6 +27,17 @@ use brokerlab_event::{Event, Observer, Offset, RunHeader, StoreId, StoreKind, Ti
 pub struct Laws {
     /// By store; `None` where it is no partition.
     partitions: Vec<Option<Extent>>,
+    /// By client: the application whose consumer group it is a member of.
+    groups: Vec<Option<ApplicationId>>,
+    /// By store.
+    owners: Vec<Vec<Owner>>,
+}
+
+/// A member of a group that was given a partition and has not heard of losing it.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    consumer: ClientId,
+    generation: Count,
 }
 
 /// Where a log begins and ends.
@@ -38,12 +52,41 @@ struct Extent {
 impl Laws {
     /// The laws for the stores of this run.
     pub fn new(header: &RunHeader) -> Laws {
-        Laws::of_partitions(header.stores.iter().map(|store| matches!(store.kind, StoreKind::Partition { .. })))
+        let partitions = header.stores.iter().map(|store| matches!(store.kind, StoreKind::Partition { .. }));
+        let mut laws = Laws::of_partitions(partitions);
+        // Consumers of streams and share groups have no generations of a group.
+        if header.model == Model::Log {
+            laws.groups =
+                (0..header.clients.len() as u32).map(|client| header.application_of(ClientId::new(client))).collect();
+        }
+        laws
     }
 
     /// The laws for stores of which these are partitions.
     pub fn of_partitions(partitions: impl IntoIterator<Item = bool>) -> Laws {
-        Laws { partitions: partitions.into_iter().map(|is_one| is_one.then(Extent::default)).collect() }
+        let partitions: Vec<_> = partitions.into_iter().map(|is_one| is_one.then(Extent::default)).collect();
+        Laws { owners: vec![Vec::new(); partitions.len()], partitions, groups: Vec::new() }
+    }
+
+    fn group(&self, client: ClientId) -> Option<ApplicationId> {
+        self.groups.get(client.index()).copied().flatten()
+    }
+
+    fn assigned(&mut self, consumer: ClientId, store: StoreId, generation: Count, context: &dyn std::fmt::Debug) {
+        let Some(group) = self.group(consumer) else { return };
+        let groups = &self.groups;
+        let owners = &mut self.owners[store.index()];
+        owners.retain(|owner| owner.consumer != consumer);
+        for owner in owners.iter().filter(|owner| groups[owner.consumer.index()] == Some(group)) {
+            assert!(owner.generation.get() < generation.get(), "{owner:?} has it: {context:?}");
+        }
+        owners.push(Owner { consumer, generation });
+    }
+
+    fn gone(&mut self, client: ClientId) {
+        if self.group(client).is_some() {
+            self.owners.iter_mut().for_each(|owners| owners.retain(|owner| owner.consumer != client));
+        }
     }
 
     fn appended(&mut self, store: StoreId, offset: Offset, context: &dyn std::fmt::Debug) {
@@ -107,6 +150,13 @@ impl Observer for Laws {
                 self.appended(store, offset, &event);
             }
             Event::Trimmed { store, until, .. } => self.trimmed(store, until, &event),
+            Event::Assigned { consumer, store, generation, .. } => self.assigned(consumer, store, generation, &event),
+            Event::Revoked { consumer, store, .. } => {
+                self.owners[store.index()].retain(|owner| owner.consumer != consumer);
+            }
+            Event::Disconnected { client, .. } => self.gone(client),
+            // A coordinator that has lost what it knew of a group begins with its first generation again.
+            Event::NodeDown { .. } => self.owners.iter_mut().for_each(Vec::clear),
             Event::Delivered { store, offset, .. }
             | Event::Processed { store, offset, .. }
             | Event::Settled { store, offset, .. } => self.below_furthest(store, offset, &event),
@@ -126,7 +176,10 @@ impl Observer for Laws {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use brokerlab_event::{Bytes, ClientId, MessageId, Removal};
+    use brokerlab_event::{
+        ApplicationInfo, Bytes, ClientInfo, ClientRole, Departure, KeyTable, Kinds, MessageId, NodeId, Removal,
+        StoreInfo,
+    };
 
     fn store() -> StoreId {
         StoreId::new(1)
@@ -187,6 +240,59 @@ mod tests {
         for history in broken {
             assert!(!holds(true, history), "{history:?}");
             assert!(holds(false, history), "a queue keeps other laws: {history:?}");
+        }
+    }
+
+    #[test]
+    fn a_generation_gives_a_partition_to_one_member() {
+        let header = header_of_three();
+        let keeps = |history: &[Event]| {
+            let mut laws = Laws::new(&header);
+            let history = history.to_vec();
+            std::panic::catch_unwind(move || history.into_iter().for_each(|event| laws.observe(Time::ZERO, event)))
+                .is_ok()
+        };
+        let assigned = |consumer, generation| Event::Assigned {
+            consumer: ClientId::new(consumer),
+            store: StoreId::new(0),
+            offset: Offset::ZERO,
+            generation: Count::new(generation),
+        };
+        let (consumer, store, cause) = (ClientId::new(0), StoreId::new(0), Departure::Crashed);
+        let revoked = Event::Revoked { consumer, store, generation: Count::new(1) };
+        let gone = Event::Disconnected { client: consumer, cause };
+        assert!(!keeps(&[assigned(0, 2), assigned(1, 2)]));
+        assert!(!keeps(&[assigned(0, 2), assigned(1, 1)]), "an older generation gives out nothing");
+        assert!(keeps(&[assigned(0, 1), assigned(1, 2)]), "the first may not have heard");
+        assert!(keeps(&[assigned(0, 2), revoked, assigned(1, 2)]));
+        assert!(keeps(&[assigned(0, 2), gone, assigned(1, 2)]));
+        let down = Event::NodeDown { node: NodeId::new(0) };
+        assert!(keeps(&[assigned(0, 2), down, assigned(1, 1)]), "it may have lost its power");
+        assert!(keeps(&[assigned(0, 2), assigned(0, 2)]), "the same again, after a seek");
+        assert!(keeps(&[assigned(0, 1), assigned(2, 1)]), "that one is of another group");
+    }
+
+    /// Three consumers, the last of them of another application.
+    fn header_of_three() -> RunHeader {
+        let client =
+            |name: &str, of| ClientInfo { name: name.into(), role: ClientRole::Consumer(ApplicationId::new(of)) };
+        let kind = StoreKind::Partition { index: 0 };
+        let applications = vec![ApplicationId::new(0), ApplicationId::new(1)];
+        RunHeader {
+            title: "three consumers".into(),
+            contender: "log".into(),
+            model: Model::Log,
+            seed: 1,
+            demand_digest: 0,
+            horizon: Time::MAX,
+            warm_up: Time::ZERO,
+            applications: vec![ApplicationInfo::new("a"), ApplicationInfo::new("b")],
+            clients: vec![client("a/1", 0), client("a/2", 0), client("b/1", 1)],
+            stores: vec![StoreInfo { name: "events-0".into(), kind, applications, comes_later: false }],
+            faults: vec![],
+            keys: KeyTable::default(),
+            kinds: Kinds::default(),
+            promises: vec![],
         }
     }
 }

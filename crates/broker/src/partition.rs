@@ -390,6 +390,7 @@ impl<P: Clone> PartitionLog<P> {
         }
         let until = self.readable_until(isolation);
         let committed_only = isolation == Isolation::ReadCommitted && !self.producers.aborted().is_empty();
+        let before = records.len();
         let mut next = until.max(from);
         let mut size = 0_u64;
         for (offset, record) in self.log.entries_from(from) {
@@ -407,6 +408,8 @@ impl<P: Clone> PartitionLog<P> {
                 records.push((offset, record.envelope()));
             }
         }
+        let readable = self.log.start().max(from)..until;
+        debug_assert!(records.iter().skip(before).all(|(offset, _)| readable.contains(offset)), "beyond {readable:?}");
         Ok(next)
     }
 

@@ -3,9 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-#[cfg(debug_assertions)]
-use brokerlab_analysis::Laws;
-use brokerlab_analysis::{Analysis, Options as AnalysisOptions, Results};
+use brokerlab_analysis::{Analysis, Laws, Options as AnalysisOptions, Results};
 use brokerlab_event::{Duration, EventLog, Fingerprint, RunHeader, Time};
 use brokerlab_scenario::{Plan, Scenario, compile};
 use brokerlab_sim::Simulation;
@@ -68,7 +66,8 @@ fn run_one(
         progress.advance(contender, part);
         !cancelled.load(Ordering::Relaxed)
     };
-    let judges = (Fingerprint::default(), analysis, laws(&plan.header));
+    // Whatever was asked for, every run is held against the laws of logs and groups.
+    let judges = (Fingerprint::default(), analysis, Laws::new(&plan.header));
     // Two instantiations of the engine: with the event log and without.
     let ((fingerprint, analysis, _), events) = if keep.events {
         let mut observers = (judges, EventLog::default());
@@ -82,15 +81,6 @@ fn run_one(
     let results = analysis.finish(plan.header.horizon);
     Some(Run { header: plan.header, results, fingerprint, events })
 }
-
-/// Every run is held against the laws of a log, where the build checks what it believes.
-#[cfg(debug_assertions)]
-fn laws(header: &RunHeader) -> Laws {
-    Laws::new(header)
-}
-
-#[cfg(not(debug_assertions))]
-fn laws(_: &RunHeader) {}
 
 /// Runs to the end, or to where a report is answered with `false`: then there is nothing.
 fn drive(
