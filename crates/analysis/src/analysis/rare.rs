@@ -153,11 +153,13 @@ impl Analysis {
         }
     }
 
-    /// A share group begins to read here.
+    /// A share group begins to read here. Where that is before a place that it had reached, because its node has lost
+    /// what it knew, what it was done with counts as done all the same.
     fn share_started(&mut self, time: Time, store: StoreId, application: usize, offset: u64) {
         self.move_group(time, store, application, offset);
         if let Some(partition) = &mut self.stores[store.index()].partition {
-            partition.groups[application].passed = offset;
+            let group = &mut partition.groups[application];
+            group.passed = group.passed.max(offset);
         }
     }
 
