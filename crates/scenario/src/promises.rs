@@ -143,7 +143,7 @@ impl Case<'_> {
                 if !options.topic.additions.is_empty() {
                     reasons.push(KEYS_MOVE);
                 }
-                if self.sends_again(&options.topic) && options.topic.producer.max_in_flight > 1 {
+                if self.lands_behind(&options.topic) {
                     reasons.push("a batch that is sent again lands behind later ones");
                 }
                 if self.scatters(&options.topic) {
@@ -212,6 +212,14 @@ impl Case<'_> {
         // An answer that takes longer than the producer waits for it is as good as lost.
         let round_trip = self.scenario.network.latency.as_nanos().saturating_mul(2);
         repeats && (self.scenario.resets_producers() || round_trip >= request_timeout.as_nanos())
+    }
+
+    /// Whether a batch that is sent again may land behind later ones, which were under way: because its connection
+    /// broke, or because it was too large.
+    pub(crate) fn lands_behind(&self, options: &TopicOptions) -> bool {
+        let producer = &options.producer;
+        let splits = !producer.idempotence && producer.batch_bytes > options.max_message_bytes;
+        (self.sends_again(options) || splits) && producer.max_in_flight > 1
     }
 
     /// Whether a process may send again what another has sent, or still will. A transactional id that both have makes
