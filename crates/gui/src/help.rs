@@ -4,7 +4,7 @@ use eframe::egui::{self, Grid, ScrollArea, Ui};
 
 use crate::app::{App, Window};
 use crate::keys::SHORTCUTS;
-use crate::settings::{Motion, Plots, ThemeChoice};
+use crate::settings::{Motion, Plots, ThemeChoice, Tones};
 use crate::style;
 
 impl App {
@@ -45,6 +45,11 @@ impl App {
             ui.radio_value(&mut settings.theme, ThemeChoice::System, "as the system");
             ui.radio_value(&mut settings.theme, ThemeChoice::Light, "light");
             ui.radio_value(&mut settings.theme, ThemeChoice::Dark, "dark");
+        });
+        ui.horizontal(|ui| {
+            ui.label("Palette");
+            ui.radio_value(&mut settings.tones, Tones::Colours, "colours");
+            ui.radio_value(&mut settings.tones, Tones::Greys, "greys");
         });
         ui.horizontal(|ui| {
             ui.label("Motion");

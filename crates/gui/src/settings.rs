@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use eframe::egui::{Context, ThemePreference, Vec2};
 use serde::{Deserialize, Serialize};
 
-use crate::platform;
+use crate::{platform, style};
 
 /// How many files are remembered.
 const RECENT: usize = 8;
@@ -16,6 +16,8 @@ const RECENT: usize = 8;
 pub struct Settings {
     /// Light, dark, or as the system has it.
     pub theme: ThemeChoice,
+    /// In colours or in greys.
+    pub tones: Tones,
     /// Whether messages are seen moving.
     pub motion: Motion,
     /// How large everything is; 1 is usual.
@@ -39,6 +41,17 @@ pub enum ThemeChoice {
     Light,
     /// Light on dark.
     Dark,
+}
+
+/// How systems are told apart, besides by their marks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tones {
+    /// By colours that those who see fewer of them can tell apart, too.
+    #[default]
+    Colours,
+    /// By greys, for a projector or a printer that has no others.
+    Greys,
 }
 
 /// Whether messages are seen moving.
@@ -79,8 +92,8 @@ impl Plots {
 
 impl Default for Settings {
     fn default() -> Settings {
-        let (theme, motion, plots) = Default::default();
-        Settings { theme, motion, zoom: 1.0, plots, panel: true, recent: Vec::new() }
+        let (theme, tones, motion, plots) = Default::default();
+        Settings { theme, tones, motion, zoom: 1.0, plots, panel: true, recent: Vec::new() }
     }
 }
 
@@ -132,6 +145,7 @@ impl Settings {
             ThemeChoice::Light => ThemePreference::Light,
             ThemeChoice::Dark => ThemePreference::Dark,
         });
+        style::set_greys(ctx, self.tones == Tones::Greys);
         ctx.set_zoom_factor(self.zoom);
     }
 }

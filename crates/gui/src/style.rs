@@ -5,7 +5,7 @@ use std::sync::Arc;
 use brokerlab_lab::reporting::{FONT_BOLD, FONT_REGULAR, Look, Mark, Palette, Rgb, Theme as PlotTheme};
 use eframe::egui::text::{LayoutJob, TextWrapping};
 use eframe::egui::{
-    self, Color32, Context, FontData, FontDefinitions, FontFamily, FontId, Galley, Painter, Pos2, RichText, Shape,
+    self, Color32, Context, FontData, FontDefinitions, FontFamily, FontId, Galley, Id, Painter, Pos2, RichText, Shape,
     Stroke, TextStyle, Theme, Vec2,
 };
 
@@ -29,9 +29,18 @@ pub fn plot_theme(theme: Theme) -> PlotTheme {
     }
 }
 
-/// The palette of the window's theme.
+/// The palette of the window's theme, in colours or in greys.
 pub fn palette(ctx: &Context) -> Palette {
-    Palette::new(plot_theme(ctx.theme()), false)
+    let is_grey = ctx.data(|data| data.get_temp(Id::new(GREYS))).unwrap_or(false);
+    Palette::new(plot_theme(ctx.theme()), is_grey)
+}
+
+/// Where the context keeps whether the palette is grey.
+const GREYS: &str = "greys";
+
+/// From now on the palette is grey, or has its colours.
+pub fn set_greys(ctx: &Context, is_grey: bool) {
+    ctx.data_mut(|data| data.insert_temp(Id::new(GREYS), is_grey));
 }
 
 /// The bold font.

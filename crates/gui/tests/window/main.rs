@@ -33,7 +33,7 @@ use brokerlab_lab::event::{Event as LabEvent, Record};
 use brokerlab_lab::reporting::Body;
 use brokerlab_lab::{Keep, Request};
 use eframe::egui::accesskit::Role;
-use eframe::egui::{Key, Modifiers, Pos2, Rect, Shape, Theme};
+use eframe::egui::{Color32, Key, Modifiers, Pos2, Rect, Shape, Theme};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 
@@ -385,11 +385,13 @@ fn nothing_is_painted_where_nothing_happens() {
 }
 
 /// The circles in the lane of the queue: its messages, its clients, and whatever is on its way.
-fn circles(window: &Window) -> Vec<(Pos2, f32)> {
-    fn collect(shape: &Shape, lane: Rect, found: &mut Vec<(Pos2, f32)>) {
+fn circles(window: &Window) -> Vec<(Pos2, f32, Color32)> {
+    fn collect(shape: &Shape, lane: Rect, found: &mut Vec<(Pos2, f32, Color32)>) {
         match shape {
             Shape::Vec(shapes) => shapes.iter().for_each(|shape| collect(shape, lane, found)),
-            Shape::Circle(circle) if lane.contains(circle.center) => found.push((circle.center, circle.radius)),
+            Shape::Circle(circle) if lane.contains(circle.center) => {
+                found.push((circle.center, circle.radius, circle.fill));
+            }
             _ => {}
         }
     }
@@ -434,6 +436,24 @@ fn without_motion_no_message_travels() {
         window.run_steps(5);
         assert!(seconds(&window) > late, "it plays all the same");
     }
+}
+
+#[test]
+fn in_greys_nothing_on_the_stage_has_a_colour() {
+    let mut window = window("slow-consumer");
+    go_to(&mut window, 45.0);
+    let coloured = |window: &Window| {
+        let all = circles(window);
+        assert!(all.len() > 20, "messages wait: {}", all.len());
+        let is_grey = |fill: &Color32| fill.r().abs_diff(fill.g()) < 4 && fill.g().abs_diff(fill.b()) < 4;
+        all.iter().filter(|(_, _, fill)| !is_grey(fill)).count()
+    };
+    assert!(coloured(&window) > 0);
+    press(&mut window, Modifiers::NONE, Key::F1);
+    window.get_by_label("greys").click();
+    press(&mut window, Modifiers::NONE, Key::Escape);
+    settle(&mut window);
+    assert_eq!(coloured(&window), 0);
 }
 
 #[test]
