@@ -291,7 +291,8 @@ fn no_theory(ui: &mut Ui, why: Option<&NoTheory>) {
     let Some(why) = why else { return };
     let is_unstable = matches!(why, NoTheory::Unstable { .. });
     let text = if is_unstable { "no theory: no steady state" } else { "no theory" };
-    let response = ui.label(egui::RichText::new(text).size(style::SMALL).weak());
+    let text = egui::RichText::new(text).size(style::SMALL).weak();
+    let response = ui.add(egui::Label::new(text).extend());
     let label = format!("no theory: {why}");
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
     response.on_hover_text(label);

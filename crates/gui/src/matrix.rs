@@ -33,6 +33,8 @@ const SUM: &str = "sum = offered";
 /// Shows the matrix: a number, a share and a bar in each field.
 pub fn show(ui: &mut Ui, place: &str, matrix: &Matrix) {
     let palette = style::palette(ui.ctx());
+    // The name of the one application there is would say the same in each row.
+    let has_one = matrix.rows.iter().all(|row| row.detail == matrix.rows[0].detail);
     ScrollArea::both().id_salt(place).auto_shrink(false).show(ui, |ui| {
         Grid::new(("matrix", place)).striped(true).spacing([14.0, 6.0]).show(ui, |ui| {
             ui.label("");
@@ -46,9 +48,11 @@ pub fn show(ui: &mut Ui, place: &str, matrix: &Matrix) {
                 ui.horizontal(|ui| {
                     let (rect, _) = ui.allocate_exact_size(Vec2::splat(13.0), egui::Sense::empty());
                     style::mark(ui.painter(), &palette, row.look, rect.center(), 5.0);
-                    let (name, detail) = (style::shortened(&row.name, 20), style::shortened(&row.detail, 20));
-                    ui.label(RichText::new(name).font(style::bold(style::NORMAL))).on_hover_text(&row.name);
-                    ui.label(detail).on_hover_text(&row.detail);
+                    let name = RichText::new(style::shortened(&row.name, 20)).font(style::bold(style::NORMAL));
+                    ui.label(name).on_hover_text(format!("{}, {}", row.name, row.detail));
+                    if !has_one {
+                        ui.label(style::shortened(&row.detail, 20)).on_hover_text(&row.detail);
+                    }
                 });
                 for count in &row.counts {
                     field(ui, *count, row.total, style::colour(palette.of(row.look)));

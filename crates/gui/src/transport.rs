@@ -70,7 +70,7 @@ impl App {
         let is_producer = target.starts_with("producer/");
         let at = self.player.time;
         let hint = format!("{target}: click on a client in a lane to choose another");
-        ui.label(style::strong(style::shortened(&target, 24))).on_hover_text(hint);
+        ui.label(style::strong(style::shortened(&target, 16))).on_hover_text(hint);
         for action in PokeAction::ALL {
             let usable = self.job.is_none() && (action.is_for_producers() || !is_producer);
             let verb = if self.poke_on(action, &target, at).is_some() { action.undoing() } else { action.verb() };

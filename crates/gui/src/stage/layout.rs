@@ -218,7 +218,7 @@ struct Column {
 }
 
 impl Column {
-    /// The centres of so many clients, from the top, in the outermost column first.
+    /// The centres of so many clients, column by column from the left, each from the top.
     fn places(self, count: usize) -> Vec<Pos2> {
         let rows = ((self.rect.height() / (2.4 * self.radius)).floor() as usize).clamp(1, count.max(1));
         let columns = count.div_ceil(rows.max(1)).max(1);
@@ -230,7 +230,8 @@ impl Column {
         let first = edge - self.outer * (self.radius + words).min(self.rect.width() - self.radius);
         let place = |index: usize| {
             let (column, row) = (index / rows, index % rows);
-            let x = first - self.outer * column as f32 * 2.6 * self.radius;
+            let inward = if self.outer > 0.0 { columns - 1 - column } else { column };
+            let x = first - self.outer * inward as f32 * 2.6 * self.radius;
             pos2(x, self.rect.top() + (row as f32 + 0.5) * step)
         };
         (0..count).map(place).collect()
