@@ -120,7 +120,14 @@ impl App {
         let faults = &finished.outcome.report.faults;
         let mut names = Names { free: f32::NEG_INFINITY, left_out: 0, here: Vec::new() };
         let pointer = ui.ctx().pointer_latest_pos().filter(|at| full.contains(*at));
-        for fault in faults {
+        for (index, fault) in faults.iter().enumerate() {
+            // A fault that hits several contenders is told for each, and is one all the same.
+            let is_told = faults[..index].iter().any(|other| {
+                (&other.fault, other.from_s, other.until_s) == (&fault.fault, fault.from_s, fault.until_s)
+            });
+            if is_told {
+                continue;
+            }
             let (from, until) = (fault.from_s.value(), fault.until_s.map_or(end, |until| until.value()));
             if until < first || from > last {
                 continue;

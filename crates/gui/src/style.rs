@@ -31,7 +31,7 @@ pub fn plot_theme(theme: Theme) -> PlotTheme {
 
 /// The palette of the window's theme, in colours or in greys.
 pub fn palette(ctx: &Context) -> Palette {
-    let is_grey = ctx.data(|data| data.get_temp(Id::new(GREYS))).unwrap_or(false);
+    let is_grey = ctx.data(|data| data.get_temp(Id::unique(GREYS))).unwrap_or(false);
     Palette::new(plot_theme(ctx.theme()), is_grey)
 }
 
@@ -40,7 +40,7 @@ const GREYS: &str = "greys";
 
 /// From now on the palette is grey, or has its colours.
 pub fn set_greys(ctx: &Context, is_grey: bool) {
-    ctx.data_mut(|data| data.insert_temp(Id::new(GREYS), is_grey));
+    ctx.data_mut(|data| data.insert_temp(Id::unique(GREYS), is_grey));
 }
 
 /// The bold font.
