@@ -70,6 +70,14 @@ fn the_folder_and_the_list_agree() {
 }
 
 #[test]
+fn the_readme_names_every_scenario() {
+    let readme = include_str!("../README.md");
+    for (name, _) in library::SCENARIOS {
+        assert!(readme.contains(&format!("`{name}`")), "{name} is in none of its rows");
+    }
+}
+
+#[test]
 fn every_scenario_says_what_it_asks_and_answers() {
     let mut titles = BTreeSet::new();
     for Outcome { name, scenario, .. } in outcomes() {
