@@ -12,6 +12,7 @@ mod partitions;
 mod producers;
 mod quorum;
 mod replication;
+mod restart;
 mod share_groups;
 
 use std::fmt::Write as _;
@@ -48,6 +49,7 @@ const FILES: &[(&str, Runner)] = &[
     ("rabbit_ttl.json", classic::run),
     ("rabbit_headers_exchange.json", exchanges::run_headers),
     ("rabbit_quorum_queue.json", quorum::run),
+    ("rabbit_restart.json", restart::run),
     ("rabbit_topic_exchange.json", exchanges::run_topic),
 ];
 

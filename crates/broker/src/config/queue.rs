@@ -47,12 +47,14 @@ pub struct ExchangeConfig {
     pub internal: bool,
     /// It goes when the last binding goes of which it is the source; not if it never had one.
     pub auto_delete: bool,
+    /// It is there again after its node was down, with its bindings to what is there again, too.
+    pub durable: bool,
 }
 
 impl ExchangeConfig {
-    /// An exchange that only has a name and a kind.
+    /// A durable exchange that only has a name and a kind.
     pub fn new(name: impl Into<String>, kind: ExchangeKind) -> ExchangeConfig {
-        ExchangeConfig { name: name.into(), kind, alternate: None, internal: false, auto_delete: false }
+        ExchangeConfig { name: name.into(), kind, alternate: None, internal: false, auto_delete: false, durable: true }
     }
 
     /// The exchanges that every RabbitMQ virtual host begins with, the default exchange first.

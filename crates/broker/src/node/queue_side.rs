@@ -43,6 +43,8 @@ struct Audience {
 #[derive(Clone, Debug)]
 pub struct QueueSide<P> {
     router: Router,
+    /// After a restart: the router with what was not durable, which the first client to be back declares again.
+    undeclared: Option<Box<Router>>,
     queues: Vec<HostedQueue<P>>,
     /// Index into `queues` by store id.
     index: Vec<Option<u32>>,
@@ -106,6 +108,7 @@ impl<P: Clone> QueueSide<P> {
         }
         QueueSide {
             router: Router::new(deployment),
+            undeclared: None,
             queues,
             index,
             connections: Vec::new(),
@@ -214,7 +217,7 @@ impl<P: Clone> QueueSide<P> {
             Message::Reply { to, message } => {
                 context.send(Address::Client(to), Message::Reply { to, message });
             }
-            Message::Connect => {}
+            Message::Connect => self.declare_again(context.now),
             Message::Disconnect | Message::ConnectionLost => self.disconnected(client, context),
             _ => unreachable!("a client sends no such message to the queues of a node"),
         }
@@ -389,7 +392,7 @@ impl<P: Clone> QueueSide<P> {
         }
     }
 
-    /// What survives when the node goes down now: the durable queues.
+    /// What survives when the node goes down now: the durable queues, and, as they were declared, the durable exchanges.
     pub fn crash<O: Observer>(self, kind: Crash, context: &mut Context<'_, P, O>) -> DurableQueues<P> {
         self.memory.blocked().for_each(|client| context.observe(Event::Unblocked { client }));
         self.queues.iter().for_each(|hosted| hosted.tell_crash(kind, context));
@@ -401,17 +404,27 @@ impl<P: Clone> QueueSide<P> {
         DurableQueues(durable.map(|hosted| (hosted.config.store, storage(hosted))).collect())
     }
 
-    /// The queues of a node that comes back.
+    /// The queues of a node that comes back. What is not durable is there again once a client has connected.
     pub fn recover(node: NodeId, deployment: &Deployment, now: Time, durable: DurableQueues<P>) -> QueueSide<P> {
         let mut side = QueueSide::new(node, deployment);
         let kept: BTreeSet<StoreId> = durable.0.iter().map(|(store, _)| *store).collect();
+        let mut declared = Box::new(side.router.clone());
         for hosted in &mut side.queues {
-            // A durable queue that is not there was deleted before. Others are declared anew by whoever needs them.
-            hosted.exists = !hosted.config.is_durable() || kept.contains(&hosted.config.store);
+            let store = hosted.config.store;
+            hosted.exists = kept.contains(&store);
             if !hosted.exists {
-                side.router.remove_queue(hosted.config.store);
+                side.router.remove_queue(store);
+            }
+            if !hosted.exists && !hosted.is_declared_again() {
+                declared.remove_queue(store);
             }
         }
+        for (index, exchange) in deployment.exchanges.iter().enumerate() {
+            if !exchange.durable {
+                side.router.remove_exchange(ExchangeId(index as u16));
+            }
+        }
+        side.undeclared = Some(declared);
         // What was unused before the node went down begins anew.
         for (index, hosted) in side.queues.iter().enumerate() {
             let expires = hosted.config.expires.filter(|_| hosted.exists);
@@ -439,5 +452,18 @@ impl<P: Clone> QueueSide<P> {
             side.timers.set_or_clear(Timer::Head.number(index), next);
         }
         side
+    }
+
+    /// Clients declare what they use when they connect, and their libraries what they had declared before ("topology
+    /// recovery"): the first that is back after a restart brings back everything that was not durable, empty, but for
+    /// queues that belong to another connection.
+    fn declare_again(&mut self, now: Time) {
+        let Some(router) = self.undeclared.take() else { return };
+        self.router = *router;
+        for (index, hosted) in self.queues.iter_mut().enumerate().filter(|(_, hosted)| hosted.is_declared_again()) {
+            hosted.exists = true;
+            let expiry = hosted.config.expires.map(|expires| now.saturating_add(expires));
+            self.timers.set_or_clear(Timer::Unused.number(index), expiry);
+        }
     }
 }

@@ -455,3 +455,29 @@ fn purging_a_queue_that_keeps_its_dead_letters_counts_them_once() {
     rig.ask(9, Message::Purge { channel: CHANNEL, queue });
     assert!(!rig.publish(0, "", "work", None).contains("blocked"));
 }
+
+#[test]
+fn what_was_not_durable_is_there_again_once_somebody_has_connected_to_a_restarted_node() {
+    let mut topology = Topology::default();
+    let kept = topology.queue("kept", |_| {});
+    let fleeting = topology.queue("fleeting", |config| config.durable = false);
+    let own = topology.queue("own", |config| config.lifetime = Lifetime::Exclusive(ClientId::new(1)));
+    let exchange = topology.exchange("e", ExchangeKind::Fanout);
+    topology.exchanges[usize::from(exchange.0)].durable = false;
+    topology.bind(exchange, Destination::Queue(kept), "", Default::default());
+    topology.bind(exchange, Destination::Queue(fleeting), "", Default::default());
+    let mut rig = Rig::new(topology);
+    rig.publish(0, "e", "", None);
+    rig.crash(Crash::Process);
+    assert_eq!(inspect(&mut rig, kept), "c9.1 1 ready, 0 consumers");
+    assert_eq!(inspect(&mut rig, fleeting), "c9.1 error 404");
+    assert_eq!(rig.publish(0, "e", "", None), "c0.1 error 404");
+    rig.ask(0, Message::Connect);
+    assert_eq!(rig.publish(0, "e", "", None), "", "with its bindings");
+    assert_eq!(inspect(&mut rig, kept), "c9.1 2 ready, 0 consumers");
+    assert_eq!(inspect(&mut rig, fleeting), "c9.1 1 ready, 0 consumers", "what was in it is gone");
+    let open = |rig: &mut Rig| rig.ask(1, Message::InspectQueue { channel: CHANNEL, queue: own });
+    assert_eq!(open(&mut rig), "c1.1 error 404", "only its owner brings it back");
+    rig.ask(1, Message::DeclareQueue { channel: CHANNEL, queue: own });
+    assert_eq!(open(&mut rig), "c1.1 0 ready, 0 consumers");
+}

@@ -7,7 +7,7 @@ use brokerlab_event::{Bytes, ClientId, Duration, Event, Observer, Offset, Remova
 use super::confirming::Waiting;
 use super::flow::Memory;
 use super::replicated::Replica;
-use crate::config::{BindingConfig, Overflow, Profile, QueueConfig};
+use crate::config::{BindingConfig, Lifetime, Overflow, Profile, QueueConfig};
 use crate::dead_letter::DeadLetter;
 use crate::dispatch::ConsumerRing;
 use crate::log::Crash;
@@ -177,6 +177,12 @@ pub(super) fn removal(reason: DeathReason) -> Removal {
 }
 
 impl<P: Clone> HostedQueue<P> {
+    /// True where any client declares it again that connects to a node that was down: one that is not durable, and of
+    /// no connection of its own.
+    pub fn is_declared_again(&self) -> bool {
+        !self.config.durable && !matches!(self.config.lifetime, Lifetime::Exclusive(_))
+    }
+
     /// Messages that could be delivered now.
     pub fn ready(&self) -> u64 {
         self.replica.as_ref().map_or(self.queue.ready(), |replica| replica.machine.ready())
