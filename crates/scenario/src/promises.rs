@@ -215,10 +215,11 @@ impl Case<'_> {
     }
 
     /// Whether a batch that is sent again may land behind later ones, which were under way: because its connection
-    /// broke, or because it was too large.
+    /// broke, or because it was too large. Numbers do not help where it is the first of its producer: a partition that
+    /// knows nothing of a producer takes whatever number comes first.
     pub(crate) fn lands_behind(&self, options: &TopicOptions) -> bool {
         let producer = &options.producer;
-        let splits = !producer.idempotence && producer.batch_bytes > options.max_message_bytes;
+        let splits = producer.batch_bytes > options.max_message_bytes;
         (self.sends_again(options) || splits) && producer.max_in_flight > 1
     }
 
