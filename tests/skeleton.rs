@@ -3,8 +3,8 @@
 
 use brokerlab_analysis::Timeline;
 use brokerlab_broker::config::{
-    Acks, Deployment, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits, FlushPolicy, Profile, QueueConfig,
-    RoutingKey, TopicConfig,
+    Acks, BrokerSessions, Deployment, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits, FlushPolicy, Profile,
+    QueueConfig, ReplicationConfig, RoutingKey, TopicConfig,
 };
 use brokerlab_broker::log::Crash;
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox, Publication};
@@ -20,6 +20,7 @@ fn deployment() -> Deployment {
     Deployment {
         model: Model::Log,
         nodes: 2,
+        broker_sessions: BrokerSessions::default(),
         profile: Profile::default(),
         routing_keys: vec!["work".into()],
         exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
@@ -29,8 +30,7 @@ fn deployment() -> Deployment {
         bindings: vec![],
         topics: vec![TopicConfig {
             partitions: vec![StoreId::new(0)],
-            node: NodeId::new(0),
-            followers: vec![NodeId::new(1)],
+            replication: ReplicationConfig { nodes: 2, copies: 2, ..ReplicationConfig::single(NodeId::new(0)) },
             max_message_bytes: 1 << 20,
             segment_bytes: 1 << 30,
             segment_time: Duration::from_secs(600),
@@ -83,6 +83,7 @@ impl<O: Observer> Rig<O> {
                 match effect {
                     Effect::Send { to: Address::Client(_), message, .. } => self.to_clients.push(message),
                     Effect::Send { to: Address::Node(to), message, .. } => self.on_the_wire.push((node, to, message)),
+                    Effect::Send { to: Address::Controller, .. } => {}
                     Effect::Send { to, .. } => panic!("nobody writes to {to:?}"),
                     Effect::Write { store, until, .. } => {
                         inputs.push((node, Address::Disk, Message::Written { store, until }));
@@ -156,7 +157,7 @@ fn acks_all_is_answered_one_round_trip_after_the_follower_has_the_records() {
     let mut rig = Rig::new(());
     rig.wake(1);
     while !rig.on_the_wire.is_empty() {
-        rig.carry(); // the follower learns the epoch, then asks from 0 and is kept waiting
+        rig.carry(); // the follower asks from 0 and is kept waiting
     }
     rig.produce(0..3, Acks::All);
     assert!(!rig.to_clients.iter().any(is_produced), "no replica has it");

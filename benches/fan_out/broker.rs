@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use brokerlab_broker::assignor::Assignor;
 use brokerlab_broker::config::{
-    Acks, Deployment, FetchLimits, FlushPolicy, GroupConfig, GroupProtocol, Isolation, Profile, TopicConfig,
+    Acks, BrokerSessions, Deployment, FetchLimits, FlushPolicy, GroupConfig, GroupProtocol, Isolation, Profile,
+    ReplicationConfig, TopicConfig,
 };
 use brokerlab_broker::message::{FetchPosition, FetchedPartition, Member, MemberMetadata};
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
@@ -97,8 +98,7 @@ fn deployment() -> Deployment {
     let forever = Duration::from_secs(1 << 33);
     let topic = TopicConfig {
         partitions: vec![store()],
-        node: node(),
-        followers: vec![],
+        replication: ReplicationConfig::single(node()),
         max_message_bytes: 1 << 20,
         segment_bytes: 1 << 18,
         segment_time: forever,
@@ -121,6 +121,7 @@ fn deployment() -> Deployment {
     Deployment {
         model: Model::Log,
         nodes: 1,
+        broker_sessions: BrokerSessions::default(),
         profile: Profile::default(),
         routing_keys: vec![],
         exchanges: vec![],

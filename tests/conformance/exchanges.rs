@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use brokerlab_broker::config::{
-    BindingConfig, Deployment, Destination, ExchangeConfig, ExchangeId, FetchLimits, Profile, QueueConfig, RoutingKey,
+    BindingConfig, BrokerSessions, Deployment, Destination, ExchangeConfig, ExchangeId, FetchLimits, Profile,
+    QueueConfig, RoutingKey,
 };
 use brokerlab_broker::properties::{FieldTable, FieldValue, Properties};
 use brokerlab_broker::router::Router;
@@ -24,6 +25,7 @@ fn deployment(queues: usize, keys: &[&str], profile: Profile) -> Deployment {
     Deployment {
         model: Model::Queue,
         nodes: 1,
+        broker_sessions: BrokerSessions::default(),
         profile,
         routing_keys,
         exchanges: ExchangeConfig::predeclared(),

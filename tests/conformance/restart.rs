@@ -131,6 +131,7 @@ impl Rig {
         let deployment = Deployment {
             model: Model::Queue,
             nodes,
+            broker_sessions: BrokerSessions::default(),
             profile: Profile::default(),
             routing_keys: vec!["queue".into(), "key".into()],
             exchanges,

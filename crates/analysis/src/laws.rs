@@ -146,6 +146,12 @@ impl Observer for Laws {
     fn observe(&mut self, _: Time, event: Event) {
         match event {
             Event::Truncated { store, end } => self.truncated(store, end, &event),
+            Event::LeaderElected { store, end, .. } => {
+                self.up_to_end(store, end, &event);
+                if self.extent(store).is_some_and(|extent| end.get() < extent.end) {
+                    self.truncated(store, end, &event);
+                }
+            }
             Event::Stored { store, offset, .. } | Event::TransactionEnded { store, offset, .. } => {
                 self.appended(store, offset, &event);
             }

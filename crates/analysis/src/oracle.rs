@@ -294,7 +294,9 @@ impl Run<'_> {
             if message == wanted && in_partition && self.header.served_by(store).contains(&self.application) {
                 let trim = self.events().enumerate().skip(index).find_map(|(later, event)| match *event {
                     Event::Trimmed { store: s, until, cause } if s == store && until > offset => Some((later, cause)),
-                    Event::Truncated { store: s, end } if s == store && end <= offset => {
+                    Event::Truncated { store: s, end } | Event::LeaderElected { store: s, end, .. }
+                        if s == store && end <= offset =>
+                    {
                         Some((later, Removal::NodeLost))
                     }
                     Event::Removed { store: s, offset: place, cause, .. } if s == store && place == offset => {
@@ -331,7 +333,9 @@ impl Run<'_> {
     fn passed(&self, store: StoreId, offset: u64, before: usize) -> bool {
         // What a group had passed before the end was lost says nothing of what was stored there since.
         let lost = |event: &Event| match *event {
-            Event::Truncated { store: s, end } => s == store && end.get() <= offset,
+            Event::Truncated { store: s, end } | Event::LeaderElected { store: s, end, .. } => {
+                s == store && end.get() <= offset
+            }
             _ => false,
         };
         let since = self.events[..before].iter().rposition(lost).unwrap_or(0);

@@ -44,6 +44,8 @@ pub enum NotableKind {
     ChannelClosed,
     /// A connection broke.
     ConnectionLost,
+    /// A node leads a partition from now on.
+    LeaderElected,
     /// A producer was held up.
     Blocked,
     /// A queue was deleted.
@@ -89,7 +91,7 @@ impl Stored {
 
     /// From this event on only what lies before this end is there.
     fn truncate(&mut self, log: &EventLog, index: usize, end: Offset) {
-        let Some(life) = self.lives.last() else { return };
+        let Some(life) = self.lives.last().filter(|_| end < self.next) else { return };
         let kept = life.stored.partition_point(|place| offset_stored(log, *place) < end);
         let stored = life.stored[..kept].to_vec();
         self.lives.push(Life { begins: index, stored });
@@ -164,7 +166,9 @@ impl Timeline {
             finder.observe(index, record);
             match record.event() {
                 Event::Stored { store, offset, .. } => stored[store.index()].push(index, offset),
-                Event::Truncated { store, end } => stored[store.index()].truncate(&log, index, end),
+                Event::Truncated { store, end } | Event::LeaderElected { store, end, .. } => {
+                    stored[store.index()].truncate(&log, index, end);
+                }
                 _ => {}
             }
         }
@@ -322,6 +326,7 @@ impl NotableFinder<'_> {
             Event::Blocked { .. } => Some(NotableKind::Blocked),
             Event::QueueDeleted { .. } => Some(NotableKind::QueueDeleted),
             Event::Trimmed { .. } | Event::Truncated { .. } => Some(NotableKind::Dropped),
+            Event::LeaderElected { .. } => Some(NotableKind::LeaderElected),
             Event::Removed { cause, .. } => match cause {
                 // Compaction takes records all the time; that is what it is for.
                 Removal::Acked | Removal::AutoAcked | Removal::Rejected | Removal::Compacted => None,

@@ -715,7 +715,7 @@ impl View {
             Event::Trimmed { store, until, .. } => {
                 self.store(store).into_iter().for_each(|own| own.trimmed(until.get()));
             }
-            Event::Truncated { store, end } => {
+            Event::Truncated { store, end } | Event::LeaderElected { store, end, .. } => {
                 self.store(store).into_iter().for_each(|own| own.truncated(end.get()));
             }
             Event::SegmentRolled { store, offset } => {

@@ -8,8 +8,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use brokerlab_broker::config::{
-    BindingConfig, Deployment, Destination, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits, Profile,
-    QueueConfig, RoutingKey,
+    BindingConfig, BrokerSessions, Deployment, Destination, ExchangeConfig, ExchangeId, ExchangeKind, FetchLimits,
+    Profile, QueueConfig, RoutingKey,
 };
 use brokerlab_broker::properties::FieldTable;
 use brokerlab_broker::router::Router;
@@ -48,6 +48,7 @@ fn router(bindings: usize) -> Router {
     Router::new(&Deployment {
         model: Model::Queue,
         nodes: 1,
+        broker_sessions: BrokerSessions::default(),
         profile: Profile::default(),
         memory_watermark: None,
         page_cache: None,

@@ -14,6 +14,7 @@
 //! let deployment = Deployment {
 //!     model: Model::Queue,
 //!     nodes: 1,
+//!     broker_sessions: BrokerSessions::default(),
 //!     profile: Profile::default(),
 //!     routing_keys: vec!["work".into()],
 //!     exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],
@@ -60,9 +61,11 @@
 
 pub mod assignor;
 pub mod channel;
+pub mod chronicle;
 pub mod cleaner;
 pub mod client;
 pub mod config;
+pub mod controller;
 pub mod dead_letter;
 pub mod deadlines;
 pub mod dispatch;

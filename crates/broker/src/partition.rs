@@ -6,7 +6,7 @@ use brokerlab_event::{Duration, KeyId, Offset, Removal, Time};
 
 use crate::cleaner::{Cleaner, Dirt, Pass, PassLimits};
 use crate::config::{CompactionConfig, Isolation, TopicConfig};
-use crate::log::{Crash, DurableLog, Entry, Log, Segment};
+use crate::log::{Crash, DurableLog, Entry, EpochEnd, Log, Segment};
 use crate::message::{Envelope, LogError};
 use crate::producer_state::{Checked, CompletedTransaction, EndMarker, ProducerState};
 use crate::record::{Batch, BatchProducer, Record};
@@ -113,6 +113,21 @@ pub struct Fetched<P> {
 #[inline]
 fn wire_size<P>(record: &Record<P>) -> u64 {
     record.bytes().max(1)
+}
+
+/// What a follower is sent.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Copied<P> {
+    /// Records with their offsets, in order.
+    pub records: Vec<(Offset, Record<P>)>,
+    /// Which leaders wrote them: each epoch with the first offset that is of it.
+    pub epochs: Vec<(u32, Offset)>,
+}
+
+impl<P> Default for Copied<P> {
+    fn default() -> Self {
+        Copied { records: Vec::new(), epochs: Vec::new() }
+    }
 }
 
 /// What a pass of the retention did.
@@ -414,9 +429,9 @@ impl<P: Clone> PartitionLog<P> {
     }
 
     /// Everything that the log holds of a range, within a size; the first always fits.
-    pub fn records(&self, from: Offset, until: Offset, max_bytes: u32) -> Vec<(Offset, Record<P>)> {
+    pub fn records(&self, from: Offset, until: Offset, max_bytes: u32) -> Copied<P> {
         if from >= until {
-            return Vec::new();
+            return Copied::default();
         }
         let mut size = 0_u64;
         let fits = |(offset, record): &(Offset, &Record<P>)| {
@@ -424,7 +439,10 @@ impl<P: Clone> PartitionLog<P> {
             size += wire_size(record);
             *offset < until && (first || size <= u64::from(max_bytes))
         };
-        self.log.entries_from(from).take_while(fits).map(|(offset, record)| (offset, record.clone())).collect()
+        let records: Vec<_> =
+            self.log.entries_from(from).take_while(fits).map(|(offset, record)| (offset, record.clone())).collect();
+        let end = records.last().map_or(from, |(offset, _)| offset.next());
+        Copied { records, epochs: self.log.epochs().within(from..end) }
     }
 
     /// Where the records of a time begin: the first record stamped with it or later, in the oldest segment that has
@@ -587,26 +605,42 @@ impl<P: Clone> PartitionLog<P> {
         self.first_dirty.max(self.log.start())
     }
 
-    /// What a follower does with a leader's answer: it drops what the leader does not have, and appends the rest.
-    /// Returns the offset that the next fetch asks for.
-    pub fn follow(&mut self, epoch: u32, offset: Offset, records: Vec<(Offset, Record<P>)>, now: Time) -> Offset {
-        if offset < self.log.end() {
-            self.log.truncate(offset);
-            self.high_watermark = self.high_watermark.min(self.log.end());
-            self.first_dirty = self.first_dirty.min(self.log.end());
-            self.replay_producers();
+    /// The leader of this epoch is another node.
+    pub fn follow(&mut self, epoch: u32) {
+        self.epoch = epoch;
+    }
+
+    /// A follower's leader has said where it thinks an epoch ended: what the leader does not have is given up.
+    pub fn agree(&mut self, answer: EpochEnd) {
+        let (end, _) = self.log.epochs().agreed_end(self.log.end(), answer);
+        let is_shorter = end < self.log.end();
+        // Even where nothing goes: an epoch may have begun at the end in which this node led and wrote nothing.
+        self.log.truncate(end);
+        if !is_shorter {
+            return;
         }
+        self.high_watermark = self.high_watermark.min(self.log.end());
+        self.first_dirty = self.first_dirty.min(self.log.end());
+        self.replay_producers();
+    }
+
+    /// A follower appends what its leader has sent it from this offset on. Returns the offset that the next fetch asks
+    /// for.
+    pub fn copy(&mut self, offset: Offset, copied: Copied<P>, now: Time) -> Offset {
         if offset > self.log.end() {
             // The leader has deleted what comes next here, so the copy begins anew where the leader begins.
             self.log = Log::starting_at(offset, now);
             self.high_watermark = offset;
             (self.producers, self.snapshots) = Default::default();
         }
-        self.begin_epoch(epoch);
-        for (offset, record) in records {
+        let mut epochs = copied.epochs.into_iter().peekable();
+        for (offset, record) in copied.records {
             if offset > self.log.end() {
                 // Compaction has left a gap at the leader, and offsets are the same in every copy.
                 self.log.skip_to(offset, now);
+            }
+            while let Some((epoch, from)) = epochs.next_if(|(_, from)| *from <= offset) {
+                self.log.note_epoch(epoch, from);
             }
             let (bytes, timestamp) = (record.bytes(), record.timestamp);
             let told = record.clone();

@@ -879,6 +879,16 @@ events! {
         /// Where it ends now.
         end: Offset,
     }
+    /// Another node leads a partition, or the same one again. What the former leader had beyond the place up to which
+    /// both hold the same is gone. What the new one has there is stored next.
+    59 Broker LeaderElected {
+        /// The partition.
+        store: StoreId,
+        /// The node.
+        node: NodeId,
+        /// One after the last record that its log has in common with the former leader's.
+        end: Offset,
+    }
 }
 
 /// An event and when it happened: the unit of an [`EventLog`](crate::EventLog). The event is kept in its packed form,
@@ -931,7 +941,7 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_order_of_declaration() {
-        let event = Event::Truncated { store: StoreId::new(0), end: Offset::ZERO };
+        let event = Event::LeaderElected { store: StoreId::new(0), node: NodeId::new(0), end: Offset::ZERO };
         assert_eq!(Event::NAMES[event.number() as usize], event.name());
         assert_eq!(Event::NAMES.len() as u8, event.number() + 1);
     }

@@ -100,7 +100,7 @@ impl Lane {
 fn gone(header: &RunHeader, timeline: &mut Timeline, index: usize) -> u64 {
     let (id, from, until) = match timeline.log().records()[index].event() {
         Event::Trimmed { store, until, .. } => (store, 0, until.get()),
-        Event::Truncated { store, end } => (store, end.get(), u64::MAX),
+        Event::Truncated { store, end } | Event::LeaderElected { store, end, .. } => (store, end.get(), u64::MAX),
         _ => return 1,
     };
     let store = &timeline.seek_position(index).stores[id.index()];

@@ -193,6 +193,7 @@ pub fn notable_text(kind: NotableKind) -> &'static str {
         NotableKind::Failed => "work on a message fails",
         NotableKind::ChannelClosed => "the broker closes a channel",
         NotableKind::ConnectionLost => "a connection breaks",
+        NotableKind::LeaderElected => "a partition gets a leader",
         NotableKind::Blocked => "a producer is held up",
         NotableKind::QueueDeleted => "a queue is deleted",
     }

@@ -163,6 +163,7 @@ impl<'a> Builder<'a> {
         let deployment = Deployment {
             model: contender.options.model(),
             nodes: 1,
+            broker_sessions: BrokerSessions::default(),
             profile: Profile::default(),
             routing_keys: Vec::new(),
             exchanges: vec![default_exchange],
@@ -387,8 +388,7 @@ impl<'a> Builder<'a> {
     fn topic(&mut self, partitions: Vec<StoreId>, options: &TopicOptions) {
         self.deployment.topics.push(TopicConfig {
             partitions,
-            node: NODE(),
-            followers: Vec::new(),
+            replication: ReplicationConfig::single(NODE()),
             max_message_bytes: options.max_message_bytes,
             segment_bytes: options.segment_bytes,
             segment_time: options.segment_time,

@@ -325,7 +325,7 @@ impl Simulation {
                 machine.handle(self.now, from, message, &mut self.out, observer);
                 host.schedule(slot, self.now, &mut self.agenda);
             }
-            Address::Demand | Address::Disk => unreachable!("nobody writes to the demand or a disk"),
+            Address::Demand | Address::Disk | Address::Controller => unreachable!("nobody writes to {to:?}"),
         }
     }
 

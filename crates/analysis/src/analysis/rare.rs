@@ -76,7 +76,9 @@ impl Analysis {
             Event::Failed { consumer, .. } => self.note_of_client(consumer, |incidents| incidents.failed += 1),
             Event::Blocked { client, cause } => self.blocking.set(time, client.index(), Some(cause)),
             Event::Unblocked { client } => self.blocking.set(time, client.index(), None),
-            Event::Truncated { store, end } => self.truncated(time, store, end.get()),
+            Event::Truncated { store, end } | Event::LeaderElected { store, end, .. } => {
+                self.truncated(time, store, end.get())
+            }
             Event::Trimmed { store, until, cause } => self.trimmed(time, store, until.get(), cause),
             Event::ShareStarted { store, application, offset } => {
                 self.share_started(time, store, application.index(), offset.get());

@@ -51,8 +51,7 @@ fn batch(first: u64, count: u64) -> Batch<()> {
 fn deployment(partitions: u32, fetch: FetchLimits) -> Deployment {
     let topic = TopicConfig {
         partitions: (0..partitions).map(StoreId::new).collect(),
-        node: NodeId::new(0),
-        followers: Vec::new(),
+        replication: ReplicationConfig::single(NodeId::new(0)),
         max_message_bytes: 1 << 20,
         segment_bytes: 1 << 30,
         segment_time: Duration::from_secs(7 * 86_400),
@@ -65,6 +64,7 @@ fn deployment(partitions: u32, fetch: FetchLimits) -> Deployment {
     Deployment {
         model: Model::Log,
         nodes: 1,
+        broker_sessions: BrokerSessions::default(),
         profile: Profile::default(),
         routing_keys: vec![],
         exchanges: vec![],

@@ -4,6 +4,7 @@ use brokerlab_event::{ApplicationId, Duration, NodeId, StoreId};
 
 use crate::assignor::ServerAssignor;
 use crate::config::OffsetReset;
+use crate::replication::{ElectionRules, ReplicaRules};
 use crate::share_partition::ShareRules;
 
 /// When the leader answers a produce request.
@@ -22,10 +23,8 @@ pub enum Acks {
 pub struct TopicConfig {
     /// Its partitions in the order of their numbers.
     pub partitions: Vec<StoreId>,
-    /// The node that leads them all (for now).
-    pub node: NodeId,
-    /// The nodes that keep a copy of each partition besides its leader; none by default.
-    pub followers: Vec<NodeId>,
+    /// Which nodes have copies of them, and when a copy counts.
+    pub replication: ReplicationConfig,
     /// Largest size of a batch in bytes (`max.message.bytes`, default 1 MiB and what surrounds it, 1048588).
     pub max_message_bytes: u32,
     /// Largest size of a segment in bytes (`segment.bytes`, default 1 GiB).
@@ -43,6 +42,61 @@ pub struct TopicConfig {
     pub compaction: Option<CompactionConfig>,
     /// When the broker itself flushes what it has written; by default never.
     pub flush: FlushPolicy,
+}
+
+/// How a cluster notices that a node is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BrokerSessions {
+    /// A node that is silent for this long does not count any more (`broker.session.timeout.ms`, default 9 s).
+    pub timeout: Duration,
+    /// How often it says that it is there (`broker.heartbeat.interval.ms`, default 2 s).
+    pub heartbeat_interval: Duration,
+}
+
+impl Default for BrokerSessions {
+    fn default() -> BrokerSessions {
+        BrokerSessions { timeout: Duration::from_secs(9), heartbeat_interval: Duration::from_secs(2) }
+    }
+}
+
+/// The copies of a topic's partitions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplicationConfig {
+    /// The node with the first copy of partition 0.
+    pub first: NodeId,
+    /// Partitions are dealt to so many nodes in turn, those with the lowest numbers; at least 1.
+    pub nodes: u16,
+    /// How many copies there are of each partition (`replication.factor`): from 1 to `nodes`.
+    pub copies: u16,
+    /// When a copy is in sync, and how many have to be.
+    pub replicas: ReplicaRules,
+    /// Where nobody is left who has all that was confirmed, somebody else leads (`unclean.leader.election.enable`, by
+    /// default not).
+    pub unclean_election: bool,
+    /// Eligible leader replicas are kept (`eligible.leader.replicas.version` 1).
+    pub keeps_eligible: bool,
+}
+
+impl ReplicationConfig {
+    /// One copy, on this node.
+    pub fn single(node: NodeId) -> ReplicationConfig {
+        let replicas = ReplicaRules::default();
+        let nodes = node.get() + 1;
+        ReplicationConfig { first: node, nodes, copies: 1, replicas, unclean_election: false, keeps_eligible: true }
+    }
+
+    /// The nodes with a copy of this partition of the topic. The first is the preferred leader: leaders are dealt out in
+    /// turn, and the other copies are on the nodes that follow.
+    pub fn replicas(&self, number: u32) -> impl Iterator<Item = NodeId> + use<> {
+        let (first, nodes) = (u32::from(self.first.get()), u32::from(self.nodes));
+        (0..u32::from(self.copies)).map(move |copy| NodeId::new(((first + number % nodes + copy) % nodes) as u16))
+    }
+
+    /// What the topic says about elections.
+    pub fn election(&self) -> ElectionRules {
+        let min_in_sync = self.replicas.min_in_sync.min(u32::from(self.copies));
+        ElectionRules { min_in_sync, keeps_eligible: self.keeps_eligible }
+    }
 }
 
 /// When a broker flushes a partition of its own accord, rather than leave that to the operating system.

@@ -21,6 +21,8 @@ pub struct Deployment {
     pub model: Model,
     /// How many nodes there are; at least 1.
     pub nodes: u16,
+    /// How nodes of a cluster show that they are there. A node that is alone need not.
+    pub broker_sessions: BrokerSessions,
     /// The rules of which version hold.
     pub profile: Profile,
     /// Interned routing keys and binding keys: each text stands once.

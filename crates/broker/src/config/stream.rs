@@ -2,7 +2,7 @@
 
 use brokerlab_event::{ApplicationId, ClientId, Duration, NodeId, Offset, StoreId, Time};
 
-use crate::config::{FlushPolicy, TopicConfig};
+use crate::config::{FlushPolicy, ReplicationConfig, TopicConfig};
 use crate::stream::StreamRules;
 
 /// A stream, or a super stream: several streams behind a hash of the key.
@@ -23,8 +23,7 @@ impl StreamConfig {
     pub fn topic(&self) -> TopicConfig {
         TopicConfig {
             partitions: self.partitions.clone(),
-            node: self.node,
-            followers: Vec::new(),
+            replication: ReplicationConfig::single(self.node),
             max_message_bytes: u32::MAX,
             segment_bytes: u64::MAX,
             segment_time: Duration::MAX,

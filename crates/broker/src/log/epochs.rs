@@ -69,6 +69,29 @@ impl Epochs {
         }
     }
 
+    /// Which epochs the entries of a range are of: each with its first offset there.
+    pub fn within(&self, range: std::ops::Range<Offset>) -> Vec<(u32, Offset)> {
+        let before = self.entries.partition_point(|(_, from)| *from <= range.start.get());
+        let of_range =
+            self.entries.iter().skip(before.saturating_sub(1)).take_while(|(_, from)| *from < range.end.get());
+        of_range.map(|(epoch, from)| (*epoch, Offset::new(*from).max(range.start))).collect()
+    }
+
+    /// How far two logs hold the same, of which this one ends at `log_end` and the other at `other_end`: up to the last
+    /// entry that the same leader wrote in both.
+    pub fn common_end(&self, log_end: Offset, other: &Epochs, other_end: Offset) -> Offset {
+        let whole = |end| Offset::ZERO..end;
+        let (own, other) = (self.within(whole(log_end)), other.within(whole(other_end)));
+        let end_in =
+            |entries: &[(u32, Offset)], place: usize, end| entries.get(place + 1).map_or(end, |(_, next)| *next);
+        let shared = own.iter().enumerate().rev().find_map(|(place, (epoch, from))| {
+            let there = other.iter().position(|(other, _)| other == epoch)?;
+            let end = end_in(&own, place, log_end).min(end_in(&other, there, other_end));
+            (end > *from).then_some(end)
+        });
+        shared.unwrap_or(Offset::ZERO)
+    }
+
     /// Nothing is left from here on.
     pub fn truncate(&mut self, end: Offset) {
         while self.entries.last().is_some_and(|(_, from)| *from >= end.get()) {
@@ -83,5 +106,31 @@ impl FromIterator<(u32, Offset)> for Epochs {
         let mut epochs = Epochs::default();
         entries.into_iter().for_each(|(epoch, at)| epochs.begin(epoch, at));
         epochs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_agree_up_to_the_last_entry_that_one_leader_wrote_in_both() {
+        let at = Offset::new;
+        let of = |entries: &[(u32, u64)]| Epochs::from_iter(entries.iter().map(|(epoch, from)| (*epoch, at(*from))));
+        let common = |own: &[(u32, u64)], end, other: &[(u32, u64)], other_end| {
+            let (own, other) = (of(own), of(other));
+            let there = own.common_end(at(end), &other, at(other_end));
+            assert_eq!(other.common_end(at(other_end), &own, at(end)), there, "it does not matter who asks");
+            there.get()
+        };
+        assert_eq!(common(&[(1, 0)], 5, &[(1, 0)], 5), 5, "the same");
+        assert_eq!(common(&[(1, 0)], 5, &[(1, 0)], 3), 3, "one is longer");
+        assert_eq!(common(&[(1, 0), (2, 3)], 6, &[(1, 0)], 8), 3, "each went its own way");
+        assert_eq!(common(&[(1, 0), (2, 3)], 6, &[(1, 0), (3, 5)], 8), 3, "each with a leader of its own");
+        assert_eq!(common(&[(1, 0), (2, 3)], 3, &[(1, 0), (2, 3)], 6), 3, "a leader that has written nothing yet");
+        assert_eq!(common(&[(1, 0)], 0, &[(1, 0)], 4), 0, "nothing yet");
+        assert_eq!(common(&[(1, 0), (2, 2), (4, 6)], 9, &[(1, 0), (2, 2), (4, 6)], 7), 7, "several leaders");
+        assert_eq!(common(&[(3, 4)], 9, &[(1, 0), (3, 4)], 7), 7, "one has lost its beginning");
+        assert_eq!(common(&[], 0, &[(1, 0)], 7), 0, "one is new");
     }
 }

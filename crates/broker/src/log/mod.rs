@@ -477,6 +477,11 @@ impl<E: Entry> Log<E> {
         self.epochs.begin(epoch, self.end());
     }
 
+    /// The entries from this offset on are of this epoch: what a follower learns of the leader's log.
+    pub fn note_epoch(&mut self, epoch: u32, from: Offset) {
+        self.epochs.begin(epoch, from);
+    }
+
     /// Which leaders' entries are here.
     pub fn epochs(&self) -> &Epochs {
         &self.epochs

@@ -5,11 +5,11 @@ mod parts;
 
 use std::sync::Arc;
 
-use brokerlab_event::{ApplicationId, ClientId, Duration, MessageId, Offset, Refusal, StoreId, Time};
+use brokerlab_event::{ApplicationId, ClientId, Duration, MessageId, NodeId, Offset, Refusal, StoreId, Time};
 
 use crate::assignor::Assignor;
 use crate::config::{Acks, ExchangeId, Isolation, ReaderName, StreamCredit, StreamOffset};
-use crate::record::{Batch, Record};
+use crate::record::Batch;
 use crate::share_partition::{Acknowledged, ShareError};
 use crate::transaction::{Instance, TransactionalId};
 
@@ -701,23 +701,51 @@ pub enum Message<P> {
     ReplicaFetch {
         /// The partition.
         store: StoreId,
-        /// The follower's log end.
-        offset: Offset,
         /// The leader epoch that the follower believes in.
         epoch: u32,
+        /// The follower's log end.
+        offset: Offset,
+        /// Of which epoch the last leader is that the follower has heard of in its log, if any.
+        last_epoch: Option<u32>,
     },
     /// Leader → follower.
     ReplicaFetched {
         /// The partition.
         store: StoreId,
-        /// The leader's epoch.
+        /// The epoch that the follower named.
         epoch: u32,
-        /// Where the follower goes on: it drops whatever it has from here.
-        offset: Offset,
-        /// The records, with their offsets.
-        records: Vec<(Offset, Record<P>)>,
+        /// What the leader has.
+        answer: ReplicaAnswer<P>,
         /// What consumers may read.
         high_watermark: Offset,
+    },
+
+    // Node ↔ controller.
+    /// Node → controller: I am here. The first one of a process registers it.
+    BrokerHeartbeat {
+        /// Which start of the node it is.
+        incarnation: u32,
+    },
+    /// The answer to [`Message::BrokerHeartbeat`].
+    BrokerHeartbeatAnswer {
+        /// Which start of the node was meant.
+        incarnation: u32,
+        /// It counts as a broker of the cluster. It does not yet while an earlier start of it does.
+        is_registered: bool,
+    },
+    /// Leader → controller: these replicas of a partition should count as in sync, the leader among them.
+    AlterInSync {
+        /// The partition.
+        store: StoreId,
+        /// The leader's epoch.
+        epoch: u32,
+        /// The replicas.
+        in_sync: Vec<NodeId>,
+    },
+    /// Controller → node: who leads partitions now. Every node is told of every partition.
+    PartitionsChanged {
+        /// The partitions.
+        partitions: Vec<PartitionState>,
     },
 
     // Disk → node: cumulative watermarks.

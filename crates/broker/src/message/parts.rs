@@ -6,7 +6,8 @@ use brokerlab_event::{ClientId, KeyId, MessageId, NodeId, Offset, StoreId, Time}
 
 use crate::assignor::Assignor;
 use crate::config::{ExchangeId, RoutingKey};
-use crate::log::Entry;
+use crate::log::{Entry, EpochEnd};
+use crate::partition::Copied;
 use crate::properties::Properties;
 use crate::share_partition::Acquired;
 
@@ -68,10 +69,44 @@ pub enum Address {
     Client(ClientId),
     /// A broker node.
     Node(NodeId),
+    /// The controller of the cluster.
+    Controller,
     /// The demand: tells producers what to send, and when.
     Demand,
     /// The disk of the machine that is addressed: reports what has become durable.
     Disk,
+}
+
+/// What a leader says to a follower that asks for records.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ReplicaAnswer<P> {
+    /// What comes at this offset. It is another than the one asked for where the leader has nothing as old.
+    Copied {
+        /// Where the records begin.
+        offset: Offset,
+        /// The records.
+        records: Copied<P>,
+    },
+    /// The follower's log is another than the leader's from some point on: this is what the leader knows of the
+    /// follower's last epoch.
+    Diverging(EpochEnd),
+    /// The node that was asked does not lead the partition, or not in the epoch that the follower believes in.
+    Refused,
+}
+
+/// Who has a partition, as the controller tells it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartitionState {
+    /// The partition.
+    pub store: StoreId,
+    /// The nodes with a copy of it.
+    pub replicas: Vec<NodeId>,
+    /// Those that are in sync.
+    pub in_sync: Vec<NodeId>,
+    /// Who leads it: nobody while it is offline.
+    pub leader: Option<NodeId>,
+    /// Counts the leaders.
+    pub epoch: u32,
 }
 
 /// Number of a channel within its connection.
@@ -119,6 +154,10 @@ pub enum LogError {
     /// read may be gone ([KIP-320](https://cwiki.apache.org/confluence/display/KAFKA/KIP-320%3A+Allow+fetchers+to+detect+and+handle+log+truncation),
     /// code 74).
     FencedLeaderEpoch,
+    /// Too few replicas are in sync for a record that all of them are to have: nothing was stored (code 19).
+    NotEnoughReplicas,
+    /// The same was found once the record was stored. It is in the log, and readers see it (code 20).
+    NotEnoughReplicasAfterAppend,
     /// The batch is larger than the topic takes (code 10). The producer sends it again in parts.
     TooLarge,
     /// The batch is larger than a segment may be (code 18).
@@ -150,7 +189,13 @@ pub enum LogError {
 impl LogError {
     /// Whether the same request may succeed later, or elsewhere.
     pub fn is_retriable(self) -> bool {
-        matches!(self, LogError::NotLeader | LogError::ConcurrentTransactions)
+        matches!(
+            self,
+            LogError::NotLeader
+                | LogError::NotEnoughReplicas
+                | LogError::NotEnoughReplicasAfterAppend
+                | LogError::ConcurrentTransactions
+        )
     }
 }
 

@@ -4,6 +4,7 @@ mod adding;
 mod fetches;
 mod groups;
 mod hosted;
+mod leadership;
 mod page_cache;
 mod replication;
 mod share;
@@ -53,8 +54,12 @@ pub struct LogSide<P> {
     page_cache: PageCache,
     shares: Shares,
     streams: Streams,
+    /// There is a controller, which says who leads. Otherwise this node does.
+    is_controlled: bool,
     /// When this node asks the leaders of its copies (again).
     replicate_at: Option<Time>,
+    /// When it looks whether its followers lag.
+    in_sync_check_at: Option<Time>,
     /// When something is due that is not a fetch: worked out anew only where that may have changed.
     rare_due: Time,
     /// Clients whose fetch an append has completed; kept for its memory.
@@ -131,7 +136,9 @@ impl<P: Clone + Default> LogSide<P> {
             page_cache: PageCache::new(deployment.page_cache, blank),
             shares,
             streams,
+            is_controlled: deployment.nodes > 1,
             replicate_at: None,
+            in_sync_check_at: None,
             rare_due: Time::MAX,
             woken: Vec::new(),
         };
@@ -146,30 +153,37 @@ impl<P: Clone + Default> LogSide<P> {
     }
 
     fn host(&mut self, node: NodeId, topic: &TopicConfig) {
-        let places = self.host_partitions(node, topic, Time::ZERO);
+        let places = self.host_partitions(node, topic, 0, Time::ZERO);
         if !places.is_empty() {
             self.upkeep.add(topic, places);
         }
     }
 
-    /// Partitions that begin empty. Tells their places: none where they are not this node's.
-    fn host_partitions(&mut self, node: NodeId, topic: &TopicConfig, now: Time) -> Range<u32> {
+    /// Partitions that begin empty, all copies in sync, the first of them numbered like this in their topic. Tells their
+    /// places: none where they are not this node's.
+    fn host_partitions(&mut self, node: NodeId, topic: &TopicConfig, number: u32, now: Time) -> Range<u32> {
         let first = self.partitions.len() as u32;
-        for store in &topic.partitions {
-            let role = if topic.node == node {
-                Role::leader(&topic.followers, now)
-            } else if topic.followers.contains(&node) {
-                self.replicate_at = Some(now);
-                Role::Follower { leader: topic.node }
-            } else {
-                break;
-            };
+        for (number, store) in (number..).zip(&topic.partitions) {
+            let replicas: Vec<NodeId> = topic.replication.replicas(number).collect();
             let mut log = PartitionLog::new(PartitionRules::from(topic));
-            if topic.node == node {
-                log.begin_epoch(1);
-            }
+            let role = match replicas.iter().position(|replica| *replica == node) {
+                Some(0) => {
+                    log.begin_epoch(1);
+                    let followers: Vec<(NodeId, bool)> = replicas[1..].iter().map(|replica| (*replica, true)).collect();
+                    if !followers.is_empty() {
+                        self.in_sync_check_at = Some(now.saturating_add(topic.replication.replicas.check_interval()));
+                    }
+                    Role::leader(topic.replication.replicas, &followers, Offset::ZERO, now)
+                }
+                Some(_) => {
+                    log.follow(1);
+                    self.replicate_at = Some(now);
+                    Role::follower(Some(replicas[0]))
+                }
+                None => continue,
+            };
             self.set_place(*store, self.partitions.len() as u32);
-            self.partitions.push(Hosted::new(*store, log, role, topic.flush));
+            self.partitions.push(Hosted::new(*store, log, role, topic));
         }
         first..self.partitions.len() as u32
     }
@@ -258,11 +272,14 @@ impl<P: Clone + Default> LogSide<P> {
             }
             (Address::Disk, Message::Written { store, until }) => self.written(store, until, context),
             (Address::Disk, Message::Flushed { store, until }) => self.flushed(store, until, context),
-            (Address::Node(node), Message::ReplicaFetch { store, offset, epoch }) => {
-                self.replica_fetch(node, store, offset, epoch, context);
+            (Address::Node(node), Message::ReplicaFetch { store, epoch, offset, last_epoch }) => {
+                self.replica_fetch(node, store, epoch, (offset, last_epoch), context);
             }
-            (Address::Node(_), Message::ReplicaFetched { store, epoch, offset, records, high_watermark }) => {
-                self.replica_fetched(store, epoch, offset, records, high_watermark, context);
+            (Address::Node(_), Message::ReplicaFetched { store, epoch, answer, high_watermark }) => {
+                self.replica_fetched(store, epoch, answer, high_watermark, context);
+            }
+            (Address::Controller, Message::PartitionsChanged { partitions }) => {
+                self.partitions_changed(&partitions, context);
             }
             (Address::Client(client), Message::Connect | Message::Disconnect | Message::ConnectionLost) => {
                 self.forget_client(client);
@@ -304,6 +321,7 @@ impl<P: Clone + Default> LogSide<P> {
         self.handle_share_timeout(context);
         self.keep_up(context);
         self.write_back(context);
+        self.check_in_sync(context);
         if self.replicate_at.is_some_and(|at| at <= context.now) {
             self.replicate_at = None;
             self.ask_leaders(context);
@@ -326,6 +344,7 @@ impl<P: Clone + Default> LogSide<P> {
             .min(or_never(self.transactions.next_timeout()))
             .min(or_never(self.shares.next_timeout()))
             .min(or_never(self.replicate_at))
+            .min(or_never(self.in_sync_check_at))
             .min(self.upkeep.next_timeout())
             .min(self.page_cache.next_timeout())
     }
@@ -391,6 +410,9 @@ impl<P: Clone + Default> LogSide<P> {
             _ => Ok(()),
         };
         let hosted = &mut self.partitions[place];
+        if acks == Acks::All && !hosted.has_enough_replicas() {
+            return refuse(client, store, correlation, acks, LogError::NotEnoughReplicas, context);
+        }
         let appended = match checked.and_then(|()| hosted.log.append(batch, context.now)) {
             Ok(appended) => appended,
             Err(error) => return refuse(client, store, correlation, acks, error, context),
@@ -460,10 +482,7 @@ impl<P: Clone + Default> LogSide<P> {
         self.partitions[place].log.mark_written(until);
         match self.partitions[place].role {
             Role::Leader(_) => self.advanced(place, context),
-            Role::Follower { leader } => {
-                self.ask_leader(place, leader, context);
-                self.note_rare_due();
-            }
+            Role::Follower { .. } => self.copied(place, context),
         }
     }
 
@@ -485,8 +504,8 @@ impl<P: Clone + Default> LogSide<P> {
         let hosted = &mut self.partitions[place];
         let before = Readable::of(&hosted.log);
         let moved = hosted.settle_high_watermark(context.now);
-        while let Some(PendingAck { client, correlation, first, .. }) = hosted.pop_safe() {
-            let message = Message::Produced { store: hosted.store, correlation, result: Ok(first) };
+        while let Some((PendingAck { client, correlation, .. }, result)) = hosted.pop_safe() {
+            let message = Message::Produced { store: hosted.store, correlation, result };
             context.send(Address::Client(client), message);
         }
         self.feed_followers(place, context);
@@ -630,7 +649,9 @@ impl<P: Clone + Default> LogSide<P> {
     /// What survives when the node goes down.
     pub fn crash<O: Observer>(self, kind: Crash, context: &mut Context<'_, P, O>) -> DurableLogs<P> {
         self.release_shares(context);
-        for hosted in self.partitions.iter().filter(|hosted| hosted.is_led()) {
+        // In a cluster, what is left of a partition shows once somebody leads it.
+        let alone = self.partitions.iter().filter(|hosted| hosted.is_led() && !self.is_controlled);
+        for hosted in alone {
             let (log, store) = (hosted.log.log(), hosted.store);
             let end = log.kept_by(kind).min(log.end());
             if end < log.end() {
@@ -643,7 +664,8 @@ impl<P: Clone + Default> LogSide<P> {
         DurableLogs { additions: self.additions, partitions, page_cache, notes }
     }
 
-    /// The log side of a node that comes back: a leader begins a new epoch.
+    /// The log side of a node that comes back. Alone it leads again, in a new epoch; in a cluster it waits to be told
+    /// who does.
     pub fn recover(node: NodeId, deployment: &Deployment, now: Time, durable: DurableLogs<P>) -> LogSide<P> {
         let mut side = LogSide::new(node, deployment);
         for addition in &durable.additions {
@@ -652,11 +674,14 @@ impl<P: Clone + Default> LogSide<P> {
         assert_eq!(side.partitions.len(), durable.partitions.len(), "a node comes back to its own deployment");
         for (hosted, durable) in side.partitions.iter_mut().zip(durable.partitions) {
             hosted.log = PartitionLog::recover(durable);
-            if hosted.is_led() {
+            if side.is_controlled {
+                hosted.role = Role::follower(None);
+            } else {
                 hosted.log.begin_epoch(hosted.log.epoch() + 1);
                 hosted.settle_high_watermark(now);
             }
         }
+        (side.replicate_at, side.in_sync_check_at) = (None, None);
         side.recover_page_cache(now, durable.page_cache);
         let Notes { groups, transactions, shares, streams } = durable.notes;
         side.groups.recover(now, groups);

@@ -2,13 +2,18 @@
 //! the pure components; what a request does is decided in them.
 
 mod log_side;
+mod membership;
 mod queue_side;
 
 use brokerlab_event::{ApplicationId, Event, NodeId, Observer, Offset, RunHeader, StoreId, Time};
 
 use crate::config::{Deployment, SeekTo};
+use crate::controller::FIRST_INCARNATION;
 use crate::log::Crash;
 use crate::message::{Address, Message, Outbox};
+use crate::partition::PartitionLog;
+
+use self::membership::Membership;
 
 pub use log_side::{DurableLogs, LogSide};
 pub use queue_side::{DurableQueues, QueueSide};
@@ -45,6 +50,7 @@ pub struct Node<P> {
     id: NodeId,
     queue_side: QueueSide<P>,
     log_side: LogSide<P>,
+    membership: Membership,
     /// When the log side has something to do next. It costs more to find out than for queues, so it is looked up after
     /// log requests only.
     log_due: Option<Time>,
@@ -54,6 +60,7 @@ pub struct Node<P> {
 #[derive(Clone, Debug)]
 pub struct Durable<P> {
     id: NodeId,
+    incarnation: u32,
     queues: DurableQueues<P>,
     logs: DurableLogs<P>,
 }
@@ -61,12 +68,19 @@ pub struct Durable<P> {
 impl<P: Clone + Default> Node<P> {
     /// A node that hosts its part of the deployment.
     pub fn new(id: NodeId, deployment: &Deployment) -> Node<P> {
-        Node::of(id, QueueSide::new(id, deployment), LogSide::new(id, deployment))
+        let membership = Membership::new(FIRST_INCARNATION, deployment);
+        Node::of(id, QueueSide::new(id, deployment), LogSide::new(id, deployment), membership)
     }
 
-    fn of(id: NodeId, queue_side: QueueSide<P>, log_side: LogSide<P>) -> Node<P> {
-        let log_due = log_side.next_timeout();
-        Node { id, queue_side, log_side, log_due }
+    fn of(id: NodeId, queue_side: QueueSide<P>, log_side: LogSide<P>, membership: Membership) -> Node<P> {
+        let mut node = Node { id, queue_side, log_side, membership, log_due: None };
+        node.note_log_due();
+        node
+    }
+
+    /// The log side, and what is as rare.
+    fn note_log_due(&mut self) {
+        self.log_due = [self.log_side.next_timeout(), self.membership.next_timeout()].into_iter().flatten().min();
     }
 
     /// Handles one message.
@@ -130,17 +144,30 @@ impl<P: Clone + Default> Node<P> {
             | Message::ReplicaFetch { .. }
             | Message::ReplicaFetched { .. } => {
                 self.log_side.handle(from, message, context);
-                self.log_due = self.log_side.next_timeout();
+                self.note_log_due();
             }
             &mut Message::Written { store, until } => {
                 self.log_side.written(store, until, context);
-                self.log_due = self.log_side.next_timeout();
+                self.note_log_due();
             }
             &mut Message::Flushed { store, until } => self.flushed(store, until, context),
+            // What is meant for the former process of this node says nothing about this one.
+            Message::PartitionsChanged { .. } if !self.membership.is_registered() => {}
+            Message::PartitionsChanged { .. } => {
+                self.log_side.handle(from, message, context);
+                self.note_log_due();
+            }
+            &mut Message::BrokerHeartbeatAnswer { incarnation, is_registered } => {
+                self.membership.answered(incarnation, is_registered, context.now);
+                self.note_log_due();
+            }
             Message::Disconnect | Message::ConnectionLost => {
                 self.log_side.handle(from, &mut message.clone(), context);
-                self.log_due = self.log_side.next_timeout();
-                self.queue_side.handle(from, message, context);
+                self.note_log_due();
+                // Queues have no copies on other nodes yet.
+                if matches!(from, Address::Client(_)) {
+                    self.queue_side.handle(from, message, context);
+                }
             }
             _ => self.queue_side.handle(from, message, context),
         }
@@ -157,7 +184,7 @@ impl<P: Clone + Default> Node<P> {
         observer: &mut O,
     ) {
         self.log_side.written(store, until, &mut Context { now, node: self.id, out, observer });
-        self.log_due = self.log_side.next_timeout();
+        self.note_log_due();
     }
 
     /// The disk reports that everything in a queue or partition below this place is on stable storage.
@@ -177,7 +204,7 @@ impl<P: Clone + Default> Node<P> {
     fn flushed<O: Observer>(&mut self, store: StoreId, until: Offset, context: &mut Context<'_, P, O>) {
         if self.log_side.hosts(store) {
             self.log_side.flushed(store, until, context);
-            self.log_due = self.log_side.next_timeout();
+            self.note_log_due();
         } else {
             self.queue_side.flushed(store, until, context);
         }
@@ -188,7 +215,8 @@ impl<P: Clone + Default> Node<P> {
         let mut context = Context { now, node: self.id, out, observer };
         self.queue_side.handle_timeout(&mut context);
         self.log_side.handle_timeout(&mut context);
-        self.log_due = self.log_side.next_timeout();
+        self.membership.handle_timeout(&mut context);
+        self.note_log_due();
     }
 
     /// When something is due next.
@@ -205,6 +233,16 @@ impl<P: Clone + Default> Node<P> {
         self.queue_side.ready(queue)
     }
 
+    /// Which node this is.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The copy of a partition that this node has, if it has one.
+    pub fn partition(&self, store: StoreId) -> Option<&PartitionLog<P>> {
+        self.log_side.partition(store)
+    }
+
     /// How many records of the partitions that this node leads a group has still to read: from its committed offsets
     /// (or where it would begin) to the ends of the logs.
     pub fn lag(&self, group: ApplicationId) -> u64 {
@@ -216,7 +254,7 @@ impl<P: Clone + Default> Node<P> {
     /// asks. Members that read already ask once they are [told to](crate::client::GroupMember::ask_where).
     pub fn seek(&mut self, now: Time, group: ApplicationId, to: SeekTo) {
         self.log_side.seek(now, group, to);
-        self.log_due = self.log_side.next_timeout();
+        self.note_log_due();
     }
 
     /// Somebody adds partitions to the topic that `beside` is one of, as `kafka-topics --alter --partitions` does. They
@@ -231,7 +269,7 @@ impl<P: Clone + Default> Node<P> {
         observer: &mut O,
     ) {
         self.log_side.grow_topic(beside, stores, &mut Context { now, node: self.id, out, observer });
-        self.log_due = self.log_side.next_timeout();
+        self.note_log_due();
     }
 
     /// At the end of a run: tells which messages this node still has for somebody.
@@ -252,13 +290,16 @@ impl<P: Clone + Default> Node<P> {
     fn fall<O: Observer>(self, now: Time, kind: Crash, observer: &mut O) -> Durable<P> {
         let mut context = Context { now, node: self.id, out: &mut Outbox::default(), observer };
         let queues = self.queue_side.crash(kind, &mut context);
-        Durable { id: self.id, queues, logs: self.log_side.crash(kind, &mut context) }
+        let incarnation = self.membership.incarnation;
+        Durable { id: self.id, incarnation, queues, logs: self.log_side.crash(kind, &mut context) }
     }
 
     /// The node comes back now with what its disk kept.
     pub fn recover(now: Time, durable: Durable<P>, deployment: &Deployment) -> Node<P> {
-        let Durable { id, queues, logs } = durable;
-        Node::of(id, QueueSide::recover(id, deployment, now, queues), LogSide::recover(id, deployment, now, logs))
+        let Durable { id, incarnation, queues, logs } = durable;
+        let queue_side = QueueSide::recover(id, deployment, now, queues);
+        let log_side = LogSide::recover(id, deployment, now, logs);
+        Node::of(id, queue_side, log_side, Membership::recover(now, incarnation, deployment))
     }
 }
 

@@ -18,6 +18,13 @@ impl Default for ReplicaRules {
     }
 }
 
+impl ReplicaRules {
+    /// How often a leader looks whether followers lag: every half of the time that they may.
+    pub fn check_interval(&self) -> Duration {
+        self.max_lag.per_million(500_000)
+    }
+}
+
 /// Too few replicas are in sync for a record that all of them are to have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NotEnoughReplicas {
@@ -101,6 +108,16 @@ impl ReplicaSet {
     /// The followers that are in sync.
     pub fn in_sync(&self) -> impl Iterator<Item = NodeId> {
         self.followers.iter().filter(|follower| follower.is_in_sync).map(|follower| follower.node)
+    }
+
+    /// The followers that the leader would have in sync, and that are not yet.
+    pub fn joining(&self) -> impl Iterator<Item = NodeId> {
+        self.followers.iter().filter(|follower| follower.is_joining).map(|follower| follower.node)
+    }
+
+    /// There are copies on other nodes.
+    pub fn has_followers(&self) -> bool {
+        !self.followers.is_empty()
     }
 
     /// As many replicas are in sync as have to be.

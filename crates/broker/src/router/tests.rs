@@ -3,7 +3,7 @@
 use brokerlab_event::{Model, NodeId, StoreId};
 
 use super::*;
-use crate::config::{ExchangeConfig, FetchLimits, QueueConfig};
+use crate::config::{BrokerSessions, ExchangeConfig, FetchLimits, QueueConfig};
 use crate::properties::FieldValue;
 
 /// A topology by names. Queues are named `q0`, `q1`, …; every name and every key is interned as it is met.
@@ -17,6 +17,7 @@ impl Rig {
             deployment: Deployment {
                 model: Model::Queue,
                 nodes: 1,
+                broker_sessions: BrokerSessions::default(),
                 profile: Profile::default(),
                 routing_keys: vec![],
                 exchanges: vec![ExchangeConfig::new("", ExchangeKind::Direct)],

@@ -1,6 +1,7 @@
 //! The log side: stories of nodes and clients in virtual time, known answers, and naive references.
 
 mod adding;
+mod cluster;
 mod compaction;
 mod consumer_group;
 mod group;

@@ -1,172 +1,249 @@
-//! A leader and a follower, with every message between them in the story's hands.
+//! Copies of a partition: what leader and followers tell each other, what a controller decides when nodes go down, and
+//! what is lost then.
 
-use std::collections::VecDeque;
-
+use brokerlab_broker::Address;
 use brokerlab_broker::config::Acks;
 use brokerlab_broker::log::Crash;
-use brokerlab_broker::node::{Context, LogSide};
-use brokerlab_broker::{Address, Effect, Envelope, Message, Outbox};
-use brokerlab_event::{ClientId, KeyId, MessageId, NodeId, Offset, StoreId, Time};
+use brokerlab_broker::message::LogError;
+use brokerlab_event::{Event, Generator};
 
-use crate::rig::Plan;
+use crate::cluster::{Cluster, node};
+use crate::rig::secs;
 
-const STORE: u32 = 0;
+/// Nobody has asked for more than this long after a node was started again: its former session, and what it waits
+/// between attempts.
+const SETTLED: u64 = 30;
 
-fn node(index: usize) -> NodeId {
-    NodeId::new(index as u16)
-}
-
-/// Two nodes; disks answer at once, the network when it is told to.
-struct Pair {
-    plan: Plan,
-    sides: [Option<LogSide<()>>; 2],
-    out: Outbox<()>,
-    between: VecDeque<(usize, Message<()>)>,
-    to_client: Vec<Message<()>>,
-    sent: u64,
-}
-
-impl Pair {
-    fn new() -> Pair {
-        let plan = Plan { partitions: 1, nodes: 2, members: 0, ..Plan::default() };
-        let deployment = plan.deployment();
-        let side = |index| Some(LogSide::new(node(index), &deployment));
-        let sides = [side(0), side(1)];
-        Pair { plan, sides, out: Outbox::default(), between: VecDeque::new(), to_client: Vec::new(), sent: 0 }
-    }
-
-    fn with(&mut self, index: usize, act: impl FnOnce(&mut LogSide<()>, &mut Context<'_, (), ()>)) {
-        let Some(side) = &mut self.sides[index] else { return };
-        let (now, observer) = (Time::ZERO, &mut ());
-        act(side, &mut Context { now, node: node(index), out: &mut self.out, observer });
-        self.settle();
-    }
-
-    fn settle(&mut self) {
-        while let Some(effect) = self.out.pop() {
-            match effect {
-                Effect::Send { to: Address::Node(to), message, .. } => self.between.push_back((to.index(), message)),
-                Effect::Send { message, .. } => self.to_client.push(message),
-                Effect::Write { node, store, until } => {
-                    let side = self.sides[node.index()].as_mut().expect("its node is up");
-                    let context = &mut Context { now: Time::ZERO, node, out: &mut self.out, observer: &mut () };
-                    side.handle(Address::Disk, &mut Message::Written { store, until }, context);
-                }
-                Effect::Flush { .. } => panic!("the log side leaves flushing to the operating system"),
-            }
-        }
-    }
-
-    fn wake(&mut self) -> &mut Pair {
-        self.with(1, |side, context| side.handle_timeout(context));
-        self
-    }
-
-    fn produce(&mut self) -> &mut Pair {
-        let (message, sender) = (MessageId::new(self.sent), ClientId::new(0));
-        let records = vec![Envelope {
-            message,
-            key: KeyId::NONE,
-            size: 1,
-            timestamp: Time::ZERO,
-            sender,
-            tombstone: false,
-            payload: (),
-        }];
-        let (store, correlation, acks) = (StoreId::new(STORE), self.sent as u32, Acks::All);
-        self.sent += 1;
-        let mut message = Message::Produce { store, correlation, acks, batch: records.into() };
-        self.with(0, |side, context| side.handle(Address::Client(sender), &mut message, context));
-        self
-    }
-
-    /// Carries one message between the nodes.
-    fn carry(&mut self) -> &mut Pair {
-        let (to, mut message) = self.between.pop_front().expect("a message is under way");
-        self.with(to, |side, context| side.handle(Address::Node(node(1 - to)), &mut message, context));
-        self
-    }
-
-    fn carry_all(&mut self) -> &mut Pair {
-        while !self.between.is_empty() {
-            self.carry();
-        }
-        self
-    }
-
-    /// A node goes down and comes back at once; its connections break.
-    fn restart(&mut self, index: usize, kind: Crash) -> &mut Pair {
-        let side = self.sides[index].take().expect("it is up");
-        let mut context =
-            Context { now: Time::ZERO, node: node(index), out: &mut Outbox::default(), observer: &mut () };
-        let durable = side.crash(kind, &mut context);
-        self.between.clear();
-        self.with(1 - index, |side, context| {
-            side.handle(Address::Node(node(index)), &mut Message::ConnectionLost, context);
-        });
-        self.sides[index] = Some(LogSide::recover(node(index), &self.plan.deployment(), Time::ZERO, durable));
-        // The follower asks again, a while after its connection broke or as soon as it is back.
-        let Some(follower) = &mut self.sides[1] else { return self };
-        let (now, observer) = (follower.next_timeout().expect("it will ask"), &mut ());
-        follower.handle_timeout(&mut Context { now, node: node(1), out: &mut self.out, observer });
-        self.settle();
-        self
-    }
-
-    /// Log end and high watermark of leader and follower, and how many requests were confirmed.
-    fn marks(&self) -> ([(u64, u64); 2], usize) {
-        let marks = |index: usize| {
-            let side: &LogSide<()> = self.sides[index].as_ref().expect("it is up");
-            let partition = side.partition(StoreId::new(STORE)).expect("it is hosted");
-            (partition.log().end().get(), partition.high_watermark().get())
-        };
-        ([marks(0), marks(1)], self.to_client.len())
-    }
-
-    fn contents(&self, index: usize) -> Vec<u64> {
-        let side: &LogSide<()> = self.sides[index].as_ref().expect("it is up");
-        let log = side.partition(StoreId::new(STORE)).expect("it is hosted").log();
-        log.entries_from(Offset::ZERO).map(|(_, record)| record.message.get()).collect()
-    }
+fn between(from: usize, to: usize) -> (Address, Address) {
+    (Address::Node(node(from)), Address::Node(node(to)))
 }
 
 #[test]
 fn a_record_is_confirmed_by_the_followers_next_fetch() {
-    let mut pair = Pair::new();
-    pair.wake().carry_all();
-    pair.produce();
-    assert_eq!(pair.marks(), ([(1, 0), (0, 0)], 0), "the leader has it, alone");
-    pair.carry();
-    assert_eq!(pair.marks(), ([(1, 0), (1, 0)], 0), "both have it, and the leader does not know");
-    pair.carry();
-    assert_eq!(pair.marks(), ([(1, 1), (1, 0)], 1), "the next fetch said so");
-    pair.produce().carry_all();
-    assert_eq!(pair.marks(), ([(2, 2), (2, 1)], 2), "followers learn of the high watermark a round trip later");
+    let mut cluster = Cluster::new(2, 1);
+    cluster.carry_all();
+    let first = cluster.produce(0, Acks::All);
+    assert_eq!((cluster.marks(0), cluster.marks(1)), ((1, 0), (0, 0)), "the leader has it, alone");
+    cluster.carry(between(0, 1));
+    assert_eq!((cluster.marks(0), cluster.marks(1)), ((1, 0), (1, 0)), "both have it, and the leader does not know");
+    assert!(!cluster.answers.contains_key(&first));
+    cluster.carry(between(1, 0));
+    assert_eq!((cluster.marks(0), cluster.marks(1)), ((1, 1), (1, 0)), "the next fetch said so");
+    assert!(cluster.answers[&first].is_ok());
+    cluster.produce(0, Acks::All);
+    cluster.carry_all();
+    let (leader, follower) = (cluster.marks(0), cluster.marks(1));
+    assert_eq!((leader, follower), ((2, 2), (2, 1)), "followers learn of the high watermark a round trip later");
 }
 
 #[test]
 fn a_follower_catches_up_after_it_was_away() {
     for kind in [Crash::Process, Crash::Power, Crash::Disk] {
-        let mut pair = Pair::new();
-        pair.wake().carry_all();
-        pair.produce().produce().carry_all();
-        pair.restart(1, kind).produce().carry_all();
-        assert_eq!((pair.contents(0), pair.contents(1)), (vec![0, 1, 2], vec![0, 1, 2]), "{kind:?}");
-        assert_eq!(pair.marks().1, 3, "{kind:?}");
+        let mut cluster = Cluster::new(2, 1);
+        cluster.carry_all();
+        cluster.produce(0, Acks::All);
+        cluster.produce(0, Acks::All);
+        cluster.carry_all().crash(1, kind).restart(1);
+        let third = cluster.produce(0, Acks::All);
+        cluster.run(secs(1));
+        assert!(!cluster.answers.contains_key(&third), "it still counts as in sync");
+        cluster.run(secs(SETTLED));
+        assert_eq!((cluster.contents(0), cluster.contents(1)), (vec![0, 1, 2], vec![0, 1, 2]), "{kind:?}");
+        assert_eq!(cluster.in_sync(), [0, 1], "{kind:?}");
+        assert!(cluster.answers[&third].is_ok(), "{kind:?}");
     }
 }
 
 #[test]
-fn a_leader_that_lost_its_tail_makes_its_follower_forget_it_too() {
-    let mut pair = Pair::new();
-    pair.wake().carry_all();
-    pair.produce().produce().carry_all();
-    // Nothing was flushed. The lost records must not come back at offsets that get other records.
-    pair.restart(0, Crash::Power).produce().produce().produce().carry_all();
-    assert_eq!((pair.contents(0), pair.contents(1)), (vec![2, 3, 4], vec![2, 3, 4]));
-    let mut pair = Pair::new();
-    pair.wake().carry_all();
-    pair.produce().produce().carry_all();
-    pair.restart(0, Crash::Process).produce().carry_all();
-    assert_eq!((pair.contents(0), pair.contents(1)), (vec![0, 1, 2], vec![0, 1, 2]), "the page cache survives");
+fn what_only_the_leader_has_is_lost_with_it_though_it_was_confirmed() {
+    for kind in [Crash::Process, Crash::Power, Crash::Disk] {
+        let mut cluster = Cluster::new(2, 1);
+        cluster.carry_all();
+        let both = cluster.produce(0, Acks::Leader);
+        cluster.carry_all();
+        let alone = cluster.produce(0, Acks::Leader);
+        assert!(cluster.answers[&both].is_ok() && cluster.answers[&alone].is_ok());
+        cluster.crash(0, kind).run(secs(8));
+        assert_eq!(cluster.leader(), Some(0), "its session has not ended");
+        cluster.run(secs(2));
+        assert_eq!(cluster.leader(), Some(1));
+        assert_eq!(cluster.contents(1), [0]);
+        let later = cluster.produce(1, Acks::All);
+        cluster.restart(0).run(secs(SETTLED));
+        assert!(cluster.answers[&later].is_ok());
+        assert_eq!(
+            (cluster.contents(0), cluster.contents(1)),
+            (vec![0, 2], vec![0, 2]),
+            "{kind:?}: it gives up its own"
+        );
+        let cut = |event: &&Event| matches!(event, Event::LeaderElected { end, .. } if end.get() == 1);
+        assert_eq!(cluster.seen.0.iter().filter(cut).count(), 1);
+    }
+}
+
+#[test]
+fn what_all_in_sync_have_outlives_the_leader() {
+    let mut cluster = Cluster::new(3, 2);
+    cluster.carry_all();
+    let first = cluster.produce(0, Acks::All);
+    cluster.carry_all();
+    assert!(cluster.answers[&first].is_ok());
+    cluster.crash(0, Crash::Disk).run(secs(10));
+    assert_eq!((cluster.leader(), cluster.in_sync()), (Some(1), vec![1, 2]));
+    let second = cluster.produce(1, Acks::All);
+    cluster.restart(0).run(secs(SETTLED));
+    assert!(cluster.answers[&second].is_ok());
+    for index in 0..3 {
+        assert_eq!(cluster.contents(index), [0, 1], "node {index}");
+    }
+    assert_eq!(cluster.in_sync(), [0, 1, 2]);
+}
+
+#[test]
+fn too_few_in_sync_take_no_record_that_all_are_to_have() {
+    let mut cluster = Cluster::new(2, 2);
+    cluster.carry_all().crash(1, Crash::Process);
+    let pending = cluster.produce(0, Acks::All);
+    cluster.run(secs(10));
+    assert_eq!(cluster.in_sync(), [0]);
+    assert!(!cluster.answers.contains_key(&pending), "the high watermark stands still");
+    let refused = cluster.produce(0, Acks::All);
+    assert_eq!(cluster.answers[&refused], Err(LogError::NotEnoughReplicas));
+    let careless = cluster.produce(0, Acks::Leader);
+    assert!(cluster.answers[&careless].is_ok());
+    cluster.restart(1).run(secs(SETTLED));
+    assert!(cluster.answers[&pending].is_ok());
+    assert_eq!((cluster.contents(0), cluster.contents(1)), (vec![0, 2], vec![0, 2]));
+}
+
+#[test]
+fn a_follower_that_is_cut_off_leaves_the_ones_in_sync_after_its_lag() {
+    let mut cluster = Cluster::new(2, 1);
+    cluster.carry_all();
+    let pending = cluster.produce(0, Acks::All);
+    // The follower shows the controller that it is there, and nothing of what its leader says reaches it.
+    cluster.cut.insert(between(0, 1));
+    cluster.wires.clear();
+    cluster.run(secs(29));
+    assert_eq!(cluster.in_sync(), [0, 1]);
+    assert!(!cluster.answers.contains_key(&pending));
+    cluster.run(secs(17));
+    assert_eq!(cluster.in_sync(), [0], "it lags by more than 30 s, which is looked at every 15 s");
+    assert!(cluster.answers[&pending].is_ok());
+}
+
+#[test]
+fn an_old_leader_that_nobody_told_goes_on_and_loses_what_it_took() {
+    let mut cluster = Cluster::new(2, 1);
+    cluster.carry_all();
+    let (it, controller) = (Address::Node(node(0)), Address::Controller);
+    cluster.cut.extend([(it, controller), (controller, it)]);
+    cluster.run(secs(10));
+    assert_eq!(cluster.leader(), Some(1));
+    let (old, new) = (cluster.produce(0, Acks::Leader), cluster.produce(1, Acks::Leader));
+    assert!(cluster.answers[&old].is_ok() && cluster.answers[&new].is_ok(), "both think that they lead");
+    cluster.cut.clear();
+    cluster.run(secs(SETTLED));
+    assert_eq!((cluster.contents(0), cluster.contents(1)), (vec![1], vec![1]));
+    let refused = cluster.produce(0, Acks::Leader);
+    assert_eq!(cluster.answers[&refused], Err(LogError::NotLeader));
+}
+
+/// What a seed does to three nodes: records are sent to whoever is there, messages are carried in any order that
+/// connections allow, nodes go down like this and are started again.
+fn wreck(cluster: &mut Cluster, seed: u64, kinds: &[Crash], at_any_time: impl Fn(&Cluster)) {
+    let mut chance = Generator::new(seed, "wreck");
+    let mut below = |bound: usize| chance.below(bound as u64) as usize;
+    let mut up = [true; 3];
+    for _ in 0..400 {
+        match below(20) {
+            0 => {
+                let index = below(3);
+                match up[index] {
+                    true => cluster.crash(index, kinds[below(kinds.len())]),
+                    false => cluster.restart(index),
+                };
+                up[index] = !up[index];
+            }
+            1..=3 => {
+                cluster.now += secs(1 + below(4) as u64);
+                cluster.wake();
+            }
+            4..=6 => {
+                let (to, acks) = (below(3), if below(3) == 0 { Acks::Leader } else { Acks::All });
+                if up[to] {
+                    cluster.produce(to, acks);
+                }
+            }
+            _ => {
+                let busy = cluster.busy();
+                if !busy.is_empty() {
+                    cluster.carry(busy[below(busy.len())]);
+                }
+            }
+        }
+        at_any_time(cluster);
+    }
+    for index in (0..3).filter(|index| !up[*index]) {
+        cluster.restart(index);
+    }
+    cluster.run(secs(120));
+    let leader = cluster.leader().unwrap_or_else(|| panic!("seed {seed}: everybody is back, and nobody leads"));
+    let last = cluster.produce(leader, Acks::All);
+    cluster.run(secs(120));
+    assert_eq!(cluster.in_sync(), [0, 1, 2], "seed {seed}");
+    assert!(cluster.answers.get(&last).is_some_and(Result::is_ok), "seed {seed}");
+}
+
+/// Up to where readers were shown, all copies hold the same.
+fn show_the_same(cluster: &Cluster, seed: u64) {
+    let nodes: Vec<usize> = (0..3).filter(|index| cluster.node(*index).is_some()).collect();
+    for pair in nodes.windows(2) {
+        let shown = pair.iter().map(|index| cluster.marks(*index).1).min().expect("there are two") as usize;
+        let [one, other] = [pair[0], pair[1]].map(|index| cluster.contents(index)[..shown].to_vec());
+        assert_eq!(one, other, "seed {seed}: nodes {pair:?} differ in what readers may see");
+    }
+}
+
+/// All copies hold what the story says. Tells the records.
+fn agrees(cluster: &Cluster, seed: u64) -> Vec<u64> {
+    let mut story = Vec::new();
+    for event in &cluster.seen.0 {
+        match *event {
+            Event::Stored { offset, message, .. } => {
+                assert_eq!(offset.get(), story.len() as u64, "seed {seed}: offsets are given out without a gap");
+                story.push(message.get());
+            }
+            Event::LeaderElected { end, .. } => story.truncate(end.get() as usize),
+            _ => {}
+        }
+    }
+    for index in 0..3 {
+        assert_eq!(cluster.contents(index), story, "seed {seed}: node {index} has something else");
+    }
+    story
+}
+
+#[test]
+fn nothing_that_enough_replicas_have_is_lost_with_processes() {
+    for seed in 0..500 {
+        let mut cluster = Cluster::new(3, 2);
+        wreck(&mut cluster, seed, &[Crash::Process], |cluster| show_the_same(cluster, seed));
+        let records = agrees(&cluster, seed);
+        let confirmed = cluster.answers.iter().filter(|(_, result)| result.is_ok()).map(|(number, _)| *number);
+        for number in confirmed.filter(|number| !cluster.careless.contains(number)) {
+            // Nobody has sent anything twice.
+            let copies = records.iter().filter(|own| **own == u64::from(number)).count();
+            assert_eq!(copies, 1, "seed {seed}: record {number} was confirmed");
+        }
+    }
+}
+
+#[test]
+fn copies_agree_in_the_end_whatever_was_lost() {
+    for seed in 0..500 {
+        let mut cluster = Cluster::new(3, 1).with_unclean_elections();
+        wreck(&mut cluster, seed, &[Crash::Process, Crash::Power, Crash::Disk], |_| ());
+        agrees(&cluster, seed);
+    }
 }

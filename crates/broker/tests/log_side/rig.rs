@@ -6,9 +6,9 @@ use std::ops::Range;
 use brokerlab_broker::assignor::Assignor;
 use brokerlab_broker::client::{Batcher, GroupMember};
 use brokerlab_broker::config::{
-    Acks, BatcherConfig, CommitPolicy, ConsumerConfig, ConsumerKind, Deployment, FetchLimits, FlushPolicy, GroupConfig,
-    GroupMemberConfig, GroupProtocol, Isolation, OffsetReset, ProducerConfig, ProducerKind, Profile, SeekTo,
-    TopicConfig,
+    Acks, BatcherConfig, BrokerSessions, CommitPolicy, ConsumerConfig, ConsumerKind, Deployment, FetchLimits,
+    FlushPolicy, GroupConfig, GroupMemberConfig, GroupProtocol, Isolation, OffsetReset, ProducerConfig, ProducerKind,
+    Profile, ReplicationConfig, SeekTo, TopicConfig,
 };
 use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox};
 use brokerlab_event::{
@@ -114,8 +114,11 @@ impl Plan {
         let partitions: Vec<StoreId> = (0..self.partitions).map(StoreId::new).collect();
         let topic = TopicConfig {
             partitions: partitions.clone(),
-            node: NodeId::new(0),
-            followers: (1..self.nodes).map(NodeId::new).collect(),
+            replication: ReplicationConfig {
+                nodes: self.nodes,
+                copies: self.nodes,
+                ..ReplicationConfig::single(NodeId::new(0))
+            },
             max_message_bytes: 1 << 20,
             segment_bytes: self.segment_bytes,
             segment_time: secs(7 * 86_400),
@@ -153,6 +156,7 @@ impl Plan {
         Deployment {
             model: Model::Log,
             nodes: self.nodes,
+            broker_sessions: BrokerSessions::default(),
             profile: Profile::default(),
             routing_keys: Vec::new(),
             exchanges: Vec::new(),
@@ -314,6 +318,7 @@ impl Rig {
                     self.members[index].handle_message(self.now, message, &mut self.out, &mut self.events);
                 }
             }
+            Address::Controller => {}
             Address::Demand | Address::Disk => panic!("nobody writes to {to:?}"),
         }
     }

@@ -1,8 +1,8 @@
 //! Transactions on a node: requests by hand, a disk that waits to be told, and crashes in between.
 
 use brokerlab_broker::config::{
-    Acks, Deployment, FetchLimits, FlushPolicy, GroupConfig, GroupProtocol, Isolation, LogProfile, PageCacheConfig,
-    Profile, SeekTo, TopicConfig, TransactionVersion,
+    Acks, BrokerSessions, Deployment, FetchLimits, FlushPolicy, GroupConfig, GroupProtocol, Isolation, LogProfile,
+    PageCacheConfig, Profile, ReplicationConfig, SeekTo, TopicConfig, TransactionVersion,
 };
 use brokerlab_broker::log::Crash;
 use brokerlab_broker::message::{FetchPosition, LogError};
@@ -49,8 +49,7 @@ pub fn rig(version: TransactionVersion) -> Rig {
 fn rig_on(version: TransactionVersion, page_cache: Option<PageCacheConfig>) -> Rig {
     let topic = TopicConfig {
         partitions: vec![store(0), store(1)],
-        node: NodeId::new(0),
-        followers: Vec::new(),
+        replication: ReplicationConfig::single(NodeId::new(0)),
         max_message_bytes: 1 << 20,
         segment_bytes: 1 << 20,
         segment_time: secs(7 * 86_400),
@@ -74,6 +73,7 @@ fn rig_on(version: TransactionVersion, page_cache: Option<PageCacheConfig>) -> R
     let deployment = Deployment {
         model: Model::Log,
         nodes: 1,
+        broker_sessions: BrokerSessions::default(),
         profile: Profile { log, ..Profile::default() },
         routing_keys: Vec::new(),
         exchanges: Vec::new(),

@@ -82,6 +82,7 @@ impl Topology {
         Deployment {
             model: Model::Queue,
             nodes: 1,
+            broker_sessions: BrokerSessions::default(),
             profile: self.profile.clone(),
             routing_keys: self.keys.clone(),
             exchanges: self.exchanges.clone(),

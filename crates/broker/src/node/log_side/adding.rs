@@ -34,7 +34,8 @@ impl<P: Clone + Default> LogSide<P> {
         let Some(place) = self.place(*beside) else { return false };
         let Some(topic) = self.topics.iter().find(|topic| topic.partitions.contains(beside)) else { return false };
         let more = TopicConfig { partitions: stores.clone(), ..topic.clone() };
-        let places = self.host_partitions(node, &more, now);
+        let number = self.partitions_of(*beside).len() as u32;
+        let places = self.host_partitions(node, &more, number, now);
         self.upkeep.add_beside(place as u32, places);
         self.groups.extend_topic(*beside, stores);
         self.shares.extend_topic(*beside, stores);

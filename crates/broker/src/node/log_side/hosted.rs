@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use brokerlab_event::{ClientId, NodeId, Offset, StoreId, Time};
 
-use crate::config::FlushPolicy;
+use crate::config::TopicConfig;
+use crate::message::{LogError, ReplicaAnswer};
 use crate::partition::PartitionLog;
-use crate::record::Record;
 use crate::replication::{ReplicaRules, ReplicaSet};
 
 /// A produce request that is answered once everything below an offset is safe.
@@ -24,29 +24,51 @@ pub(super) struct Leader {
     pub replicas: ReplicaSet,
     /// Fetches that wait for something to tell, in order of arrival.
     pub asking: Vec<Asking>,
+    /// The controller was told of other replicas in sync, and has not answered.
+    pub has_proposed: bool,
 }
 
-/// A follower's fetch, with the offset and the epoch that it named.
+/// A follower's fetch, as it was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asking {
     pub node: NodeId,
     pub offset: Offset,
-    pub epoch: u32,
+    pub last_epoch: Option<u32>,
 }
 
 /// What this node is to a partition.
 #[derive(Clone, Debug)]
 pub(super) enum Role {
     Leader(Leader),
-    Follower { leader: NodeId },
+    Follower {
+        /// Whom it copies, where that is known.
+        leader: Option<NodeId>,
+        /// What it is about.
+        copying: Copying,
+    },
+}
+
+/// What a follower is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Copying {
+    /// It has still to ask.
+    Idle,
+    /// It has asked its leader for what comes next.
+    Asked,
+    /// What the leader has sent is being written.
+    Writing,
 }
 
 impl Role {
-    /// A leader whose followers are all in sync.
-    pub fn leader(followers: &[NodeId], now: Time) -> Role {
-        let followers = followers.iter().map(|node| (*node, true));
-        let replicas = ReplicaSet::new(ReplicaRules::default(), followers, Offset::ZERO, now);
-        Role::Leader(Leader { replicas, asking: Vec::new() })
+    /// A leader of a new epoch, that begins at the end of its log.
+    pub fn leader(rules: ReplicaRules, followers: &[(NodeId, bool)], epoch_start: Offset, now: Time) -> Role {
+        let replicas = ReplicaSet::new(rules, followers.iter().copied(), epoch_start, now);
+        Role::Leader(Leader { replicas, asking: Vec::new(), has_proposed: false })
+    }
+
+    /// A follower that has still to ask.
+    pub fn follower(leader: Option<NodeId>) -> Role {
+        Role::Follower { leader, copying: Copying::Idle }
     }
 }
 
@@ -57,6 +79,8 @@ pub(super) struct Hosted<P> {
     pub role: Role,
     /// Once so many records are not flushed the broker flushes them itself.
     pub flush_messages: u64,
+    /// What its topic asks of copies.
+    pub rules: ReplicaRules,
     /// Clients whose fetch may wait for this partition.
     pub readers: Vec<ClientId>,
     /// Answered once the leader has the records.
@@ -66,10 +90,17 @@ pub(super) struct Hosted<P> {
 }
 
 impl<P: Clone> Hosted<P> {
-    pub fn new(store: StoreId, log: PartitionLog<P>, role: Role, flush: FlushPolicy) -> Hosted<P> {
-        let (until_written, until_replicated) = (VecDeque::new(), VecDeque::new());
-        let flush_messages = flush.messages.unwrap_or(u64::MAX);
-        Hosted { store, log, role, flush_messages, readers: Vec::new(), until_written, until_replicated }
+    pub fn new(store: StoreId, log: PartitionLog<P>, role: Role, topic: &TopicConfig) -> Hosted<P> {
+        Hosted {
+            store,
+            log,
+            role,
+            flush_messages: topic.flush.messages.unwrap_or(u64::MAX),
+            rules: topic.replication.replicas,
+            readers: Vec::new(),
+            until_written: VecDeque::new(),
+            until_replicated: VecDeque::new(),
+        }
     }
 
     pub fn is_led(&self) -> bool {
@@ -83,22 +114,36 @@ impl<P: Clone> Hosted<P> {
         safe.is_some_and(|safe| self.log.advance_high_watermark(safe))
     }
 
-    /// A produce request that can be answered now.
+    /// True where a record that all replicas are to have may be taken.
     #[inline]
-    pub fn pop_safe(&mut self) -> Option<PendingAck> {
-        let (written, replicated) = (self.log.log().written(), self.log.high_watermark());
-        self.until_written
-            .pop_front_if(|ack| ack.until <= written)
-            .or_else(|| self.until_replicated.pop_front_if(|ack| ack.until <= replicated))
+    pub fn has_enough_replicas(&self) -> bool {
+        matches!(&self.role, Role::Leader(leader) if leader.replicas.is_enough())
     }
 
-    /// What a follower that asks from this offset is sent: where it has to begin, and the records from there. A
-    /// follower whose last epoch is older than the leader's may hold records that the leader never had, or lost;
-    /// it goes back to where that epoch ended here.
-    pub fn replica_records(&self, from: Offset, epoch: u32, max_bytes: u32) -> (Offset, Vec<(Offset, Record<P>)>) {
+    /// A produce request that can be answered now, and how.
+    #[inline]
+    pub fn pop_safe(&mut self) -> Option<(PendingAck, Result<Offset, LogError>)> {
+        let (written, replicated) = (self.log.log().written(), self.log.high_watermark());
+        if let Some(ack) = self.until_written.pop_front_if(|ack| ack.until <= written) {
+            return Some((ack, Ok(ack.first)));
+        }
+        let ack = self.until_replicated.pop_front_if(|ack| ack.until <= replicated)?;
+        let enough = self.has_enough_replicas();
+        Some((ack, if enough { Ok(ack.first) } else { Err(LogError::NotEnoughReplicasAfterAppend) }))
+    }
+
+    /// What a follower that asks like this is told; nothing where it has all that there is.
+    pub fn answer_replica(&self, asking: &Asking, max_bytes: u32) -> Option<ReplicaAnswer<P>> {
         let log = self.log.log();
-        let begin = if epoch < self.log.epoch() { from.min(log.end_of_epoch(epoch)) } else { from };
-        let begin = begin.max(log.start()).min(log.end());
-        (begin, self.log.records(begin, log.written(), max_bytes))
+        let last = asking.last_epoch.and_then(|epoch| Some((epoch, log.epochs().end_of(epoch, log.end())?)));
+        if let Some((epoch, known)) = last
+            && (known.epoch < epoch || known.end < asking.offset)
+        {
+            return Some(ReplicaAnswer::Diverging(known));
+        }
+        let offset = asking.offset.max(log.start());
+        let records = self.log.records(offset, log.written(), max_bytes);
+        let is_news = offset != asking.offset || !records.records.is_empty();
+        is_news.then_some(ReplicaAnswer::Copied { offset, records })
     }
 }

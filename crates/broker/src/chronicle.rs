@@ -1,0 +1,133 @@
+//! What is told of partitions with copies: one story of each, though several nodes may think that they lead.
+
+use brokerlab_event::{Bytes, Event, NodeId, Observer, Offset, StoreId, Time};
+
+use crate::config::Deployment;
+use crate::log::Epochs;
+use crate::node::Node;
+
+/// One log for each partition of a cluster, as an onlooker has it who sees all nodes.
+///
+/// A node tells what it stores. That is what happened to the partition while the node leads; what a former leader
+/// takes that has not heard of its successor yet is stored nowhere that lasts. Unless the successor has copied it
+/// before it heard of its election itself: so when a leader begins, its log is compared with the one told so far, by
+/// the epochs that leaders count. What it lacks is gone, and what it has besides is stored now.
+///
+/// Nodes tell what they see through a [`Watch`]. After each call [`settle`](Chronicle::settle) completes the story.
+#[derive(Clone, Debug)]
+pub struct Chronicle {
+    /// By the number of the store; nothing for queues.
+    partitions: Vec<Option<Told>>,
+    /// Leaders that have begun, and have not been compared yet.
+    begun: Vec<StoreId>,
+}
+
+/// What has been told of a partition.
+#[derive(Clone, Debug)]
+struct Told {
+    leader: NodeId,
+    leader_epoch: u32,
+    epochs: Epochs,
+    end: Offset,
+}
+
+impl Chronicle {
+    /// Of a cluster that has just been started.
+    pub fn new(deployment: &Deployment) -> Chronicle {
+        let mut chronicle = Chronicle { partitions: Vec::new(), begun: Vec::new() };
+        for topic in deployment.topics.iter().cloned().chain(deployment.streams.iter().map(|stream| stream.topic())) {
+            for (number, store) in (0..).zip(&topic.partitions) {
+                let leader = topic.replication.replicas(number).next();
+                let begin = |leader| {
+                    let epochs = Epochs::from_iter([(1, Offset::ZERO)]);
+                    Told { leader, leader_epoch: 1, epochs, end: Offset::ZERO }
+                };
+                chronicle.partitions.resize(chronicle.partitions.len().max(store.index() + 1), None);
+                chronicle.partitions[store.index()] = leader.map(begin);
+            }
+        }
+        chronicle
+    }
+
+    /// The node whose log is the partition's, as far as is told.
+    pub fn leader(&self, store: StoreId) -> Option<NodeId> {
+        self.partitions.get(store.index())?.as_ref().map(|told| told.leader)
+    }
+
+    /// A node tells something. True if it belongs to the story as it is.
+    #[inline]
+    fn takes(&mut self, node: NodeId, event: &Event) -> bool {
+        match *event {
+            Event::Stored { store, offset, .. } => self.told(store, node, |told| told.end = offset.next()),
+            Event::SegmentRolled { store, .. }
+            | Event::Trimmed { store, .. }
+            | Event::Removed { store, .. }
+            | Event::Flushed { store, .. }
+            | Event::TransactionOpened { store, .. }
+            | Event::TransactionEnded { store, .. }
+            | Event::Aborted { store, .. } => self.told(store, node, |_| ()),
+            Event::LeaderElected { store, .. } => {
+                self.begun.push(store);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// True for the leader, and for what is no partition.
+    fn told(&mut self, store: StoreId, node: NodeId, note: impl FnOnce(&mut Told)) -> bool {
+        match self.partitions.get_mut(store.index()) {
+            Some(Some(told)) if told.leader == node => {
+                note(told);
+                true
+            }
+            Some(Some(_)) => false,
+            _ => true,
+        }
+    }
+
+    /// A node has been called: tells of the partitions that it leads since.
+    pub fn settle<P: Clone + Default>(&mut self, now: Time, node: &Node<P>, observer: &mut impl Observer) {
+        for store in std::mem::take(&mut self.begun) {
+            let (Some(Some(told)), Some(partition)) = (self.partitions.get_mut(store.index()), node.partition(store))
+            else {
+                continue;
+            };
+            if partition.epoch() <= told.leader_epoch {
+                continue; // another node has been elected since, and has heard of that before
+            }
+            let log = partition.log();
+            let end = told.epochs.common_end(told.end, log.epochs(), log.end());
+            *told = Told {
+                leader: node.id(),
+                leader_epoch: partition.epoch(),
+                epochs: log.epochs().clone(),
+                end: log.end(),
+            };
+            observer.observe(now, Event::LeaderElected { store, node: node.id(), end });
+            for (offset, record) in log.entries_from(end).filter(|(_, record)| record.kind.is_message()) {
+                let size = Bytes::new(record.size);
+                observer.observe(now, Event::Stored { message: record.message, store, offset, size });
+            }
+        }
+    }
+}
+
+/// Sees what one node tells, and passes on what belongs to the story.
+pub struct Watch<'a, O> {
+    /// Nothing where a node is alone, which tells everything itself.
+    pub chronicle: Option<&'a mut Chronicle>,
+    /// Who tells.
+    pub node: NodeId,
+    /// Whom it is passed on to.
+    pub observer: &'a mut O,
+}
+
+impl<O: Observer> Observer for Watch<'_, O> {
+    #[inline(always)]
+    fn observe(&mut self, time: Time, event: Event) {
+        if self.chronicle.as_mut().is_none_or(|chronicle| chronicle.takes(self.node, &event)) {
+            self.observer.observe(time, event);
+        }
+    }
+}
