@@ -54,6 +54,12 @@ impl Chronicle {
         self.partitions.get(store.index())?.as_ref().map(|told| told.leader)
     }
 
+    /// The partitions, each with the node whose log it is, as far as is told.
+    pub fn leaders(&self) -> impl Iterator<Item = (StoreId, NodeId)> {
+        let told = (0..).zip(&self.partitions);
+        told.filter_map(|(store, told)| Some((StoreId::new(store), told.as_ref()?.leader)))
+    }
+
     /// A node tells something. True if it belongs to the story as it is.
     #[inline]
     fn takes(&mut self, node: NodeId, event: &Event) -> bool {

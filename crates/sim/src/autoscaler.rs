@@ -95,11 +95,17 @@ impl Simulation {
         let nodes: Vec<_> = self.nodes.iter().map(|host| host.machine.as_ref()).collect::<Option<_>>()?;
         let nodes = nodes.into_iter();
         if autoscaler.queues.is_empty() {
-            return Some(nodes.map(|node| node.lag(autoscaler.application)).sum());
+            let log = |store| match &self.cluster {
+                Some(cluster) => {
+                    self.nodes[cluster.chronicle.leader(store)?.index()].machine.as_ref()?.partition(store)
+                }
+                None => self.nodes[0].machine.as_ref()?.partition(store),
+            };
+            return Some(nodes.map(|node| node.lag(autoscaler.application, log)).sum());
         }
         let ready: u64 = nodes.map(|node| autoscaler.queues.iter().map(|queue| node.ready(*queue)).sum::<u64>()).sum();
         let is_own = |role: ClientRole| role == ClientRole::Consumer(autoscaler.application);
-        let own = self.clients.iter().filter(|process| is_own(process.role) && process.connection.is_up());
+        let own = self.clients.iter().filter(|process| is_own(process.role) && process.connections.is_up());
         Some(ready + own.map(|process| process.machine.unsettled()).sum::<u64>())
     }
 }

@@ -8,7 +8,7 @@ use brokerlab_broker::client::{
 };
 use brokerlab_broker::config::{ConsumerConfig, ConsumerKind, ProducerConfig, ProducerKind};
 use brokerlab_broker::{Envelope, Message, Outbox};
-use brokerlab_event::{Duration, Generator, Millionths, Observer, Time};
+use brokerlab_event::{Duration, Generator, Millionths, NodeId, Observer, Time};
 
 use crate::fault::HEARTBEAT;
 
@@ -164,6 +164,16 @@ impl Client {
             }
             Client::Batcher(client) => client.request_timeout(),
             Client::Member(_) | Client::Sharer(_) => Duration::from_secs(30),
+        }
+    }
+
+    /// True where it has a connection with this node, or believes so. Those that do not look for leaders have one with the
+    /// first.
+    pub fn is_connected_to(&self, node: NodeId) -> bool {
+        match self {
+            Client::Batcher(client) => client.is_connected_to(node),
+            Client::Member(client) => client.is_connected_to(node),
+            _ => node == NodeId::new(0),
         }
     }
 

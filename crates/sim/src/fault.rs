@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use brokerlab_broker::Node;
+use brokerlab_broker::chronicle::Watch;
 use brokerlab_broker::log::Crash;
 use brokerlab_broker::{Address, Envelope, Message};
 use brokerlab_event::{
@@ -11,7 +12,7 @@ use brokerlab_event::{
 use brokerlab_scenario::{Addition, FaultAction, FaultPlan, Role, SeekPlan, Target};
 
 use crate::network::Flight;
-use crate::simulation::Simulation;
+use crate::simulation::{Process, Simulation};
 
 /// How often a client of a queue or a stream sends a heartbeat: half of RabbitMQ's default `heartbeat` of 60 s.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -25,11 +26,11 @@ impl Simulation {
 
     fn start(&mut self, client: ClientId, observer: &mut impl Observer) {
         let waits = !self.clients[client.index()].is_due || self.holds(client, keeps_down);
-        if waits || self.clients[client.index()].connection.is_up() {
+        if waits || self.clients[client.index()].connections.is_up() {
             return;
         }
         let process = &mut self.clients[client.index()];
-        process.connection.open();
+        process.connections.open();
         process.machine.start(self.now, &mut self.out, observer);
         self.reschedule(client);
     }
@@ -105,39 +106,55 @@ impl Simulation {
             host.durable = Some(durable.crash(self.now, kind, &self.deployment, observer));
             return;
         };
-        host.durable = Some(machine.crash(self.now, kind, observer));
-        for client in (0..self.clients.len() as u32).map(ClientId::new) {
-            let process = &self.clients[client.index()];
-            if !process.connection.is_up() {
-                continue;
-            }
+        let chronicle = self.cluster.as_deref_mut().map(|cluster| &mut cluster.chronicle);
+        host.durable = Some(machine.crash(self.now, kind, &mut Watch { chronicle, node, observer }));
+        host.incarnation += 1;
+        for client in self.connected_to(node) {
             match kind {
-                Crash::Power if !self.refused.contains(&client) => {
-                    self.stale.insert(client, None);
-                    self.notice_later(client, process.machine.patience());
+                Crash::Power if !self.refused.contains(&(client, node)) => {
+                    self.stale.insert((client, node), None);
+                    let patience = self.clients[client.index()].machine.patience();
+                    self.notice_later(client, node, patience);
                 }
                 Crash::Power => {}
                 Crash::Process | Crash::Disk => self.cut_off(client, node, observer),
             }
         }
+        if kind != Crash::Power {
+            self.cut_off_nodes(node, observer);
+        }
+    }
+
+    /// Clients that are up and have a connection with a node, or believe so.
+    fn connected_to(&self, node: NodeId) -> Vec<ClientId> {
+        let is_connected = |process: &Process| process.connections.is_up() && process.machine.is_connected_to(node);
+        let clients = (0..).zip(&self.clients).filter(|(_, process)| is_connected(process));
+        clients.map(|(client, _)| ClientId::new(client)).collect()
+    }
+
+    /// The nodes that a client has a connection with, or believes so.
+    fn nodes_of(&self, client: ClientId) -> Vec<NodeId> {
+        let nodes = (0..self.nodes.len() as u16).map(NodeId::new);
+        nodes.filter(|node| self.clients[client.index()].machine.is_connected_to(*node)).collect()
     }
 
     /// The client will notice that nobody is there any more, unless it does so before.
-    fn notice_later(&mut self, client: ClientId, after: Duration) {
-        let incarnation = self.clients[client.index()].connection.incarnation;
+    fn notice_later(&mut self, client: ClientId, node: NodeId, after: Duration) {
+        let incarnation = self.clients[client.index()].connections.incarnation(node);
         let at = self.now.saturating_add(after);
-        self.silent.insert((at, client, incarnation));
+        self.silent.insert((at, client, node, incarnation));
         self.schedule_silence(at);
     }
 
     /// Whoever has waited for too long gives its connection up.
     pub(crate) fn notice_silence(&mut self, observer: &mut impl Observer) {
-        while let Some(&(at, client, incarnation)) = self.silent.first()
+        while let Some(&(at, client, node, incarnation)) = self.silent.first()
             && at <= self.now
         {
             self.silent.pop_first();
-            if self.stale.contains_key(&client) && self.clients[client.index()].connection.incarnation == incarnation {
-                self.cut_off(client, NodeId::new(0), observer);
+            let is_same = self.clients[client.index()].connections.incarnation(node) == incarnation;
+            if is_same && self.stale.contains_key(&(client, node)) {
+                self.cut_off(client, node, observer);
             }
         }
     }
@@ -146,12 +163,14 @@ impl Simulation {
     /// it and says so.
     #[cold]
     pub(crate) fn is_unheard(&mut self, client: ClientId, node: NodeId, message: &Message<()>) -> bool {
-        let Some(unacknowledged) = self.stale.get_mut(&client) else { return self.refused.contains(&client) };
+        let Some(unacknowledged) = self.stale.get_mut(&(client, node)) else {
+            return self.refused.contains(&(client, node));
+        };
         // Behind what was sent before, and is sent again and again, nothing else leaves.
         if unacknowledged.is_none() && !matches!(message, Message::ConnectionLost | Message::Disconnect) {
             *unacknowledged = Some(self.now);
             if self.nodes[node.index()].machine.is_some() {
-                self.notice_later(client, self.network.latency());
+                self.notice_later(client, node, self.network.latency());
             }
         }
         true
@@ -166,19 +185,21 @@ impl Simulation {
         observer.observe(self.now, Event::NodeUp { node });
         self.nodes[node.index()].machine = Some(Node::recover(self.now, durable, &self.deployment));
         self.schedule_node(node.index());
-        for (client, since) in self.stale.clone() {
+        for ((client, _), since) in self.stale.clone().into_iter().filter(|((_, other), _)| *other == node) {
             if let Some(since) = since {
-                self.notice_later(client, next_retransmission(since, self.now) + self.network.latency());
+                self.notice_later(client, node, next_retransmission(since, self.now) + self.network.latency());
             }
         }
         // Who sends nothing but heartbeats is told by the next of them.
-        for (at, client, incarnation) in self.silent.clone() {
+        for (at, client, _, incarnation) in self.silent.clone().into_iter().filter(|silent| silent.2 == node) {
             let heartbeat = Time::ZERO + at.saturating_since(Time::ZERO + HEARTBEAT);
             if heartbeat > self.now {
-                self.silent.insert((heartbeat, client, incarnation));
+                self.silent.insert((heartbeat, client, node, incarnation));
                 self.schedule_silence(heartbeat);
             }
         }
+        // Where its machine had no power, other nodes learn of that now at the latest.
+        self.cut_off_nodes(node, observer);
         if !self.is_any_node_down() {
             for deed in std::mem::take(&mut self.postponed) {
                 self.carry_out_deed(deed, observer);
@@ -257,7 +278,7 @@ impl Simulation {
             }
             Target::Role { role, application } => {
                 let up =
-                    self.consumers_of(application).filter(|client| self.clients[client.index()].connection.is_up());
+                    self.consumers_of(application).filter(|client| self.clients[client.index()].connections.is_up());
                 let unsettled = |client: &ClientId| self.clients[client.index()].machine.unsettled();
                 let found = match role {
                     Role::MostUnsettled => up.min_by_key(|client| std::cmp::Reverse(unsettled(client))),
@@ -272,57 +293,61 @@ impl Simulation {
 
     /// The process dies at once, and its connections with it; the broker learns of it behind what was under way.
     fn crash(&mut self, client: ClientId, observer: &mut impl Observer) {
-        if !self.clients[client.index()].connection.is_up() {
+        if !self.clients[client.index()].connections.is_up() {
             return;
         }
+        let connected = self.nodes_of(client);
         self.clients[client.index()].machine.crash(self.now, observer);
-        let (from, to) = (Address::Client(client), Address::Node(NodeId::new(0)));
-        self.out.send(from, to, Message::ConnectionLost);
+        for node in connected {
+            self.out.send(Address::Client(client), Address::Node(node), Message::ConnectionLost);
+        }
         self.gone(client, observer);
     }
 
     /// The connection breaks, and the process goes on. It learns at once, the broker a little later; what either has
     /// sent meanwhile is lost.
     fn reset(&mut self, client: ClientId, observer: &mut impl Observer) {
-        if !self.clients[client.index()].connection.is_up() {
+        if !self.clients[client.index()].connections.is_up() {
             return;
         }
-        let node = NodeId::new(0);
-        self.out.send(Address::Client(client), Address::Node(node), Message::ConnectionLost);
-        self.cut_off(client, node, observer);
+        for node in self.nodes_of(client) {
+            self.out.send(Address::Client(client), Address::Node(node), Message::ConnectionLost);
+            self.cut_off(client, node, observer);
+        }
     }
 
     /// The client learns that its connection with a node has ended; what is under way on it is lost.
     fn cut_off(&mut self, client: ClientId, node: NodeId, observer: &mut impl Observer) {
-        self.stale.remove(&client);
-        let connection = &mut self.clients[client.index()].connection;
-        connection.break_off();
-        let incarnation = connection.incarnation;
-        self.network.lose_from(Address::Client(client));
+        self.stale.remove(&(client, node));
+        let connections = &mut self.clients[client.index()].connections;
+        connections.break_off(node);
+        let incarnation = connections.incarnation(node);
         let (from, to) = (Address::Node(node), Address::Client(client));
-        self.deliver(Flight { from, to, message: Message::ConnectionLost, incarnation }, observer);
+        self.network.lose(to, from);
+        self.deliver(Flight { from, to, message: Message::ConnectionBroken { node }, incarnation }, observer);
     }
 
     /// Whether a client that connects is let in. One that has tried before, or had another connection, is told.
     #[cold]
     pub(crate) fn lets_in(&mut self, client: ClientId, node: NodeId, again: bool) -> bool {
-        self.stale.remove(&client);
+        self.stale.remove(&(client, node));
         let is_down = self.nodes[node.index()].machine.is_none();
         let refused = is_down || self.holds(client, |action| action == FaultAction::Reset);
         if refused {
-            self.refused.insert(client);
+            self.refused.insert((client, node));
         } else {
-            self.refused.remove(&client);
+            self.refused.remove(&(client, node));
         }
         if refused || again {
-            let answer = if refused { Message::ConnectionLost } else { Message::ConnectionRestored };
+            let answer =
+                if refused { Message::ConnectionBroken { node } } else { Message::ConnectionRestored { node } };
             self.out.send(Address::Node(node), Address::Client(client), answer);
         }
         !refused
     }
 
     fn leave(&mut self, client: ClientId, observer: &mut impl Observer) {
-        if !self.clients[client.index()].connection.is_up() {
+        if !self.clients[client.index()].connections.is_up() {
             return;
         }
         self.clients[client.index()].machine.leave(self.now, &mut self.out, observer);
@@ -331,10 +356,10 @@ impl Simulation {
 
     /// The process is gone, and with it what had arrived while it stood still.
     fn gone(&mut self, client: ClientId, observer: &mut impl Observer) {
-        self.refused.remove(&client);
-        self.stale.remove(&client);
+        self.refused.retain(|(other, _)| *other != client);
+        self.stale.retain(|(other, _), _| *other != client);
         let process = &mut self.clients[client.index()];
-        process.connection.close();
+        process.connections.close();
         for flight in process.stopped.take().into_iter().flatten() {
             self.undeliverable(client, &flight.message, observer);
         }
@@ -342,9 +367,9 @@ impl Simulation {
 
     fn pause(&mut self, client: ClientId, observer: &mut impl Observer) {
         let process = &mut self.clients[client.index()];
-        if process.connection.is_up() && process.stopped.is_none() {
+        if process.connections.is_up() && process.stopped.is_none() {
             process.stopped = Some(VecDeque::new());
-            process.connection.stand_still();
+            process.connections.stand_still();
             process.machine.pause(self.now, observer);
         }
     }
@@ -362,7 +387,7 @@ impl Simulation {
         for (kind, envelope) in unconfirmed {
             let envelope = Envelope { sender: successor, ..envelope };
             let (from, to, message) = (Address::Demand, Address::Client(successor), Message::Offer { kind, envelope });
-            let incarnation = self.clients[successor.index()].connection.incarnation;
+            let incarnation = self.clients[successor.index()].connections.heard_from(Address::Demand);
             self.deliver(Flight { from, to, message, incarnation }, observer);
         }
     }
@@ -371,7 +396,7 @@ impl Simulation {
     fn resume(&mut self, client: ClientId, observer: &mut impl Observer) {
         let process = &mut self.clients[client.index()];
         let Some(waiting) = process.stopped.take() else { return };
-        process.connection.go_on();
+        process.connections.go_on();
         process.machine.resume(self.now, observer);
         self.reschedule(client);
         for flight in waiting {

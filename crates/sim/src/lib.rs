@@ -26,6 +26,7 @@
 mod agenda;
 mod autoscaler;
 mod client;
+mod cluster;
 mod fault;
 mod network;
 mod simulation;

@@ -1,7 +1,7 @@
 //! Messages under way. A connection delivers in order and dies with the process at its end.
 
 use brokerlab_broker::{Address, Message};
-use brokerlab_event::{Duration, Time};
+use brokerlab_event::{Duration, NodeId, Time};
 
 /// A message under way.
 #[derive(Clone, Debug)]
@@ -9,27 +9,57 @@ pub(crate) struct Flight {
     pub from: Address,
     pub to: Address,
     pub message: Message<()>,
-    /// The incarnation of the client's process at one end of the connection.
+    /// Which of the connections between the two it was sent on.
     pub incarnation: u32,
 }
 
-/// What the network knows of a client's connection.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Connection {
-    /// The process that runs now, or ran last; 0 before the first.
-    pub incarnation: u32,
-    /// The process that the broker believes to be talking to. It learns of a new one by its first message.
-    pub seen_by_broker: u32,
+/// What the network knows of a client's process and its connections with nodes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connections {
     up: bool,
     /// It is up and does not stand still.
     listens: bool,
+    /// With the first node, which nearly all is about.
+    first: Link,
+    /// With the others, in order.
+    others: Vec<Link>,
+}
+
+/// A connection with a node, and those that the client had before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Link {
+    /// The connection that stands now, or stood last; 0 before the first.
+    incarnation: u32,
+    /// The one that the node believes to be talking on. It learns of a new one by its first message.
+    seen_by_node: u32,
     /// The incarnation in which the process began.
     began: u32,
     /// The process has connected before.
     connected: bool,
 }
 
-impl Connection {
+impl Connections {
+    /// Of a process that is down, with so many nodes.
+    pub fn new(nodes: u16) -> Connections {
+        Connections { others: vec![Link::default(); usize::from(nodes) - 1], ..Connections::default() }
+    }
+
+    #[inline]
+    fn link(&self, node: NodeId) -> &Link {
+        match node.index() {
+            0 => &self.first,
+            index => &self.others[index - 1],
+        }
+    }
+
+    #[inline]
+    fn link_mut(&mut self, node: NodeId) -> &mut Link {
+        match node.index() {
+            0 => &mut self.first,
+            index => &mut self.others[index - 1],
+        }
+    }
+
     #[inline]
     pub fn is_up(&self) -> bool {
         self.up
@@ -37,21 +67,24 @@ impl Connection {
 
     /// A new process starts.
     pub fn open(&mut self) {
-        (self.up, self.listens, self.connected) = (true, true, false);
-        self.incarnation += 1;
-        self.began = self.incarnation;
+        (self.up, self.listens) = (true, true);
+        for link in std::iter::once(&mut self.first).chain(&mut self.others) {
+            link.incarnation += 1;
+            (link.began, link.connected) = (link.incarnation, false);
+        }
     }
 
-    /// The connection breaks: nothing that was sent on it arrives any more.
-    pub fn break_off(&mut self) {
-        self.incarnation += 1;
+    /// A connection breaks: nothing that was sent on it arrives any more.
+    pub fn break_off(&mut self, node: NodeId) {
+        self.link_mut(node).incarnation += 1;
     }
 
-    /// The broker hears from a process for the first time on a connection. True where this process had another before;
-    /// one that is gone by now may still be heard from.
-    pub fn connect(&mut self, incarnation: u32) -> bool {
-        self.seen_by_broker = incarnation;
-        incarnation >= self.began && std::mem::replace(&mut self.connected, true)
+    /// A node hears from a process for the first time on a connection. True where this process had another before; one
+    /// that is gone by now may still be heard from.
+    pub fn connect(&mut self, node: NodeId, incarnation: u32) -> bool {
+        let link = self.link_mut(node);
+        link.seen_by_node = incarnation;
+        incarnation >= link.began && std::mem::replace(&mut link.connected, true)
     }
 
     /// The process stands still.
@@ -69,22 +102,39 @@ impl Connection {
         (self.up, self.listens) = (false, false);
     }
 
-    /// The process that somebody means who sends to this client now.
+    /// The connection with a node as the client knows it.
     #[inline]
-    pub fn heard_from(&self, from: Address) -> u32 {
-        if from == Address::Demand { self.incarnation } else { self.seen_by_broker }
+    pub fn incarnation(&self, node: NodeId) -> u32 {
+        self.link(node).incarnation
     }
 
-    /// True where the process that a message is meant for still runs.
+    /// The connection on which somebody speaks to this client now. The demand is always heard.
     #[inline]
-    pub fn reaches(&self, incarnation: u32) -> bool {
-        self.up && self.incarnation == incarnation
+    pub fn heard_from(&self, from: Address) -> u32 {
+        match from {
+            Address::Node(node) => self.link(node).seen_by_node,
+            _ => self.first.incarnation,
+        }
+    }
+
+    #[inline]
+    fn current(&self, from: Address) -> u32 {
+        match from {
+            Address::Node(node) => self.link(node).incarnation,
+            _ => self.first.incarnation,
+        }
+    }
+
+    /// True where the process that a message from there is meant for still runs, and the connection stands.
+    #[inline]
+    pub fn reaches(&self, from: Address, incarnation: u32) -> bool {
+        self.up && self.current(from) == incarnation
     }
 
     /// True where, besides, it does not stand still: nearly always.
     #[inline]
-    pub fn takes(&self, incarnation: u32) -> bool {
-        self.listens && self.incarnation == incarnation
+    pub fn takes(&self, from: Address, incarnation: u32) -> bool {
+        self.listens && self.current(from) == incarnation
     }
 }
 
@@ -145,10 +195,9 @@ impl Network {
         self.flights[place as usize].take()
     }
 
-    /// Whatever is on its way from there is lost.
-    pub fn lose_from(&mut self, address: Address) {
-        for flight in self.flights.iter_mut().filter(|flight| flight.as_ref().is_some_and(|own| own.from == address)) {
-            *flight = None;
-        }
+    /// Whatever is on its way from one to the other is lost.
+    pub fn lose(&mut self, from: Address, to: Address) {
+        let is_lost = |flight: &Option<Flight>| flight.as_ref().is_some_and(|own| own.from == from && own.to == to);
+        self.flights.iter_mut().filter(|flight| is_lost(flight)).for_each(|flight| *flight = None);
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use brokerlab_broker::chronicle::Watch;
 use brokerlab_broker::config::{BatcherConfig, Deployment, Partitioner, ProducerKind};
 use brokerlab_broker::node::Durable;
 use brokerlab_broker::partitioner::KeyHash;
@@ -16,7 +17,8 @@ use brokerlab_scenario::{Addition, Arrival, Demand, FaultPlan, Plan, SeekPlan};
 use crate::agenda::{Agenda, Slot};
 use crate::autoscaler::Autoscaler;
 use crate::client::Client;
-use crate::network::{Connection, Flight, Network};
+use crate::cluster::Cluster;
+use crate::network::{Connections, Flight, Network};
 
 /// One run of one contender, at some moment. Everything in it is plain data: a clone goes its own way from here,
 /// which is what exploring alternatives means.
@@ -27,13 +29,15 @@ pub struct Simulation {
     pub(crate) now: Time,
     horizon: Time,
     finished: bool,
-    agenda: Agenda,
+    pub(crate) agenda: Agenda,
     pub(crate) out: Box<Outbox<()>>,
     /// Where effects are carried out. Lent out meanwhile; there is nothing in it between steps.
     round: Option<Box<Outbox<()>>>,
     pub(crate) network: Network,
     pub(crate) clients: Vec<Process>,
     pub(crate) nodes: Vec<Host>,
+    /// What only several nodes have.
+    pub(crate) cluster: Option<Box<Cluster>>,
     pub(crate) deployment: Arc<Deployment>,
     demand: Demand,
     next_arrival: Option<Arrival>,
@@ -42,13 +46,13 @@ pub struct Simulation {
     pub(crate) additions: Vec<Addition>,
     next_turn: usize,
     pub(crate) autoscalers: Vec<Autoscaler>,
-    /// Clients that have tried to connect and were not let in: nothing that they say is heard.
-    pub(crate) refused: BTreeSet<ClientId>,
+    /// Clients that have tried to connect and were not let in, and by whom: nothing that they say there is heard.
+    pub(crate) refused: BTreeSet<(ClientId, NodeId)>,
     /// Clients whose node has lost its power, and who do not know it yet, each with the time since when nobody has
     /// acknowledged what it sends, if it does.
-    pub(crate) stale: BTreeMap<ClientId, Option<Time>>,
+    pub(crate) stale: BTreeMap<(ClientId, NodeId), Option<Time>>,
     /// When which of them notices, in which incarnation of its connection.
-    pub(crate) silent: BTreeSet<(Time, ClientId, u32)>,
+    pub(crate) silent: BTreeSet<(Time, ClientId, NodeId, u32)>,
     /// Who takes the place of whom, and does so now.
     pub(crate) stand_ins: Vec<StandIn>,
     /// Whom each fault hit, by fault.
@@ -63,7 +67,7 @@ pub(crate) struct Process {
     pub machine: Client,
     /// The earliest entry that the agenda has for it.
     scheduled: Time,
-    pub connection: Connection,
+    pub connections: Connections,
     /// It is to be up, unless a fault keeps it down: its time to connect has come.
     pub is_due: bool,
     /// Messages for it while it stands still, in order of arrival; `None` while it does not.
@@ -87,6 +91,8 @@ pub(crate) struct Host {
     pub machine: Option<Node<()>>,
     /// What its disk has kept, while it is down.
     pub durable: Option<Durable<()>>,
+    /// How often it has gone down.
+    pub incarnation: u32,
     scheduled: Time,
 }
 
@@ -123,14 +129,14 @@ impl Simulation {
         let process = |(machine, info): (Client, &ClientInfo)| Process {
             machine,
             scheduled: Time::MAX,
-            connection: Connection::default(),
+            connections: Connections::new(deployment.nodes),
             is_due: false,
             stopped: None,
             role: info.role,
         };
         let host = |id| {
             let machine = Some(Node::new(NodeId::new(id), deployment));
-            Host { machine, durable: None, scheduled: Time::MAX }
+            Host { machine, durable: None, incarnation: 0, scheduled: Time::MAX }
         };
         let mut simulation = Simulation {
             now: Time::ZERO,
@@ -143,6 +149,7 @@ impl Simulation {
             clients: machines.zip(&plan.header.clients).map(process).collect(),
             stand_ins: plan.stand_ins.iter().map(stand_in).collect(),
             nodes: (0..deployment.nodes).map(host).collect(),
+            cluster: (deployment.nodes > 1).then(|| Box::new(Cluster::new(deployment))),
             deployment: Arc::new(deployment.clone()),
             demand: plan.demand.clone(),
             next_arrival: None,
@@ -162,6 +169,7 @@ impl Simulation {
         for node in 0..simulation.nodes.len() {
             simulation.schedule_node(node);
         }
+        simulation.schedule_controller();
         simulation
     }
 
@@ -199,10 +207,10 @@ impl Simulation {
         }
     }
 
-    /// The agenda's slots: clients, nodes, the next arrival, the next turn, the next silence that is noticed, then
-    /// flights.
+    /// The agenda's slots: clients, nodes, the next arrival, the next turn, the next silence that is noticed, the
+    /// controller, then flights.
     #[inline]
-    fn machines(&self) -> Slot {
+    pub(crate) fn machines(&self) -> Slot {
         (self.clients.len() + self.nodes.len()) as Slot
     }
 
@@ -218,8 +226,9 @@ impl Simulation {
                     0 => self.arrive(observer),
                     1 => self.turn(observer),
                     2 => self.notice_silence(observer),
+                    3 => self.wake_controller(),
                     flight => {
-                        if let Some(flight) = self.network.arrive(flight - 3) {
+                        if let Some(flight) = self.network.arrive(flight - 4) {
                             self.deliver(flight, observer);
                         }
                     }
@@ -252,29 +261,44 @@ impl Simulation {
                 let (from, to, message) = (*from, *to, message.take());
                 let incarnation = self.incarnation(from, to);
                 let place = self.network.depart(Flight { from, to, message, incarnation });
-                self.agenda.push(self.network.arrival(self.now), self.machines() + 3 + place);
+                self.agenda.push(self.network.arrival(self.now), self.machines() + 4 + place);
             }
             // Disks take no time yet.
             &mut Effect::Write { node, store, until } => {
-                let index = node.index();
-                let Some(machine) = &mut self.nodes[index].machine else { return };
-                machine.handle_written(self.now, store, until, &mut self.out, observer);
-                self.schedule_node(index);
+                self.call(node, observer, |node, now, out, watch| node.handle_written(now, store, until, out, watch));
+                self.schedule_node(node.index());
             }
             &mut Effect::Flush { node, store, until } => {
-                let Some(machine) = &mut self.nodes[node.index()].machine else { return };
-                machine.handle_flushed(self.now, store, until, &mut self.out, observer);
+                self.call(node, observer, |node, now, out, watch| node.handle_flushed(now, store, until, out, watch));
             }
         }
     }
 
-    /// The incarnation that a message on this connection belongs to, when it is sent now.
+    /// A node handles something.
+    #[inline(always)]
+    pub(crate) fn call<O: Observer>(
+        &mut self,
+        node: NodeId,
+        observer: &mut O,
+        act: impl FnOnce(&mut Node<()>, Time, &mut Outbox<()>, &mut Watch<'_, O>),
+    ) {
+        let Some(machine) = &mut self.nodes[node.index()].machine else { return };
+        let chronicle = self.cluster.as_deref_mut().map(|cluster| &mut cluster.chronicle);
+        act(machine, self.now, &mut self.out, &mut Watch { chronicle, node, observer });
+        if let Some(cluster) = self.cluster.as_deref_mut() {
+            cluster.chronicle.settle(self.now, machine, observer);
+        }
+    }
+
+    /// The connection that a message is sent on now.
     #[inline]
     fn incarnation(&self, from: Address, to: Address) -> u32 {
         match (from, to) {
-            (Address::Client(client), _) => self.clients[client.index()].connection.incarnation,
-            (_, Address::Client(client)) => self.clients[client.index()].connection.heard_from(from),
-            _ => 0,
+            (Address::Client(client), Address::Node(node)) => {
+                self.clients[client.index()].connections.incarnation(node)
+            }
+            (_, Address::Client(client)) => self.clients[client.index()].connections.heard_from(from),
+            _ => self.incarnation_between(from, to),
         }
     }
 
@@ -299,8 +323,8 @@ impl Simulation {
             Address::Client(client) => {
                 let process = &mut self.clients[client.index()];
                 // Clients hear from the broker, or of the demand.
-                let incarnation = sent.unwrap_or(process.connection.heard_from(from));
-                if !process.connection.takes(incarnation) {
+                let incarnation = sent.unwrap_or(process.connections.heard_from(from));
+                if !process.connections.takes(from, incarnation) {
                     return self.hold(client, Flight { from, to, message: message.take(), incarnation }, observer);
                 }
                 let next = process.machine.handle(self.now, message, &mut self.out, observer);
@@ -308,9 +332,9 @@ impl Simulation {
             }
             Address::Node(node) => {
                 if let (Address::Client(client), Message::Connect) = (from, &*message) {
-                    let connection = &mut self.clients[client.index()].connection;
-                    let incarnation = sent.unwrap_or(connection.incarnation);
-                    let again = connection.connect(incarnation);
+                    let connections = &mut self.clients[client.index()].connections;
+                    let incarnation = sent.unwrap_or(connections.incarnation(node));
+                    let again = connections.connect(node, incarnation);
                     if !self.lets_in(client, node, again) {
                         return;
                     }
@@ -319,13 +343,15 @@ impl Simulation {
                 {
                     return;
                 }
+                if self.cluster.is_some() && self.is_lost_between(from, to, sent) {
+                    return;
+                }
+                self.call(node, observer, |node, now, out, watch| node.handle(now, from, message, out, watch));
                 let slot = self.clients.len() as Slot + Slot::from(node.get());
-                let host = &mut self.nodes[node.index()];
-                let Some(machine) = &mut host.machine else { return };
-                machine.handle(self.now, from, message, &mut self.out, observer);
-                host.schedule(slot, self.now, &mut self.agenda);
+                self.nodes[node.index()].schedule(slot, self.now, &mut self.agenda);
             }
-            Address::Demand | Address::Disk | Address::Controller => unreachable!("nobody writes to {to:?}"),
+            Address::Controller => self.tell_controller(from, sent, message),
+            Address::Demand | Address::Disk => unreachable!("nobody writes to {to:?}"),
         }
     }
 
@@ -333,7 +359,7 @@ impl Simulation {
     #[cold]
     fn hold(&mut self, client: ClientId, flight: Flight, observer: &mut impl Observer) {
         let process = &mut self.clients[client.index()];
-        if !process.connection.reaches(flight.incarnation) {
+        if !process.connections.reaches(flight.from, flight.incarnation) {
             return self.undeliverable(client, &flight.message, observer);
         }
         process.stopped.as_mut().expect("a client that is up and takes nothing stands still").push_back(flight);
@@ -382,10 +408,9 @@ impl Simulation {
             return;
         }
         host.scheduled = Time::MAX;
-        if let Some(machine) = &mut host.machine
-            && machine.next_timeout().is_some_and(|due| due <= self.now)
-        {
-            machine.handle_timeout(self.now, &mut self.out, observer);
+        if host.machine.as_ref().and_then(Node::next_timeout).is_some_and(|due| due <= self.now) {
+            let node = NodeId::new(index as u16);
+            self.call(node, observer, |node, now, out, watch| node.handle_timeout(now, out, watch));
         }
         self.schedule_node(index);
     }
@@ -455,18 +480,8 @@ impl Simulation {
         }
         self.finished = true;
         self.now = self.horizon;
-        for host in &self.nodes {
-            // What a node that is down has on its disk is still to be had: it can be started again.
-            match (&host.machine, &host.durable) {
-                (Some(node), _) => node.census(self.now, header, observer),
-                (None, Some(durable)) => {
-                    let node = Node::recover(self.now, durable.clone(), &self.deployment);
-                    node.census(self.now, header, observer);
-                }
-                (None, None) => unreachable!("a node that is down has left something behind"),
-            }
-        }
-        for client in self.clients.iter().filter(|client| client.connection.is_up()) {
+        self.census_of_nodes(header, observer);
+        for client in self.clients.iter().filter(|client| client.connections.is_up()) {
             client.machine.census(self.now, observer);
         }
         let waiting = self.clients.iter().flat_map(|client| &client.stopped).flatten();
@@ -475,13 +490,31 @@ impl Simulation {
         }
     }
 
+    /// What a node that is down has on its disk is still to be had: it can be started again.
+    fn census_of_nodes(&self, header: &RunHeader, observer: &mut impl Observer) {
+        let node = |host: &'_ Host| match (&host.machine, &host.durable) {
+            (Some(_), _) => None,
+            (None, Some(durable)) => Some(Node::recover(self.now, durable.clone(), &self.deployment)),
+            (None, None) => unreachable!("a node that is down has left something behind"),
+        };
+        let recovered: Vec<Option<Node<()>>> = self.nodes.iter().map(node).collect();
+        let nodes =
+            self.nodes.iter().zip(&recovered).filter_map(|(host, node)| host.machine.as_ref().or(node.as_ref()));
+        let nodes: Vec<&Node<()>> = nodes.collect();
+        let logs = match &self.cluster {
+            Some(cluster) => cluster.logs(&nodes),
+            None => nodes[0].partitions().collect(),
+        };
+        nodes.iter().for_each(|node| node.census(self.now, header, &logs, observer));
+    }
+
     /// A message on its way to a consumer that runs is still to be had, whether or not a store has it too. One whose
     /// connection broke meanwhile does not arrive any more.
     fn census_of_flight(&self, flight: &Flight, observer: &mut impl Observer) {
         let Address::Client(client) = flight.to else { return };
         let process = &self.clients[client.index()];
         let ClientRole::Consumer(application) = process.role else { return };
-        if !process.connection.reaches(flight.incarnation) {
+        if !process.connections.reaches(flight.from, flight.incarnation) {
             return self.undeliverable(client, &flight.message, observer);
         }
         let mut remains = |message| observer.observe(self.now, Event::Remaining { message, application });

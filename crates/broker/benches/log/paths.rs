@@ -46,7 +46,8 @@ fn lag(partitions: u32) -> f64 {
     let bench = Bench::of(&deployment);
     each(10 * u64::from(partitions), || {
         for _ in 0..10 {
-            assert_eq!(std::hint::black_box(&bench.node).lag(group()), 0);
+            let node = std::hint::black_box(&bench.node);
+            assert_eq!(node.lag(group(), |store| node.partition(store)), 0);
         }
     })
 }

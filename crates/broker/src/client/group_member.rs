@@ -195,6 +195,11 @@ impl<P: Clone> GroupMember<P> {
         out.send(Address::Client(self.client), Address::Node(self.node), message);
     }
 
+    /// True where it has a connection with this node, or believes so.
+    pub fn is_connected_to(&self, node: NodeId) -> bool {
+        node == self.node
+    }
+
     /// The process starts, connects and joins its group.
     pub fn start<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         observer.observe(now, Event::Connected { client: self.client });
@@ -364,14 +369,14 @@ impl<P: Clone> GroupMember<P> {
             Message::Partitions { stores } => self.learn_partitions(now, &stores, out, observer),
             Message::EpochEnds { ends } => self.learn_ends(now, &ends, out, observer),
             Message::Positions { positions, .. } => self.positioned(now, &positions, out, observer),
-            Message::ConnectionLost => {
+            Message::ConnectionBroken { .. } => {
                 if !self.is_cut_off {
                     observer.observe(now, Event::ConnectionLost { client: self.client });
                 }
                 self.is_cut_off = true;
                 self.reconnect_at = Some(now.saturating_add(RECONNECT_BACKOFF));
             }
-            Message::ConnectionRestored => {
+            Message::ConnectionRestored { .. } => {
                 observer.observe(now, Event::Reconnected { client: self.client });
                 self.is_cut_off = false;
                 self.reconnected(now, out, observer);

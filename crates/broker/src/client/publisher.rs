@@ -179,8 +179,8 @@ impl<P: Clone> Publisher<P> {
                 observer.observe(now, Event::Returned { message: publication.envelope.message, producer });
             }
             Message::Reply { message, .. } => observer.observe(now, Event::Replied { message, producer }),
-            Message::ConnectionLost => self.cut_off(now, observer),
-            Message::ConnectionRestored => {
+            Message::ConnectionBroken { .. } => self.cut_off(now, observer),
+            Message::ConnectionRestored { .. } => {
                 self.is_cut_off = false;
                 observer.observe(now, Event::Reconnected { client: producer });
                 self.open_channel(out);

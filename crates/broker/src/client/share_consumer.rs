@@ -212,8 +212,8 @@ impl ShareConsumer {
                 self.membership = Membership::Active;
                 self.poll_if_idle(now, out, observer);
             }
-            Message::ConnectionLost => self.cut_off(now, observer),
-            Message::ConnectionRestored if self.is_cut_off => {
+            Message::ConnectionBroken { .. } => self.cut_off(now, observer),
+            Message::ConnectionRestored { .. } if self.is_cut_off => {
                 observer.observe(now, Event::Reconnected { client: self.client });
                 self.is_cut_off = false;
                 self.join(now, out);

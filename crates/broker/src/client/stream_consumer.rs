@@ -201,7 +201,7 @@ impl StreamConsumer {
             }
             Message::StreamStarted { store, offset } => self.started(now, *store, *offset, observer),
             Message::StepDown { store } => self.step_down(now, *store, out, observer),
-            Message::ConnectionLost => {
+            Message::ConnectionBroken { .. } => {
                 if !self.is_cut_off {
                     observer.observe(now, Event::ConnectionLost { client: self.client });
                 }
@@ -210,7 +210,7 @@ impl StreamConsumer {
                 self.readings.iter_mut().for_each(|reading| reading.is_active = false);
                 self.reconnect_at = Some(now.saturating_add(RECONNECT_DELAY));
             }
-            Message::ConnectionRestored => {
+            Message::ConnectionRestored { .. } => {
                 observer.observe(now, Event::Reconnected { client: self.client });
                 self.is_cut_off = false;
                 self.subscribe_all(out);

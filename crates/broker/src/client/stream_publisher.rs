@@ -140,14 +140,14 @@ impl<P: Clone> StreamPublisher<P> {
                 self.answered(now, *correlation, result.is_ok(), observer);
                 self.gather_held_back(now, out, observer);
             }
-            Message::ConnectionLost => {
+            Message::ConnectionBroken { .. } => {
                 if !self.is_cut_off {
                     observer.observe(now, Event::ConnectionLost { client: self.client });
                 }
                 self.is_cut_off = true;
                 self.reconnect_at = Some(now.saturating_add(RECONNECT_DELAY));
             }
-            Message::ConnectionRestored => {
+            Message::ConnectionRestored { .. } => {
                 self.is_cut_off = false;
                 observer.observe(now, Event::Reconnected { client: self.client });
                 self.publish_again(now, out, observer);

@@ -195,7 +195,7 @@ impl Subscriber {
                 observer.observe(now, Event::ChannelClosed { client: self.client, code: Count::new(code as u16) });
                 self.lose_channel(now);
             }
-            Message::ConnectionLost => {
+            Message::ConnectionBroken { .. } => {
                 if !self.is_cut_off {
                     observer.observe(now, Event::ConnectionLost { client: self.client });
                 }
@@ -206,7 +206,7 @@ impl Subscriber {
                 (self.is_cut_off, self.retry_at) = (true, None);
                 self.reconnect_at = Some(now.saturating_add(RECONNECT_DELAY));
             }
-            Message::ConnectionRestored => {
+            Message::ConnectionRestored { .. } => {
                 observer.observe(now, Event::Reconnected { client: self.client });
                 (self.is_cut_off, self.retry_at) = (false, Some(now));
             }

@@ -30,10 +30,18 @@ pub enum Message<P> {
     Connect,
     /// Client → node: a clean end of the connection. Unsettled deliveries are returned.
     Disconnect,
-    /// Driver → node or client: the connection to this peer broke (process crash, reset), or could not be made.
+    /// Driver → node: the connection to this peer broke (process crash, reset).
     ConnectionLost,
+    /// Driver → client: the connection with this node broke, or could not be made.
+    ConnectionBroken {
+        /// The node.
+        node: NodeId,
+    },
     /// Driver → client: the connection that it asked for after the last one had broken is there.
-    ConnectionRestored,
+    ConnectionRestored {
+        /// With this node.
+        node: NodeId,
+    },
 
     // Queue side, client → node.
     /// Publish to an exchange.

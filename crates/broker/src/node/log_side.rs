@@ -353,33 +353,32 @@ impl<P: Clone + Default> LogSide<P> {
         self.rare_due = self.rare_timeout();
     }
 
-    /// How many records a group has still to read.
-    pub fn lag(&self, group: ApplicationId) -> u64 {
+    /// How many records a group has still to read of these logs.
+    pub fn lag<'a>(&'a self, group: ApplicationId, log: impl Fn(StoreId) -> Option<&'a PartitionLog<P>>) -> u64 {
         let of_group = self.groups.read_by(group).map_or(0, |(index, stores)| {
-            let led = stores.filter_map(|store| self.led(store).map(|place| &self.partitions[place]));
-            let unread = |hosted: &Hosted<P>| {
-                let from = self.groups.first_unread(index, hosted.store, &hosted.log);
-                hosted.log.log().messages_from(from)
+            let unread = |(store, log): (StoreId, &PartitionLog<P>)| {
+                log.log().messages_from(self.groups.first_unread(index, store, log))
             };
-            led.map(unread).sum()
+            stores.filter_map(|store| Some((store, log(store)?))).map(unread).sum()
         });
         of_group + self.share_lag(group) + self.stream_lag(group)
     }
 
-    /// Tells what each group has still to read.
-    pub fn census<O: Observer>(&self, context: &mut Context<'_, P, O>) {
+    /// Partitions that are hosted here, led or not.
+    pub fn partitions(&self) -> impl Iterator<Item = (StoreId, &PartitionLog<P>)> {
+        self.partitions.iter().map(|hosted| (hosted.store, &hosted.log))
+    }
+
+    /// Tells what each group that is coordinated here has still to read, of the logs of all partitions.
+    pub fn census<O: Observer>(&self, logs: &[(StoreId, &PartitionLog<P>)], context: &mut Context<'_, P, O>) {
         self.share_census(context);
         self.stream_census(context);
-        for place in &self.partitions {
-            let log = place.log.log();
-            for (application, isolation, mut from) in self.groups.remaining(place.store, &place.log) {
-                if !place.is_led() {
-                    continue;
-                }
-                let store = place.store;
+        for &(store, partition) in logs {
+            let log = partition.log();
+            for (application, isolation, mut from) in self.groups.remaining(store, partition) {
                 // What readers of committed data are never given does not remain for them.
-                if isolation == Isolation::ReadCommitted && !place.log.producers().aborted().is_empty() {
-                    for (until, _) in log.entries_from(from).filter(|(at, record)| place.log.is_aborted(*at, record)) {
+                if isolation == Isolation::ReadCommitted && !partition.producers().aborted().is_empty() {
+                    for (until, _) in log.entries_from(from).filter(|(at, record)| partition.is_aborted(*at, record)) {
                         if from < until {
                             context.observe(Event::RemainingRange { store, application, from, until });
                         }

@@ -243,10 +243,10 @@ impl<P: Clone + Default> Node<P> {
         self.log_side.partition(store)
     }
 
-    /// How many records of the partitions that this node leads a group has still to read: from its committed offsets
-    /// (or where it would begin) to the ends of the logs.
-    pub fn lag(&self, group: ApplicationId) -> u64 {
-        self.log_side.lag(group)
+    /// How many records a group that this node coordinates has still to read: from its committed offsets (or where it
+    /// would begin) to the ends of the logs, which may be on other nodes.
+    pub fn lag<'a>(&'a self, group: ApplicationId, log: impl Fn(StoreId) -> Option<&'a PartitionLog<P>>) -> u64 {
+        self.log_side.lag(group, log)
     }
 
     /// Somebody sends the members of a group elsewhere, as `kafka-consumer-groups --reset-offsets` does: what is
@@ -272,12 +272,24 @@ impl<P: Clone + Default> Node<P> {
         self.note_log_due();
     }
 
-    /// At the end of a run: tells which messages this node still has for somebody.
-    pub fn census<O: Observer>(&self, now: Time, header: &RunHeader, observer: &mut O) {
+    /// The copies of partitions that this node has.
+    pub fn partitions(&self) -> impl Iterator<Item = (StoreId, &PartitionLog<P>)> {
+        self.log_side.partitions()
+    }
+
+    /// At the end of a run: tells which messages there still are for somebody of whom this node knows. `logs` are those
+    /// of all partitions, wherever they are led.
+    pub fn census<O: Observer>(
+        &self,
+        now: Time,
+        header: &RunHeader,
+        logs: &[(StoreId, &PartitionLog<P>)],
+        observer: &mut O,
+    ) {
         let mut out = Outbox::default();
         let mut context = Context { now, node: self.id, out: &mut out, observer };
         self.queue_side.census(header, &mut context);
-        self.log_side.census(&mut context);
+        self.log_side.census(logs, &mut context);
     }
 
     /// The node goes down; only what its disk keeps is left. Tells what queues and partitions lose, and what of theirs

@@ -80,9 +80,9 @@ impl Hand {
     }
 
     fn reconnect(&mut self) {
-        self.tell(Message::ConnectionLost);
+        self.tell(Message::ConnectionBroken { node: NodeId::new(0) });
         self.wait();
-        self.tell(Message::ConnectionRestored);
+        self.tell(Message::ConnectionRestored { node: NodeId::new(0) });
         self.wait();
     }
 

@@ -363,7 +363,7 @@ impl Rig {
         let before = self.events.len();
         let header = header();
         for node in &self.nodes {
-            node.census(self.now, &header, &mut self.events);
+            node.census(self.now, &header, &node.partitions().collect::<Vec<_>>(), &mut self.events);
         }
         for member in &self.members {
             member.census(self.now, &mut self.events);

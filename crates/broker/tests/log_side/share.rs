@@ -150,7 +150,12 @@ impl Rig {
         self.node = Node::recover(self.now, node.crash(self.now, Crash::Process, &mut self.events), &self.deployment);
         for (member, is_up) in &mut self.members {
             if *is_up {
-                member.handle(self.now, &mut Message::ConnectionLost, &mut self.out, &mut self.events);
+                member.handle(
+                    self.now,
+                    &mut Message::ConnectionBroken { node: NodeId::new(0) },
+                    &mut self.out,
+                    &mut self.events,
+                );
             }
         }
         self.settle();
@@ -166,7 +171,12 @@ impl Rig {
                     // Whose connection broke is told that there is another; who connects for the first time knows.
                     if let (true, Address::Client(client)) = (connects, from) {
                         let (member, _) = &mut self.members[client.index() - 1];
-                        member.handle(self.now, &mut Message::ConnectionRestored, &mut self.out, &mut self.events);
+                        member.handle(
+                            self.now,
+                            &mut Message::ConnectionRestored { node: NodeId::new(0) },
+                            &mut self.out,
+                            &mut self.events,
+                        );
                     }
                 }
                 Effect::Send { to: Address::Client(client), mut message, .. } => {
@@ -235,7 +245,7 @@ fn more_consumers_than_partitions_share_the_records_of_one() {
     rig.store(40).run(secs(11));
     assert_eq!(rig.processed(), vec![1; 40], "four at a time, a second each");
     assert_eq!(rig.archived(Removal::Acked), 40);
-    assert_eq!(rig.node.lag(BILLING()), 0);
+    assert_eq!(rig.node.lag(BILLING(), |_| None), 0);
 }
 
 #[test]
@@ -275,7 +285,7 @@ fn a_record_on_which_work_fails_is_given_up_after_five_deliveries() {
     let mut rig = Choice { poison: 1_000_000, ..Choice::default() }.rig();
     rig.start(1).store(3).run(secs(60));
     assert_eq!((rig.count("Failed"), rig.archived(Removal::DeliveryLimit)), (15, 3));
-    assert_eq!(rig.node.lag(BILLING()), 0);
+    assert_eq!(rig.node.lag(BILLING(), |_| None), 0);
 
     let member = ShareConsumerConfig { acknowledge: ShareAcknowledge::Implicit, ..Choice::default().member };
     let mut rig = Choice { poison: 1_000_000, member, ..Choice::default() }.rig();

@@ -158,13 +158,13 @@ impl Rig {
     fn cut(&mut self, number: usize) -> &mut Rig {
         self.up[number] = false;
         self.tell_node(number, Message::ConnectionLost);
-        self.tell_client(number, Message::ConnectionLost);
+        self.tell_client(number, Message::ConnectionBroken { node: NodeId::new(0) });
         self
     }
 
     fn reconnect(&mut self, number: usize) -> &mut Rig {
         self.up[number] = true;
-        self.tell_client(number, Message::ConnectionRestored);
+        self.tell_client(number, Message::ConnectionRestored { node: NodeId::new(0) });
         self
     }
 
@@ -266,7 +266,7 @@ impl Rig {
 
     fn remaining(&mut self) -> Vec<(u64, u64)> {
         let before = self.events.len();
-        self.node.census(self.now, &crate::rig::header(), &mut self.events);
+        self.node.census(self.now, &crate::rig::header(), &[], &mut self.events);
         let told = self.events.records()[before..].iter().map(|record| record.event());
         let range = |event| match event {
             Event::RemainingRange { from, until, .. } => Some((from.get(), until.get())),

@@ -267,7 +267,7 @@ impl Rig {
     /// The census: which messages each queue still has, in no particular order.
     pub fn census(&self) -> Vec<(StoreId, MessageId)> {
         let mut remaining = Events::default();
-        self.node.census(self.now, &self.header, &mut remaining);
+        self.node.census(self.now, &self.header, &[], &mut remaining);
         let kept = remaining.0.iter().map(|event| match event {
             Event::Remaining { message, application } => (StoreId::new(u32::from(application.get())), *message),
             other => panic!("a census of queues tells of {other:?}"),

@@ -118,6 +118,11 @@ impl<P: Clone> Batcher<P> {
         out.send(Address::Client(self.client), Address::Node(self.node), message);
     }
 
+    /// True where it has a connection with this node, or believes so.
+    pub fn is_connected_to(&self, node: NodeId) -> bool {
+        node == self.node
+    }
+
     /// The process starts and connects.
     pub fn start<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         observer.observe(now, Event::Connected { client: self.client });
@@ -298,11 +303,11 @@ impl<P: Clone> Batcher<P> {
                 self.id_assigned(now, identity, out, observer);
             }
             Message::Partitions { stores } => self.learn_partitions(&stores),
-            Message::ConnectionLost => {
+            Message::ConnectionBroken { .. } => {
                 self.disconnected(now, observer);
                 self.unblock(now, observer);
             }
-            Message::ConnectionRestored => {
+            Message::ConnectionRestored { .. } => {
                 self.link = Link::Up;
                 observer.observe(now, Event::Reconnected { client: self.client });
                 self.refresh(now, out);
