@@ -1,6 +1,6 @@
 //! What is told of partitions with copies: one story of each, though several nodes may think that they lead.
 
-use brokerlab_event::{Bytes, Event, NodeId, Observer, Offset, StoreId, Time};
+use brokerlab_event::{Bytes, Event, NodeId, Observer, Offset, Removal, StoreId, Time};
 
 use crate::config::Deployment;
 use crate::log::Epochs;
@@ -28,6 +28,7 @@ struct Told {
     leader: NodeId,
     leader_epoch: u32,
     epochs: Epochs,
+    start: Offset,
     end: Offset,
 }
 
@@ -40,7 +41,7 @@ impl Chronicle {
                 let leader = topic.replication.replicas(number).next();
                 let begin = |leader| {
                     let epochs = Epochs::from_iter([(1, Offset::ZERO)]);
-                    Told { leader, leader_epoch: 1, epochs, end: Offset::ZERO }
+                    Told { leader, leader_epoch: 1, epochs, start: Offset::ZERO, end: Offset::ZERO }
                 };
                 chronicle.partitions.resize(chronicle.partitions.len().max(store.index() + 1), None);
                 chronicle.partitions[store.index()] = leader.map(begin);
@@ -61,17 +62,24 @@ impl Chronicle {
     }
 
     /// A node tells something. True if it belongs to the story as it is.
-    #[inline]
     fn takes(&mut self, node: NodeId, event: &Event) -> bool {
         match *event {
-            Event::Stored { store, offset, .. } => self.told(store, node, |told| told.end = offset.next()),
+            Event::Stored { store, offset, .. } => self.told(store, node, |told| {
+                told.end = offset.next();
+                true
+            }),
+            // Each copy is cut back by itself, and one leader may only come to where another has been before.
+            Event::Trimmed { store, until, .. } => self.told(store, node, |told| {
+                let before = told.start;
+                told.start = before.max(until);
+                until > before
+            }),
             Event::SegmentRolled { store, .. }
-            | Event::Trimmed { store, .. }
             | Event::Removed { store, .. }
             | Event::Flushed { store, .. }
             | Event::TransactionOpened { store, .. }
             | Event::TransactionEnded { store, .. }
-            | Event::Aborted { store, .. } => self.told(store, node, |_| ()),
+            | Event::Aborted { store, .. } => self.told(store, node, |_| true),
             Event::LeaderElected { store, .. } => {
                 self.begun.push(store);
                 false
@@ -80,20 +88,22 @@ impl Chronicle {
         }
     }
 
-    /// True for the leader, and for what is no partition.
-    fn told(&mut self, store: StoreId, node: NodeId, note: impl FnOnce(&mut Told)) -> bool {
+    /// What the leader tells is told unless it is known; and whatever is about no partition.
+    fn told(&mut self, store: StoreId, node: NodeId, note: impl FnOnce(&mut Told) -> bool) -> bool {
         match self.partitions.get_mut(store.index()) {
-            Some(Some(told)) if told.leader == node => {
-                note(told);
-                true
-            }
+            Some(Some(told)) if told.leader == node => note(told),
             Some(Some(_)) => false,
             _ => true,
         }
     }
 
+    /// Sees what this node tells.
+    pub fn watch<'a>(&'a mut self, node: NodeId, observer: &'a mut dyn Observer) -> Watch<'a> {
+        Watch { chronicle: self, node, observer }
+    }
+
     /// A node has been called: tells of the partitions that it leads since.
-    pub fn settle<P: Clone + Default>(&mut self, now: Time, node: &Node<P>, observer: &mut impl Observer) {
+    pub fn settle<P: Clone + Default>(&mut self, now: Time, node: &Node<P>, observer: &mut dyn Observer) {
         for store in std::mem::take(&mut self.begun) {
             let (Some(Some(told)), Some(partition)) = (self.partitions.get_mut(store.index()), node.partition(store))
             else {
@@ -103,11 +113,15 @@ impl Chronicle {
                 continue; // another node has been elected since, and has heard of that before
             }
             let log = partition.log();
-            let end = told.epochs.common_end(told.end, log.epochs(), log.end());
+            let common = told.epochs.common_end(told.end, log.epochs(), log.end());
+            // Below its start a log has nothing to disagree with.
+            let end = common.max(log.start().min(told.end));
+            let before = told.start.min(end);
             *told = Told {
                 leader: node.id(),
                 leader_epoch: partition.epoch(),
                 epochs: log.epochs().clone(),
+                start: before.max(log.start()),
                 end: log.end(),
             };
             observer.observe(now, Event::LeaderElected { store, node: node.id(), end });
@@ -115,24 +129,25 @@ impl Chronicle {
                 let size = Bytes::new(record.size);
                 observer.observe(now, Event::Stored { message: record.message, store, offset, size });
             }
+            if log.start() > before {
+                let by_time = partition.rules().retention_time.is_some();
+                let cause = if by_time { Removal::RetentionTime } else { Removal::RetentionSize };
+                observer.observe(now, Event::Trimmed { store, until: log.start(), cause });
+            }
         }
     }
 }
 
 /// Sees what one node tells, and passes on what belongs to the story.
-pub struct Watch<'a, O> {
-    /// Nothing where a node is alone, which tells everything itself.
-    pub chronicle: Option<&'a mut Chronicle>,
-    /// Who tells.
-    pub node: NodeId,
-    /// Whom it is passed on to.
-    pub observer: &'a mut O,
+pub struct Watch<'a> {
+    chronicle: &'a mut Chronicle,
+    node: NodeId,
+    observer: &'a mut dyn Observer,
 }
 
-impl<O: Observer> Observer for Watch<'_, O> {
-    #[inline(always)]
+impl Observer for Watch<'_> {
     fn observe(&mut self, time: Time, event: Event) {
-        if self.chronicle.as_mut().is_none_or(|chronicle| chronicle.takes(self.node, &event)) {
+        if self.chronicle.takes(self.node, &event) {
             self.observer.observe(time, event);
         }
     }

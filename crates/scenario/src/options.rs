@@ -122,6 +122,7 @@ pub(crate) const ANY_WHOLE: Kind = Kind::Whole { least: 0, most: i64::MAX as u64
 
 pub(crate) const MOST_CONSUMERS: u64 = 100_000;
 pub(crate) const MOST_PARTITIONS: u64 = 10_000;
+pub(crate) const MOST_NODES: u64 = 64;
 /// Each producer keeps an open batch for each partition.
 pub(crate) const MOST_BATCHES: u64 = 10_000_000;
 /// The most attempts at records that are tried for ever, by the mean of the work: more, and a run has no end in sight.
@@ -142,6 +143,7 @@ pub(crate) static ROOT: Spec = Spec {
         default("warm_up", FROM_ZERO, "\"0s\"", "How much of the beginning is left out of latencies and throughput."),
         optional("plot", Kind::Choice(PLOTS), "The plot that decides the question."),
         optional("network", Kind::Table(&NETWORK), "The network."),
+        optional("cluster", Kind::Table(&CLUSTER), "The brokers of each contender, where there is more than one."),
         required("demand", Kind::Table(&DEMAND), "Who sends what, when, and who needs it."),
         required("contender", Kind::Contenders, "The brokers that are compared."),
         optional("fault", Kind::Tables(&FAULT), "What goes wrong, and when."),
@@ -153,6 +155,31 @@ pub(crate) static ROOT: Spec = Spec {
 pub(crate) static NETWORK: Spec = Spec {
     title: "[network]",
     options: &[default("latency", FROM_ZERO, "\"500us\"", "How long a message takes, each way.")],
+};
+
+pub(crate) static CLUSTER: Spec = Spec {
+    title: "[cluster]",
+    options: &[
+        required(
+            "nodes",
+            Kind::Whole { least: 1, most: MOST_NODES },
+            "How many broker nodes each contender has. The partitions of a log are dealt to them in turn, from broker/2 \
+             on. Whatever has one copy is on broker/1: queues and streams, and the coordinators of groups.",
+        ),
+        default(
+            "session_timeout",
+            POSITIVE,
+            "\"9s\"",
+            "A node that the controller has not heard from for this long leads nothing any more \
+             (broker.session.timeout.ms).",
+        ),
+        default(
+            "heartbeat_interval",
+            POSITIVE,
+            "\"2s\"",
+            "How often a node shows the controller that it is there (broker.heartbeat.interval.ms).",
+        ),
+    ],
 };
 
 pub(crate) static DEMAND: Spec = Spec {

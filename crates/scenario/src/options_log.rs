@@ -1,8 +1,8 @@
 //! The options of contenders with logs, and the tables that only these have.
 
 use crate::options::{
-    ANY_WHOLE, CONTENDER_NAME, FROM_ZERO, Kind, MODEL, MOST_PARTITIONS, Opt, POSITIVE, SHARE, Spec, count, default,
-    join, optional, required,
+    ANY_WHOLE, CONTENDER_NAME, FROM_ZERO, Kind, MODEL, MOST_NODES, MOST_PARTITIONS, Opt, POSITIVE, SHARE, Spec, count,
+    default, join, optional, required,
 };
 
 /// The strategies of assignment that members of a classic group may know.
@@ -10,8 +10,17 @@ pub(crate) const ASSIGNORS: &[&str] = &["range", "roundrobin", "sticky", "cooper
 /// How often a consumer shows life where the broker assigns.
 pub(crate) const CONSUMER_HEARTBEAT: &str = "5s";
 
-const LOG_PARTS: &[&[Opt]] =
-    &[&[CONTENDER_NAME, MODEL, PROFILE], PRODUCING, GROWING, GROUP, RETENTION, COMPACTION, FETCH_MIN, FETCH];
+const LOG_PARTS: &[&[Opt]] = &[
+    &[CONTENDER_NAME, MODEL, PROFILE],
+    PRODUCING,
+    REPLICATING,
+    GROWING,
+    GROUP,
+    RETENTION,
+    COMPACTION,
+    FETCH_MIN,
+    FETCH,
+];
 const SHARE_GROUP_PARTS: &[&[Opt]] =
     &[&[CONTENDER_NAME, MODEL, SHARE_PROFILE], PRODUCING, GROWING, SHARING, RETENTION, FETCH];
 pub(crate) const LOG_MODEL: &[Opt] = &LOG;
@@ -237,6 +246,37 @@ const GROUP: &[Opt] = &[
         "How long a group without consumers keeps its committed positions (offsets.retention.minutes).",
     ),
     optional("seek", Kind::Tables(&SEEK), "Who is sent to another place in the log, and when."),
+];
+
+/// Copies of partitions on several nodes.
+const REPLICATING: &[Opt] = &[
+    default(
+        "replicas",
+        Kind::Whole { least: 1, most: MOST_NODES },
+        "1",
+        "How many copies there are of each partition, each on a node of its own (replication.factor). By default Kafka \
+         keeps one (default.replication.factor).",
+    ),
+    default(
+        "min_in_sync",
+        Kind::Whole { least: 1, most: MOST_NODES },
+        "1",
+        "How many copies, the leader's among them, have to be in sync for a record that is confirmed with acks = \"all\" \
+         (min.insync.replicas).",
+    ),
+    default(
+        "replica_lag_max",
+        POSITIVE,
+        "\"30s\"",
+        "A copy that has not caught up with its leader for this long is out of sync (replica.lag.time.max.ms).",
+    ),
+    default(
+        "unclean_election",
+        Kind::Flag,
+        "false",
+        "Where no copy is left that was in sync, another becomes the leader, and what it does not have is lost \
+         (unclean.leader.election.enable). Otherwise the partition waits for one that was.",
+    ),
 ];
 
 /// A topic that gets more partitions.

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use brokerlab_broker::config::{BrokerSessions, QueueKind};
 use brokerlab_event::{Duration, KeyId, Time};
 use toml_edit::{Document, DocumentMut, TableLike};
 
 use crate::edit;
-use crate::options::{MOST_ATTEMPTS, MOST_BATCHES, MOST_CONSUMERS, MOST_MESSAGES, NETWORK, ROOT};
-use crate::parse_contender::contender;
+use crate::options::{MOST_ATTEMPTS, MOST_BATCHES, MOST_CONSUMERS, MOST_MESSAGES, MOST_NODES, NETWORK, ROOT};
+use crate::parse_contender::{contender, heartbeat};
 use crate::parse_demand::demand;
 use crate::parse_rest::{Names, expectation, fault, flip};
 use crate::problem::{Excerpt, Place, Problem, Problems, ScenarioError};
 use crate::reader::{Reader, found};
-use crate::scenario::{Application, Arrivals, Contender, DemandSpec, ModelOptions, Network, Scenario};
+use crate::scenario::{Application, Arrivals, ClusterSpec, Contender, DemandSpec, ModelOptions, Network, Scenario};
 use crate::source::Source;
 use crate::{demand::expected_messages, units};
 
@@ -102,6 +103,7 @@ fn read(table: &dyn TableLike, source: &Source, text: &str, problems: &Problems<
     }
     let plot = root.choice("plot").map(str::to_string);
     let network = network(&root);
+    let cluster = cluster(&root);
     let demand = root.table("demand").map(|reader| (demand(&reader, source, duration), reader));
     let names = names(&root);
     let contenders = contenders(&root, &names, duration);
@@ -132,6 +134,7 @@ fn read(table: &dyn TableLike, source: &Source, text: &str, problems: &Problems<
         warm_up: warm_up?,
         plot,
         network: network?,
+        cluster: cluster?,
         demand: demand?,
         contenders: contenders.into_iter().collect::<Option<_>>()?,
         faults: faults.into_iter().collect::<Option<_>>()?,
@@ -162,11 +165,31 @@ fn network(root: &Reader<'_>) -> Option<Network> {
     Some(Network { latency: latency? })
 }
 
+fn cluster(root: &Reader<'_>) -> Option<ClusterSpec> {
+    let Some(reader) = root.table("cluster") else {
+        return (!root.has("cluster")).then_some(ClusterSpec { nodes: 1, sessions: BrokerSessions::default() });
+    };
+    let nodes = reader.small("nodes");
+    let timeout = reader.duration("session_timeout");
+    let heartbeat_interval = reader.duration("heartbeat_interval");
+    heartbeat(&reader, heartbeat_interval, timeout);
+    let sessions = BrokerSessions { timeout: timeout?, heartbeat_interval: heartbeat_interval? };
+    Some(ClusterSpec { nodes: nodes? as u16, sessions })
+}
+
 fn contenders(root: &Reader<'_>, names: &Names, run: Option<Duration>) -> Vec<Option<Contender>> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut contenders = Vec::new();
     for (index, (table, span)) in root.tables("contender").into_iter().enumerate() {
         let contender = contender(table, span.clone(), root.problems, names, run);
+        if let Some(Contender { options: ModelOptions::Queue(options) | ModelOptions::Fanout(options), .. }) =
+            &contender
+            && names.nodes > 1
+            && options.topology.queues.iter().any(|queue| matches!(queue.kind, QueueKind::Quorum { .. }))
+        {
+            let message = "quorum queues have one member as yet, and need a single broker node: leave out [cluster]";
+            root.problems.add(span.clone(), message);
+        }
         if let Some(name) = table.get("name").and_then(|item| item.as_str())
             && let Some(earlier) = first.insert(name.to_string(), index)
         {
@@ -199,7 +222,10 @@ fn names(root: &Reader<'_>) -> Names {
     };
     let demand = root.table.get("demand").and_then(|item| item.as_table_like());
     let producers = demand.and_then(|demand| demand.get("producers")).and_then(|item| item.as_integer()).unwrap_or(1);
+    let cluster = root.table.get("cluster").and_then(|item| item.as_table_like());
+    let nodes = cluster.and_then(|cluster| cluster.get("nodes")).and_then(|item| item.as_integer()).unwrap_or(1);
     Names {
+        nodes: nodes.clamp(1, MOST_NODES as i64) as u16,
         producers: producers.clamp(0, MOST_CONSUMERS as i64) as u32,
         applications: list(demand.and_then(|demand| demand.get("application"))),
         kinds: list(demand.and_then(|demand| demand.get("kind"))).into_iter().map(|(name, _)| name).collect(),

@@ -7,6 +7,7 @@ use brokerlab_broker::config::{
     CommitPolicy, CompactionConfig, ExchangeKind, FetchLimits, FlushPolicy, GroupMemberConfig, GroupProtocol,
     Isolation, OffsetReset, SeekTo,
 };
+use brokerlab_broker::replication::ReplicaRules;
 use brokerlab_event::{ApplicationId, Duration, Millionths, Offset, Time};
 use toml_edit::TableLike;
 
@@ -21,7 +22,8 @@ use crate::parse_stream::stream;
 use crate::problem::Problems;
 use crate::reader::{Reader, Wrong, duration};
 use crate::scenario::{
-    Contender, LogOptions, ModelOptions, MorePartitions, PublishOptions, RetryOptions, SeekPlan, TopicOptions,
+    Contender, LogOptions, ModelOptions, MorePartitions, PublishOptions, ReplicationOptions, RetryOptions, SeekPlan,
+    TopicOptions,
 };
 use crate::units;
 
@@ -83,6 +85,7 @@ pub(crate) fn publish(reader: &Reader<'_>) -> Option<PublishOptions> {
 
 fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogOptions> {
     let topic = topic(reader, run);
+    let replication = replication(reader, names.nodes);
     let session_timeout = reader.duration("session_timeout");
     let initial_rebalance_delay = reader.duration("initial_rebalance_delay");
     let protocol = group_protocol(reader);
@@ -93,7 +96,7 @@ fn log(reader: &Reader<'_>, names: &Names, run: Option<Duration>) -> Option<LogO
     let offsets_retention = reader.duration("offsets_retention");
     let seeks = seeks(reader, names, run);
     Some(LogOptions {
-        topic: topic?,
+        topic: TopicOptions { replication: Some(replication?), ..topic? },
         session_timeout: session_timeout?,
         initial_rebalance_delay: initial_rebalance_delay?,
         protocol: protocol?,
@@ -159,6 +162,38 @@ pub(crate) fn topic(reader: &Reader<'_>, run: Option<Duration>) -> Option<TopicO
         compaction: compaction?.filter(|_| cleanup != Some("delete")),
         additions: additions?,
         metadata_max_age: metadata_max_age?,
+        replication: None,
+    })
+}
+
+/// The copies of the partitions of a log. What a cluster cannot do yet is refused.
+fn replication(reader: &Reader<'_>, nodes: u16) -> Option<ReplicationOptions> {
+    let replicas = reader.small("replicas");
+    let min_in_sync = reader.small("min_in_sync");
+    let max_lag = reader.duration("replica_lag_max");
+    let unclean_election = reader.flag("unclean_election");
+    if let Some(replicas) = replicas.filter(|replicas| *replicas > u32::from(nodes)) {
+        let nodes = match nodes {
+            1 => "there is one broker node: [cluster] nodes = 3 makes three of it".to_string(),
+            nodes => format!("there are {nodes} broker nodes ([cluster] nodes)"),
+        };
+        reader.complain("replicas", format!("each copy needs a node of its own, and {nodes}, found {replicas}"));
+    }
+    if let (Some(replicas), Some(min_in_sync)) = (replicas, min_in_sync)
+        && min_in_sync > replicas
+    {
+        let message = format!("min_in_sync ({min_in_sync}) must not be more than there are replicas ({replicas})");
+        reader.complain(if reader.has("min_in_sync") { "min_in_sync" } else { "replicas" }, message);
+    }
+    for name in ["retry", "transactions", "add_partitions"] {
+        if nodes > 1 && reader.has(name) {
+            reader.complain(name, format!("{name} needs a single broker node as yet: leave out [cluster]"));
+        }
+    }
+    Some(ReplicationOptions {
+        replicas: replicas? as u16,
+        rules: ReplicaRules { min_in_sync: min_in_sync?, max_lag: max_lag? },
+        unclean_election: unclean_election?,
     })
 }
 
@@ -310,6 +345,7 @@ fn member(reader: &Reader<'_>, protocol: Option<GroupProtocol>) -> Option<GroupM
         retry: None,
         isolation: isolation?,
         metadata_max_age: None,
+        is_cluster: false,
     })
 }
 

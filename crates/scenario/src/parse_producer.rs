@@ -66,6 +66,7 @@ pub(crate) fn producer(reader: &Reader<'_>) -> Option<BatcherConfig> {
         adaptive: adaptive?,
         transactions: None,
         metadata_max_age: None,
+        is_cluster: false,
     })
 }
 

@@ -16,6 +16,8 @@ use crate::{edit, suggest, units};
 
 /// The names that faults and expectations may use.
 pub(crate) struct Names {
+    /// How many broker nodes there are.
+    pub nodes: u16,
     pub producers: u32,
     /// Each application with its number of consumers.
     pub applications: Vec<(String, u32)>,
@@ -50,8 +52,12 @@ impl Names {
         };
         if name == BROKER {
             return match number.map(str::parse::<u16>) {
-                None | Some(Ok(1)) => Ok(Target::Node(NodeId::new(0))),
-                Some(_) => Err(format!("there is no {text}; there is only {BROKER}/1")),
+                None => Ok(Target::Node(NodeId::new(0))),
+                Some(Ok(number)) if (1..=self.nodes).contains(&number) => Ok(Target::Node(NodeId::new(number - 1))),
+                Some(_) if self.nodes == 1 => Err(format!(
+                    "there is no {text}; there is only {BROKER}/1: [cluster] says how many nodes there are"
+                )),
+                Some(_) => Err(format!("there is no {text}; there are {BROKER}/1 to {BROKER}/{}", self.nodes)),
             };
         }
         let (first, count) = if name == "producer" {

@@ -14,8 +14,9 @@ use crate::demand::{Demand, key_table};
 use crate::promises::promises;
 use crate::routes::Routes;
 use crate::scenario::{
-    Autoscale, Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, MorePartitions, Network,
-    PublishOptions, QueueOptions, RetryOptions, Scenario, SeekPlan, ShareGroupOptions, StreamOptions, TopicOptions,
+    Autoscale, ClusterSpec, Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, MorePartitions,
+    Network, PublishOptions, QueueOptions, ReplicationOptions, RetryOptions, Scenario, SeekPlan, ShareGroupOptions,
+    StreamOptions, TopicOptions,
 };
 use crate::topology::{BoundTo, ConsumerSpec, QueueLifetime, QueueSpec, Topology};
 
@@ -56,7 +57,7 @@ pub struct Addition {
     pub stores: Vec<StoreId>,
 }
 
-/// The node that hosts everything.
+/// The node that hosts everything that has one copy, and coordinates.
 const NODE: fn() -> NodeId = || NodeId::new(0);
 
 /// Compiles a scenario for one of its contenders.
@@ -162,8 +163,8 @@ impl<'a> Builder<'a> {
         let default_exchange = ExchangeConfig::new("", ExchangeKind::Direct);
         let deployment = Deployment {
             model: contender.options.model(),
-            nodes: 1,
-            broker_sessions: BrokerSessions::default(),
+            nodes: scenario.cluster.nodes,
+            broker_sessions: scenario.cluster.sessions,
             profile: Profile::default(),
             routing_keys: Vec::new(),
             exchanges: vec![default_exchange],
@@ -340,10 +341,12 @@ impl<'a> Builder<'a> {
                 version,
             })
         };
+        let cluster = self.scenario.cluster;
         self.producers(|process, of| {
             let (partitions, transactions) = (partitions.clone(), transactions(process, of));
-            let metadata_max_age = options.metadata();
-            ProducerKind::Batcher(BatcherConfig { partitions, transactions, metadata_max_age, ..producer.clone() })
+            let (metadata_max_age, is_cluster) = (options.metadata(&cluster), options.is_spread(&cluster));
+            let own = BatcherConfig { partitions, transactions, metadata_max_age, is_cluster, ..producer.clone() };
+            ProducerKind::Batcher(own)
         });
         partitions
     }
@@ -366,8 +369,10 @@ impl<'a> Builder<'a> {
                 offsets_retention: options.offsets_retention,
                 protocol: options.protocol,
             });
-            let metadata_max_age = options.topic.metadata();
-            let member = GroupMemberConfig { retry, metadata_max_age, ..options.member.clone() };
+            let cluster = self.scenario.cluster;
+            let metadata_max_age = options.topic.metadata(&cluster);
+            let is_cluster = options.topic.is_spread(&cluster);
+            let member = GroupMemberConfig { retry, metadata_max_age, is_cluster, ..options.member.clone() };
             self.consumers(application, |_| ConsumerKind::Group(member.clone()));
         }
         self.later_partitions(&options.topic);
@@ -388,7 +393,7 @@ impl<'a> Builder<'a> {
     fn topic(&mut self, partitions: Vec<StoreId>, options: &TopicOptions) {
         self.deployment.topics.push(TopicConfig {
             partitions,
-            replication: ReplicationConfig::single(NODE()),
+            replication: replication(&self.scenario.cluster, options.replication),
             max_message_bytes: options.max_message_bytes,
             segment_bytes: options.segment_bytes,
             segment_time: options.segment_time,
@@ -510,6 +515,15 @@ impl<'a> Builder<'a> {
             });
         }
     }
+}
+
+/// Where the partitions of a topic are: dealt out in turn, the first one beside the node that coordinates.
+fn replication(cluster: &ClusterSpec, options: Option<ReplicationOptions>) -> ReplicationConfig {
+    let Some(ReplicationOptions { replicas, rules, unclean_election }) = options else {
+        return ReplicationConfig::single(NODE());
+    };
+    let single = ReplicationConfig::single(NodeId::new(1 % cluster.nodes));
+    ReplicationConfig { nodes: cluster.nodes, copies: replicas, replicas: rules, unclean_election, ..single }
 }
 
 fn queue_consumer(spec: &ConsumerSpec) -> ConsumerKind {

@@ -7,7 +7,8 @@ use brokerlab_event::{ApplicationId, Distribution, Duration, Guarantee, Promise,
 use crate::promises_queue::Way;
 use crate::routes::Routes;
 use crate::scenario::{
-    Application, Contender, FaultAction, LogOptions, ModelOptions, RetryOptions, Scenario, Target, TopicOptions,
+    Application, Contender, FaultAction, LogOptions, ModelOptions, ReplicationOptions, RetryOptions, Scenario, Target,
+    TopicOptions,
 };
 
 /// One promise for each application and guarantee.
@@ -46,6 +47,13 @@ pub(crate) const REPUBLISHED: &str = "what was not confirmed when its connection
 pub(crate) const POWER_LOST: &str = "what is not flushed is lost with the power";
 /// Why nothing is left of a queue or a log.
 pub(crate) const DISK_LOST: &str = "a disk that is lost keeps nothing";
+
+/// Why a log loses what it has confirmed where a leader confirms alone.
+const LEADER_ALONE: &str = "a leader that dies takes with it what it has confirmed before its followers had it";
+/// The same where the leader may be the only one in sync.
+const LAST_IN_SYNC: &str = "with one copy in sync a leader confirms alone";
+/// Why a log loses what readers have seen already.
+const UNCLEAN: &str = "somebody may lead who was not in sync";
 
 /// Why messages of a producer that was replaced may be there twice.
 pub(crate) const REPLACED: &str =
@@ -104,6 +112,7 @@ impl Case<'_> {
                     reasons.push("compaction keeps the latest record of each key, whether or not the others were read");
                 }
                 reasons.extend(self.losses_with_broker(self.is_flushed(&options.topic)));
+                reasons.extend(self.losses_with_leader(&options.topic));
                 if self.fails() && options.member.max_attempts > 0 {
                     reasons.push(match options.retry {
                         Some(RetryOptions { dead_letter: true, .. }) => {
@@ -121,6 +130,9 @@ impl Case<'_> {
                     reasons.push(REPLACED);
                 }
                 reasons.extend(self.repeats_with_broker());
+                if self.elects_uncleanly(&options.topic) {
+                    reasons.push(UNCLEAN);
+                }
                 if !before_work && self.moves(options) {
                     reasons.push("work after the last commit is done again by the next owner of the partition");
                 }
@@ -153,6 +165,7 @@ impl Case<'_> {
                     reasons.push("a record that is tried again later is overtaken by those behind it");
                 }
                 let goes = self.scenario.loses_power() || self.scenario.loses_disk();
+                let goes = goes || self.losses_with_leader(&options.topic).is_some();
                 let removes = self.forgets(&options.topic) || options.topic.compaction.is_some() || goes;
                 let gives_up = before_work || (self.fails() && options.member.max_attempts > 0);
                 if (self.sends_again(&options.topic) || self.repeats()) && (removes || gives_up) {
@@ -177,6 +190,29 @@ impl Case<'_> {
     pub(crate) fn losses_with_broker(&self, is_flushed: bool) -> impl Iterator<Item = &'static str> {
         let power = (self.scenario.loses_power() && !is_flushed).then_some(POWER_LOST);
         power.into_iter().chain(self.scenario.loses_disk().then_some(DISK_LOST))
+    }
+
+    /// Why what a log has confirmed may go where another node becomes the leader.
+    fn losses_with_leader(&self, options: &TopicOptions) -> Option<&'static str> {
+        let ReplicationOptions { replicas, rules, .. } = self.copies(options)?;
+        match () {
+            () if replicas == 1 => None,
+            () if options.producer.acks != Acks::All => Some(LEADER_ALONE),
+            () if self.elects_uncleanly(options) => Some(UNCLEAN),
+            () if rules.min_in_sync == 1 => Some(LAST_IN_SYNC),
+            () => None,
+        }
+    }
+
+    /// The copies of partitions, where leaders may change.
+    fn copies(&self, options: &TopicOptions) -> Option<ReplicationOptions> {
+        let changes = self.scenario.crashes_broker() && options.is_spread(&self.scenario.cluster);
+        options.replication.filter(|_| changes)
+    }
+
+    /// Whether somebody may become the leader who does not have what readers have seen.
+    fn elects_uncleanly(&self, options: &TopicOptions) -> bool {
+        self.copies(options).is_some_and(|copies| copies.unclean_election && copies.replicas > 1)
     }
 
     /// Why a log that its broker has lost the end of may give messages out again: whoever has read what is lost reads

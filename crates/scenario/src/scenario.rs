@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use brokerlab_broker::config::{
-    BatcherConfig, CompactionConfig, FetchLimits, FlushPolicy, GroupMemberConfig, GroupProtocol, LogProfile,
-    OffsetReset, Profile, SeekTo, ShareConsumerConfig, StreamConsumerConfig, StreamPublisherConfig,
+    BatcherConfig, BrokerSessions, CompactionConfig, FetchLimits, FlushPolicy, GroupMemberConfig, GroupProtocol,
+    LogProfile, OffsetReset, Profile, SeekTo, ShareConsumerConfig, StreamConsumerConfig, StreamPublisherConfig,
 };
 use brokerlab_broker::properties::Properties;
+use brokerlab_broker::replication::ReplicaRules;
 use brokerlab_broker::share_partition::ShareRules;
 use brokerlab_broker::stream::StreamRules;
 use brokerlab_event::{
@@ -37,6 +38,8 @@ pub struct Scenario {
     pub plot: Option<String>,
     /// The network.
     pub network: Network,
+    /// The brokers.
+    pub cluster: ClusterSpec,
     /// Who sends what, when, and who needs it.
     pub demand: DemandSpec,
     /// The brokers that are compared, in the order of the file.
@@ -60,6 +63,15 @@ pub const PLOTS: &[&str] =
 pub struct Network {
     /// How long a message takes, each way.
     pub latency: Duration,
+}
+
+/// The broker nodes that each contender has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClusterSpec {
+    /// How many there are; at least 1.
+    pub nodes: u16,
+    /// How they and their controller find out about each other.
+    pub sessions: BrokerSessions,
 }
 
 /// Who sends what, when, and who needs it.
@@ -329,14 +341,33 @@ pub struct TopicOptions {
     pub compaction: Option<CompactionConfig>,
     /// When it gets more partitions, in order of time.
     pub additions: Vec<MorePartitions>,
-    /// How often producers and members of groups ask which partitions there are.
+    /// How often producers and members of groups ask which partitions there are, and who leads them.
     pub metadata_max_age: Duration,
+    /// The copies of each partition. `None`: one, where everything is that is not dealt out.
+    pub replication: Option<ReplicationOptions>,
+}
+
+/// The copies of each partition of a topic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplicationOptions {
+    /// How many there are; at least 1, and no more than nodes.
+    pub replicas: u16,
+    /// When a copy is in sync, and how many have to be.
+    pub rules: ReplicaRules,
+    /// Where nobody in sync is left, somebody else leads.
+    pub unclean_election: bool,
 }
 
 impl TopicOptions {
-    /// How often clients ask which partitions there are, where the answer may be another than before.
-    pub(crate) fn metadata(&self) -> Option<Duration> {
-        (!self.additions.is_empty()).then_some(self.metadata_max_age)
+    /// How often clients ask which partitions there are, and who leads them, where the answer may be another than
+    /// before.
+    pub(crate) fn metadata(&self, cluster: &ClusterSpec) -> Option<Duration> {
+        (!self.additions.is_empty() || self.is_spread(cluster)).then_some(self.metadata_max_age)
+    }
+
+    /// Whether its partitions are led by several nodes.
+    pub(crate) fn is_spread(&self, cluster: &ClusterSpec) -> bool {
+        self.replication.is_some() && cluster.nodes > 1
     }
 }
 

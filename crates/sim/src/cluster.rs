@@ -3,9 +3,11 @@
 use brokerlab_broker::chronicle::Chronicle;
 use brokerlab_broker::config::Deployment;
 use brokerlab_broker::controller::Controller;
+use brokerlab_broker::log::Crash;
+use brokerlab_broker::node::Durable;
 use brokerlab_broker::partition::PartitionLog;
 use brokerlab_broker::{Address, Message, Node};
-use brokerlab_event::{NodeId, Observer, StoreId, Time};
+use brokerlab_event::{NodeId, Observer, Offset, StoreId, Time};
 
 use crate::simulation::Simulation;
 
@@ -34,6 +36,8 @@ impl Cluster {
 impl Simulation {
     /// The connection between two nodes, or between a node and the controller, that stands now. A node that goes down
     /// takes all of its own with it.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn incarnation_between(&self, from: Address, to: Address) -> u32 {
         let of = |end| match end {
             Address::Node(node) => self.nodes[node.index()].incarnation,
@@ -43,11 +47,15 @@ impl Simulation {
     }
 
     /// True where a message was sent on a connection that is gone.
+    #[cold]
+    #[inline(never)]
     pub(crate) fn is_lost_between(&self, from: Address, to: Address, sent: Option<u32>) -> bool {
         let is_inside = matches!(from, Address::Node(_) | Address::Controller);
         is_inside && sent.is_some_and(|incarnation| incarnation != self.incarnation_between(from, to))
     }
 
+    #[cold]
+    #[inline(never)]
     pub(crate) fn tell_controller(&mut self, from: Address, sent: Option<u32>, message: &mut Message<()>) {
         if self.is_lost_between(from, Address::Controller, sent) {
             return;
@@ -78,13 +86,55 @@ impl Simulation {
         }
     }
 
-    /// The other nodes learn that their connections with this one have ended.
-    pub(crate) fn cut_off_nodes(&mut self, gone: NodeId, observer: &mut impl Observer) {
-        for node in (0..self.nodes.len() as u16).map(NodeId::new).filter(|node| *node != gone) {
-            self.call(node, observer, |node, now, out, watch| {
-                node.handle_message(now, Address::Node(gone), Message::ConnectionLost, out, watch);
-            });
-            self.schedule_node(node.index());
+    /// A node does something, and what it tells of partitions is told by whoever's log counts. It is not what a node does
+    /// that is alone, so that this costs that one nothing.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn call_in_cluster(&mut self, node: NodeId, observer: &mut dyn Observer, call: Call<'_>) {
+        let Some(cluster) = self.cluster.as_deref_mut() else { return };
+        let (now, out) = (self.now, &mut self.out);
+        let Some(machine) = &mut self.nodes[node.index()].machine else { return };
+        let mut watch = cluster.chronicle.watch(node, observer);
+        match call {
+            Call::Message(from, message) => machine.handle(now, from, message, out, &mut watch),
+            Call::Written(store, until) => machine.handle_written(now, store, until, out, &mut watch),
+            Call::Flushed(store, until) => machine.handle_flushed(now, store, until, out, &mut watch),
+            Call::Timeout if machine.next_timeout().is_some_and(|due| due <= now) => {
+                machine.handle_timeout(now, out, &mut watch);
+            }
+            Call::Timeout => {}
+        }
+        cluster.chronicle.settle(now, machine, observer);
+        self.schedule_node(node.index());
+    }
+
+    /// A node goes down.
+    pub(crate) fn crash_machine(
+        &mut self,
+        machine: Node<()>,
+        node: NodeId,
+        kind: Crash,
+        observer: &mut impl Observer,
+    ) -> Durable<()> {
+        match self.cluster.as_deref_mut() {
+            Some(cluster) => machine.crash(self.now, kind, &mut cluster.chronicle.watch(node, observer)),
+            None => machine.crash(self.now, kind, observer),
         }
     }
+
+    /// The other nodes learn that their connections with this one have ended.
+    pub(crate) fn cut_off_nodes(&mut self, gone: NodeId, observer: &mut dyn Observer) {
+        for node in (0..self.nodes.len() as u16).map(NodeId::new).filter(|node| *node != gone) {
+            let message = &mut Message::ConnectionLost;
+            self.call_in_cluster(node, observer, Call::Message(Address::Node(gone), message));
+        }
+    }
+}
+
+/// What a node is asked to do.
+pub(crate) enum Call<'a> {
+    Message(Address, &'a mut Message<()>),
+    Written(StoreId, Offset),
+    Flushed(StoreId, Offset),
+    Timeout,
 }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use brokerlab_broker::Node;
-use brokerlab_broker::chronicle::Watch;
 use brokerlab_broker::log::Crash;
 use brokerlab_broker::{Address, Envelope, Message};
 use brokerlab_event::{
@@ -106,8 +105,9 @@ impl Simulation {
             host.durable = Some(durable.crash(self.now, kind, &self.deployment, observer));
             return;
         };
-        let chronicle = self.cluster.as_deref_mut().map(|cluster| &mut cluster.chronicle);
-        host.durable = Some(machine.crash(self.now, kind, &mut Watch { chronicle, node, observer }));
+        let durable = self.crash_machine(machine, node, kind, observer);
+        let host = &mut self.nodes[node.index()];
+        host.durable = Some(durable);
         host.incarnation += 1;
         for client in self.connected_to(node) {
             match kind {

@@ -44,11 +44,22 @@ impl Connections {
         Connections { others: vec![Link::default(); usize::from(nodes) - 1], ..Connections::default() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn link(&self, node: NodeId) -> &Link {
-        match node.index() {
-            0 => &self.first,
-            index => &self.others[index - 1],
+        if node.index() == 0 { &self.first } else { self.other(node) }
+    }
+
+    #[cold]
+    fn other(&self, node: NodeId) -> &Link {
+        &self.others[node.index() - 1]
+    }
+
+    /// That with the first node also stands for what comes from elsewhere.
+    #[inline(always)]
+    fn link_from(&self, from: Address) -> &Link {
+        match from {
+            Address::Node(node) => self.link(node),
+            _ => &self.first,
         }
     }
 
@@ -111,30 +122,23 @@ impl Connections {
     /// The connection on which somebody speaks to this client now. The demand is always heard.
     #[inline]
     pub fn heard_from(&self, from: Address) -> u32 {
-        match from {
-            Address::Node(node) => self.link(node).seen_by_node,
-            _ => self.first.incarnation,
-        }
-    }
-
-    #[inline]
-    fn current(&self, from: Address) -> u32 {
-        match from {
-            Address::Node(node) => self.link(node).incarnation,
-            _ => self.first.incarnation,
-        }
+        let link = self.link_from(from);
+        if from == Address::Demand { link.incarnation } else { link.seen_by_node }
     }
 
     /// True where the process that a message from there is meant for still runs, and the connection stands.
     #[inline]
     pub fn reaches(&self, from: Address, incarnation: u32) -> bool {
-        self.up && self.current(from) == incarnation
+        self.up && self.link_from(from).incarnation == incarnation
     }
 
-    /// True where, besides, it does not stand still: nearly always.
-    #[inline]
-    pub fn takes(&self, from: Address, incarnation: u32) -> bool {
-        self.listens && self.current(from) == incarnation
+    /// The connection that a message from there was sent on, which tells where it was sent earlier, and whether the
+    /// process takes it: it is the one that was meant, and does not stand still. Nearly always it does.
+    #[inline(always)]
+    pub fn takes(&self, from: Address, sent: Option<u32>) -> (u32, bool) {
+        let link = self.link_from(from);
+        let incarnation = sent.unwrap_or(if from == Address::Demand { link.incarnation } else { link.seen_by_node });
+        (incarnation, self.listens && link.incarnation == incarnation)
     }
 }
 

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use brokerlab_broker::chronicle::Watch;
 use brokerlab_broker::config::{BatcherConfig, Deployment, Partitioner, ProducerKind};
 use brokerlab_broker::node::Durable;
 use brokerlab_broker::partitioner::KeyHash;
@@ -17,7 +16,7 @@ use brokerlab_scenario::{Addition, Arrival, Demand, FaultPlan, Plan, SeekPlan};
 use crate::agenda::{Agenda, Slot};
 use crate::autoscaler::Autoscaler;
 use crate::client::Client;
-use crate::cluster::Cluster;
+use crate::cluster::{Call, Cluster};
 use crate::network::{Connections, Flight, Network};
 
 /// One run of one contender, at some moment. Everything in it is plain data: a clone goes its own way from here,
@@ -265,28 +264,20 @@ impl Simulation {
             }
             // Disks take no time yet.
             &mut Effect::Write { node, store, until } => {
-                self.call(node, observer, |node, now, out, watch| node.handle_written(now, store, until, out, watch));
+                if self.cluster.is_some() {
+                    return self.call_in_cluster(node, observer, Call::Written(store, until));
+                }
+                let Some(machine) = &mut self.nodes[node.index()].machine else { return };
+                machine.handle_written(self.now, store, until, &mut self.out, observer);
                 self.schedule_node(node.index());
             }
             &mut Effect::Flush { node, store, until } => {
-                self.call(node, observer, |node, now, out, watch| node.handle_flushed(now, store, until, out, watch));
+                if self.cluster.is_some() {
+                    return self.call_in_cluster(node, observer, Call::Flushed(store, until));
+                }
+                let Some(machine) = &mut self.nodes[node.index()].machine else { return };
+                machine.handle_flushed(self.now, store, until, &mut self.out, observer);
             }
-        }
-    }
-
-    /// A node handles something.
-    #[inline(always)]
-    pub(crate) fn call<O: Observer>(
-        &mut self,
-        node: NodeId,
-        observer: &mut O,
-        act: impl FnOnce(&mut Node<()>, Time, &mut Outbox<()>, &mut Watch<'_, O>),
-    ) {
-        let Some(machine) = &mut self.nodes[node.index()].machine else { return };
-        let chronicle = self.cluster.as_deref_mut().map(|cluster| &mut cluster.chronicle);
-        act(machine, self.now, &mut self.out, &mut Watch { chronicle, node, observer });
-        if let Some(cluster) = self.cluster.as_deref_mut() {
-            cluster.chronicle.settle(self.now, machine, observer);
         }
     }
 
@@ -323,8 +314,8 @@ impl Simulation {
             Address::Client(client) => {
                 let process = &mut self.clients[client.index()];
                 // Clients hear from the broker, or of the demand.
-                let incarnation = sent.unwrap_or(process.connections.heard_from(from));
-                if !process.connections.takes(from, incarnation) {
+                let (incarnation, is_taken) = process.connections.takes(from, sent);
+                if !is_taken {
                     return self.hold(client, Flight { from, to, message: message.take(), incarnation }, observer);
                 }
                 let next = process.machine.handle(self.now, message, &mut self.out, observer);
@@ -343,12 +334,17 @@ impl Simulation {
                 {
                     return;
                 }
-                if self.cluster.is_some() && self.is_lost_between(from, to, sent) {
+                if self.cluster.is_some() {
+                    if !self.is_lost_between(from, to, sent) {
+                        self.call_in_cluster(node, observer, Call::Message(from, message));
+                    }
                     return;
                 }
-                self.call(node, observer, |node, now, out, watch| node.handle(now, from, message, out, watch));
                 let slot = self.clients.len() as Slot + Slot::from(node.get());
-                self.nodes[node.index()].schedule(slot, self.now, &mut self.agenda);
+                let host = &mut self.nodes[node.index()];
+                let Some(machine) = &mut host.machine else { return };
+                machine.handle(self.now, from, message, &mut self.out, observer);
+                host.schedule(slot, self.now, &mut self.agenda);
             }
             Address::Controller => self.tell_controller(from, sent, message),
             Address::Demand | Address::Disk => unreachable!("nobody writes to {to:?}"),
@@ -408,9 +404,13 @@ impl Simulation {
             return;
         }
         host.scheduled = Time::MAX;
-        if host.machine.as_ref().and_then(Node::next_timeout).is_some_and(|due| due <= self.now) {
-            let node = NodeId::new(index as u16);
-            self.call(node, observer, |node, now, out, watch| node.handle_timeout(now, out, watch));
+        if self.cluster.is_some() {
+            return self.call_in_cluster(NodeId::new(index as u16), observer, Call::Timeout);
+        }
+        if let Some(machine) = &mut host.machine
+            && machine.next_timeout().is_some_and(|due| due <= self.now)
+        {
+            machine.handle_timeout(self.now, &mut self.out, observer);
         }
         self.schedule_node(index);
     }

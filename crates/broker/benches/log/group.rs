@@ -73,6 +73,7 @@ fn member(number: u32, assignors: &[Assignor]) -> ConsumerConfig {
         retry: None,
         isolation: Isolation::ReadUncommitted,
         metadata_max_age: None,
+        is_cluster: false,
     };
     ConsumerConfig {
         client: ClientId::new(number),

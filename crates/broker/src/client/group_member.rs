@@ -3,22 +3,24 @@
 
 mod committing;
 mod fetching;
+mod leaders;
 mod refreshing;
 mod retrying;
 mod session;
 mod share;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use brokerlab_event::{
-    ApplicationId, ClientId, Departure, Duration, Event, FailureLaw, NodeId, Observer, Offset, StoreId, Time,
+    ApplicationId, ClientId, Departure, Duration, Event, FailureLaw, Observer, Offset, StoreId, Time,
 };
 
+use self::leaders::{Leader, Link};
 use super::Worker;
 use super::reading::{AutoCommit, InHand, Owned};
 use crate::config::{CommitPolicy, ConsumerConfig, ConsumerKind, GroupMemberConfig};
-use crate::message::{Address, FetchPosition, FetchedPartition, GroupError, Member, Message, Outbox};
+use crate::message::{FetchPosition, FetchedPartition, GroupError, Member, Message, Outbox, Position};
 
 /// Where a membership stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,7 +67,12 @@ pub struct GroupMember<P> {
     client: ClientId,
     name: Arc<str>,
     application: ApplicationId,
-    node: NodeId,
+    /// The first is with its coordinator.
+    links: Vec<Link>,
+    /// Who leads which partition; nothing where there is one node only.
+    leaders: BTreeMap<StoreId, Leader>,
+    /// What the coordinator has told of partitions whose leaders have still to be asked.
+    told: BTreeMap<StoreId, Position>,
     config: GroupMemberConfig,
     failures: Option<FailureLaw>,
     worker: Worker,
@@ -98,8 +105,6 @@ pub struct GroupMember<P> {
     asks_where: bool,
     /// A partition that may not be read anywhere; its next poll throws.
     stranded: Option<StoreId>,
-    /// The fetch that is awaited.
-    fetching: Option<u32>,
     correlation: u32,
     /// Memory of the last fetch request.
     positions: Vec<FetchPosition>,
@@ -113,9 +118,7 @@ pub struct GroupMember<P> {
     last_poll: Time,
     /// It has been too long between polls and has left its group.
     has_left: bool,
-    /// The connection broke, and there is no other yet.
-    is_cut_off: bool,
-    /// When another is tried.
+    /// When another connection is tried.
     reconnect_at: Option<Time>,
     /// When it asks which partitions there are.
     refresh_at: Option<Time>,
@@ -144,7 +147,9 @@ impl<P: Clone> GroupMember<P> {
             client: config.client,
             name: config.name.clone(),
             application: config.application,
-            node: config.node,
+            links: vec![Link::new(config.node)],
+            leaders: BTreeMap::new(),
+            told: BTreeMap::new(),
             config: own.clone(),
             failures: config.failures,
             worker: Worker::new(config.client, config.work),
@@ -165,7 +170,6 @@ impl<P: Clone> GroupMember<P> {
             rejoin: None,
             asks_where: false,
             stranded: None,
-            fetching: None,
             correlation: 0,
             positions: Vec::new(),
             spare: Vec::new(),
@@ -174,7 +178,6 @@ impl<P: Clone> GroupMember<P> {
             automatic: None,
             last_poll: Time::ZERO,
             has_left: false,
-            is_cut_off: false,
             reconnect_at: None,
             refresh_at: None,
             dealt: None,
@@ -186,18 +189,9 @@ impl<P: Clone> GroupMember<P> {
         Member { client: self.client, incarnation: self.incarnation }
     }
 
-    /// Without a connection nothing is sent; what was asked is asked again on the next one.
     #[inline]
     fn send(&self, message: Message<P>, out: &mut Outbox<P>) {
-        if self.is_cut_off {
-            return;
-        }
-        out.send(Address::Client(self.client), Address::Node(self.node), message);
-    }
-
-    /// True where it has a connection with this node, or believes so.
-    pub fn is_connected_to(&self, node: NodeId) -> bool {
-        node == self.node
+        self.send_to(0, message, out);
     }
 
     /// The process starts, connects and joins its group.
@@ -238,7 +232,7 @@ impl<P: Clone> GroupMember<P> {
         if !self.has_left {
             self.say_goodbye(out);
         }
-        self.send(Message::Disconnect, out);
+        (0..self.links.len()).for_each(|link| self.send_to(link, Message::Disconnect, out));
         self.revoke(now, observer);
         self.stop();
         observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Left });
@@ -251,12 +245,15 @@ impl<P: Clone> GroupMember<P> {
         self.batch.clear();
         self.membership = Membership::Down;
         self.phase = Phase::Polling;
-        (self.rejoin, self.stranded, self.fetching, self.has_left) = (None, None, None, false);
+        (self.rejoin, self.stranded, self.has_left) = (None, None, false);
+        self.links = vec![Link::new(self.links[0].node)];
+        self.leaders.clear();
+        self.told.clear();
         (self.next_heartbeat, self.automatic, self.due_at, self.assignment) = (None, None, None, None);
         self.awaited.clear();
         self.had.clear();
-        (self.is_cut_off, self.reconnect_at, self.asks_where, self.ask_again_at) = (false, None, false, None);
-        (self.refresh_at, self.dealt) = (None, None);
+        (self.asks_where, self.ask_again_at) = (false, None);
+        (self.reconnect_at, self.refresh_at, self.dealt) = (None, None, None);
     }
 
     /// The process, to be paused or slowed. While it stands still it sends no heartbeats either; once it goes on,
@@ -308,8 +305,7 @@ impl<P: Clone> GroupMember<P> {
         }
         match message {
             Message::Fetched { correlation, partitions, positions } => {
-                if self.fetching == Some(*correlation) {
-                    self.fetching = None;
+                if self.is_awaited(*correlation) {
                     std::mem::swap(&mut self.positions, positions);
                     self.fetched(now, partitions, out, observer);
                 }
@@ -366,21 +362,15 @@ impl<P: Clone> GroupMember<P> {
             Message::Produced { correlation, result, .. } => {
                 self.stored_elsewhere(now, correlation, result.is_ok(), out, observer)
             }
-            Message::Partitions { stores } => self.learn_partitions(now, &stores, out, observer),
+            Message::Partitions { partitions } => self.learn_partitions(now, &partitions, out, observer),
             Message::EpochEnds { ends } => self.learn_ends(now, &ends, out, observer),
-            Message::Positions { positions, .. } => self.positioned(now, &positions, out, observer),
-            Message::ConnectionBroken { .. } => {
-                if !self.is_cut_off {
-                    observer.observe(now, Event::ConnectionLost { client: self.client });
-                }
-                self.is_cut_off = true;
-                self.reconnect_at = Some(now.saturating_add(RECONNECT_BACKOFF));
+            Message::Positions { positions, .. } => {
+                let positions = self.complete(now, positions, out);
+                self.positioned(now, &positions, out, observer);
+                self.look_for_leaders(now, out);
             }
-            Message::ConnectionRestored { .. } => {
-                observer.observe(now, Event::Reconnected { client: self.client });
-                self.is_cut_off = false;
-                self.reconnected(now, out, observer);
-            }
+            Message::ConnectionBroken { node } => self.cut_off(now, node, observer),
+            Message::ConnectionRestored { node } => self.restored(now, node, out, observer),
             // Answers to what is no longer asked.
             _ => {}
         }
@@ -392,14 +382,20 @@ impl<P: Clone> GroupMember<P> {
         if self.worker.is_paused() {
             return;
         }
-        if self.reconnect_at.take_if(|at| *at <= now).is_some() {
-            out.send(Address::Client(self.client), Address::Node(self.node), Message::Connect);
+        if self.reconnect_at.is_some_and(|at| at <= now) {
+            self.reconnect(now, out);
         }
         if self.refresh_at.is_some_and(|at| at <= now) {
             self.refresh(now, out);
         }
-        if self.ask_again_at.take_if(|at| *at <= now).is_some() && !self.awaited.is_empty() {
-            self.find_positions(self.awaited.clone(), self.config.reset.time(now), out);
+        if self.ask_again_at.take_if(|at| *at <= now).is_some() {
+            if !self.awaited.is_empty() {
+                self.find_positions(self.awaited.clone(), self.config.reset.time(now), out);
+            }
+            if self.config.is_cluster {
+                self.find_lost(now, out);
+                self.find_ends(out);
+            }
         }
         if self.poll_deadline().is_some_and(|at| at <= now) {
             self.leave_after_too_long(out);

@@ -96,6 +96,8 @@ pub struct BatcherConfig {
     /// How often it asks which partitions there are (`metadata.max.age.ms`, default 5 min). `None`: never, because there
     /// will be no others.
     pub metadata_max_age: Option<Duration>,
+    /// Partitions are led by several nodes: it asks by which, and connects to those.
+    pub is_cluster: bool,
 }
 
 /// How an application puts what it sends into transactions: one follows the other, each begins with the first message
@@ -144,6 +146,7 @@ impl BatcherConfig {
             adaptive: true,
             transactions: None,
             metadata_max_age: None,
+            is_cluster: false,
         }
     }
 }
@@ -256,6 +259,8 @@ pub struct GroupMemberConfig {
     /// How often it asks which partitions there are (`metadata.max.age.ms`, default 5 min). `None`: never, because there
     /// will be no others.
     pub metadata_max_age: Option<Duration>,
+    /// Partitions are led by several nodes: it asks by which, and connects to those.
+    pub is_cluster: bool,
 }
 
 /// A consumer of a share group.

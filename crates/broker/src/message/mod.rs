@@ -653,8 +653,8 @@ pub enum Message<P> {
     },
     /// The answer to [`Message::FindPartitions`].
     Partitions {
-        /// The partitions in the order of their numbers.
-        stores: Vec<StoreId>,
+        /// The partitions in the order of their numbers, as far as this node knows.
+        partitions: Vec<PartitionLeader>,
     },
 
     /// The answer to [`Message::ShareHeartbeat`]: the partitions that the member may fetch from, which are all of its

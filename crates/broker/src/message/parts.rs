@@ -109,6 +109,17 @@ pub struct PartitionState {
     pub epoch: u32,
 }
 
+/// Who leads a partition, as a node knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PartitionLeader {
+    /// The partition.
+    pub store: StoreId,
+    /// The node: nobody while the partition is offline, or as far as is known.
+    pub leader: Option<NodeId>,
+    /// Counts the leaders. What is told with a lower number than before is out of date.
+    pub epoch: u32,
+}
+
 /// Number of a channel within its connection.
 pub type Channel = u16;
 /// Number of a delivery within its channel, from 1.
@@ -291,7 +302,7 @@ pub struct SharedPartition<P> {
 }
 
 /// What a coordinator and the leader of a partition know of a position: where a group's reader may start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Position {
     /// The partition.
     pub store: StoreId,
@@ -302,6 +313,10 @@ pub struct Position {
     /// An open transaction says that it is another. Who is to start there waits until that has ended
     /// (`UNSTABLE_OFFSET_COMMIT`, KIP-447).
     pub is_unstable: bool,
+    /// Who says this coordinates the group. Otherwise nothing above means anything.
+    pub is_coordinated: bool,
+    /// Who says this leads the partition. Otherwise nothing below means anything.
+    pub is_led: bool,
     /// The leader epoch.
     pub epoch: u32,
     /// The first readable offset.

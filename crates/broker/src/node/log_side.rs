@@ -29,7 +29,7 @@ use self::upkeep::Upkeep;
 use super::Context;
 use crate::config::{Acks, Deployment, FetchLimits, Isolation, TopicConfig};
 use crate::log::{Crash, Entry};
-use crate::message::{Address, Effect, FetchPosition, FetchedPartition, LogError, Message};
+use crate::message::{Address, Effect, FetchPosition, FetchedPartition, LogError, Message, PartitionLeader};
 use crate::partition::{Appended, DurablePartition, PartitionLog, PartitionRules};
 use crate::record::Batch;
 
@@ -56,6 +56,9 @@ pub struct LogSide<P> {
     streams: Streams,
     /// There is a controller, which says who leads. Otherwise this node does.
     is_controlled: bool,
+    /// Who leads the partitions of the cluster, by the number of the store; nothing for queues, and where there is no
+    /// controller.
+    leaders: Vec<Option<PartitionLeader>>,
     /// When this node asks the leaders of its copies (again).
     replicate_at: Option<Time>,
     /// When it looks whether its followers lag.
@@ -137,6 +140,7 @@ impl<P: Clone + Default> LogSide<P> {
             shares,
             streams,
             is_controlled: deployment.nodes > 1,
+            leaders: Vec::new(),
             replicate_at: None,
             in_sync_check_at: None,
             rare_due: Time::MAX,
@@ -165,6 +169,9 @@ impl<P: Clone + Default> LogSide<P> {
         let first = self.partitions.len() as u32;
         for (number, store) in (number..).zip(&topic.partitions) {
             let replicas: Vec<NodeId> = topic.replication.replicas(number).collect();
+            if self.is_controlled {
+                self.learn_leader(PartitionLeader { store: *store, leader: replicas.first().copied(), epoch: 1 });
+            }
             let mut log = PartitionLog::new(PartitionRules::from(topic));
             let role = match replicas.iter().position(|replica| *replica == node) {
                 Some(0) => {
@@ -267,8 +274,8 @@ impl<P: Clone + Default> LogSide<P> {
                 context.send(Address::Client(client), Message::EpochEnds { ends });
             }
             (Address::Client(client), Message::FindPartitions { store }) => {
-                let stores = self.partitions_of(store);
-                context.send(Address::Client(client), Message::Partitions { stores });
+                let partitions = self.leaders_of(store, context.node);
+                context.send(Address::Client(client), Message::Partitions { partitions });
             }
             (Address::Disk, Message::Written { store, until }) => self.written(store, until, context),
             (Address::Disk, Message::Flushed { store, until }) => self.flushed(store, until, context),
@@ -590,7 +597,11 @@ impl<P: Clone + Default> LogSide<P> {
         for &FetchPosition { store, epoch, offset } in &positions {
             let refused = match self.led(store) {
                 None => Some(LogError::NotLeader),
-                Some(place) => (self.partitions[place].log.epoch() != epoch).then_some(LogError::FencedLeaderEpoch),
+                Some(place) => match self.partitions[place].log.epoch().cmp(&epoch) {
+                    Ordering::Less => Some(LogError::NotLeader), // it has still to hear that another leads
+                    Ordering::Equal => None,
+                    Ordering::Greater => Some(LogError::FencedLeaderEpoch),
+                },
             };
             if let Some(error) = refused {
                 let (records, high_watermark, next) = (Err(error), Offset::ZERO, offset);
@@ -631,6 +642,9 @@ impl<P: Clone + Default> LogSide<P> {
     /// Where the epoch ended here in which a reader came to its position, with the epoch that it is now.
     fn epoch_end(&self, position: FetchPosition) -> Option<FetchPosition> {
         let log = &self.partitions[self.led(position.store)?].log;
+        if position.epoch > log.epoch() {
+            return None; // this node has still to hear that another leads
+        }
         let offset = log.log().end_of_epoch(position.epoch);
         Some(FetchPosition { store: position.store, epoch: log.epoch(), offset })
     }
@@ -681,6 +695,7 @@ impl<P: Clone + Default> LogSide<P> {
             }
         }
         (side.replicate_at, side.in_sync_check_at) = (None, None);
+        side.leaders.clear();
         side.recover_page_cache(now, durable.page_cache);
         let Notes { groups, transactions, shares, streams } = durable.notes;
         side.groups.recover(now, groups);

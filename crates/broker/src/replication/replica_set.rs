@@ -159,10 +159,15 @@ impl ReplicaSet {
         self.followers.iter().filter(lags).map(|follower| follower.node)
     }
 
-    /// The controller has decided that these are in sync, and no others.
+    /// The controller has decided that these are in sync, and no others. Who is put out of sync is not waited for before
+    /// it has caught up again: it may be gone.
     pub fn set_in_sync(&mut self, nodes: &[NodeId]) {
         for follower in &mut self.followers {
-            follower.is_in_sync = nodes.contains(&follower.node);
+            let is_in_sync = nodes.contains(&follower.node);
+            if follower.is_in_sync && !is_in_sync {
+                (follower.caught_up, follower.asked) = (None, None);
+            }
+            follower.is_in_sync = is_in_sync;
             follower.is_joining = false;
         }
     }

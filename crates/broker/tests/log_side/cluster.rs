@@ -99,10 +99,9 @@ impl Cluster {
         }
     }
 
-    fn call(&mut self, index: usize, act: impl FnOnce(&mut Node<()>, Time, &mut Outbox<()>, &mut Watch<'_, Seen>)) {
+    fn call(&mut self, index: usize, act: impl FnOnce(&mut Node<()>, Time, &mut Outbox<()>, &mut Watch<'_>)) {
         let Some(Host::Up(machine)) = &mut self.hosts[index] else { return };
-        let mut watch = Watch { chronicle: Some(&mut self.chronicle), node: node(index), observer: &mut self.seen };
-        act(machine, self.now, &mut self.out, &mut watch);
+        act(machine, self.now, &mut self.out, &mut self.chronicle.watch(node(index), &mut self.seen));
         self.chronicle.settle(self.now, machine, &mut self.seen);
     }
 
@@ -208,8 +207,7 @@ impl Cluster {
     /// A node goes down. Its connections break, and with them goes what is under way there.
     pub fn crash(&mut self, index: usize, kind: Crash) -> &mut Cluster {
         let Some(Host::Up(host)) = self.hosts[index].take() else { panic!("it is up") };
-        let chronicle = Some(&mut self.chronicle);
-        let durable = host.crash(self.now, kind, &mut Watch { chronicle, node: node(index), observer: &mut self.seen });
+        let durable = host.crash(self.now, kind, &mut self.chronicle.watch(node(index), &mut self.seen));
         self.hosts[index] = Some(Host::Down(Box::new(durable)));
         let gone = Address::Node(node(index));
         self.wires.retain(|(from, to), _| *from != gone && *to != gone);

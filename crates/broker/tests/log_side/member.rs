@@ -87,6 +87,8 @@ fn position(store: StoreId) -> Position {
         committed: None,
         sought: false,
         is_unstable: false,
+        is_coordinated: true,
+        is_led: true,
         epoch: 1,
         log_start: Offset::ZERO,
         log_end: Offset::new(2),

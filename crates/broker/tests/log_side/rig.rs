@@ -65,6 +65,7 @@ impl Default for Plan {
                 retry: None,
                 isolation: Isolation::ReadUncommitted,
                 metadata_max_age: None,
+                is_cluster: false,
             },
             retention_time: None,
             segment_bytes: 1 << 30,

@@ -5,6 +5,7 @@
 //! refused, or its time is over.
 
 mod accumulator;
+mod connections;
 mod sender;
 mod sequences;
 mod transactions;
@@ -12,12 +13,11 @@ mod transactions;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use brokerlab_event::{
-    Blockage, ClientId, Departure, Duration, Event, Generator, NodeId, Observer, Refusal, StoreId, Time,
-};
+use brokerlab_event::{Blockage, ClientId, Departure, Duration, Event, Generator, Observer, Refusal, Time};
 
 use self::accumulator::{Accumulator, Gathered};
-use self::sender::{InFlight, Request};
+use self::connections::{Connection, Leader, Link};
+use self::sender::InFlight;
 use self::sequences::Sequences;
 use self::transactions::Transactions;
 use crate::config::{BatcherConfig, ProducerConfig, ProducerKind};
@@ -39,13 +39,12 @@ use crate::transaction::Instance;
 #[derive(Clone, Debug)]
 pub struct Batcher<P> {
     client: ClientId,
-    node: NodeId,
     config: BatcherConfig,
     gathered: Accumulator<P>,
-    /// Requests that are not answered, or not in full, in the order of their numbers.
-    requests: VecDeque<Request>,
-    /// The number of the next request.
-    next_request: u32,
+    /// The first is with the node that it is told of, which coordinates its transactions.
+    connections: Vec<Connection>,
+    /// Who leads each partition; nothing where there is one node only.
+    leaders: Vec<Leader>,
     /// Batches under way, in the order in which they were sent.
     in_flight: VecDeque<InFlight<P>>,
     /// Grows through restarts, so that no answer is taken for that to another request.
@@ -54,9 +53,6 @@ pub struct Batcher<P> {
     blocked_until: Option<Time>,
     /// No batch is older than the delivery timeout before this moment.
     expiry: Option<Time>,
-    link: Link,
-    /// How many connections were lost since the last answer.
-    lost_connections: u32,
     jitter: Generator,
     /// The numbers of an idempotent producer.
     sequences: Option<Sequences>,
@@ -71,16 +67,6 @@ pub struct Batcher<P> {
     holds_back: bool,
 }
 
-/// Where a producer's connection stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Link {
-    Up,
-    /// It broke; another is tried then.
-    Broken(Time),
-    /// Another is being tried.
-    Connecting,
-}
-
 impl<P: Clone> Batcher<P> {
     /// A producer that is down. `hashes` are those of the keys ([`KeyHash::table`](crate::partitioner::KeyHash::table));
     /// one generator chooses partitions for records without a key, and another spreads what is tried again.
@@ -91,19 +77,16 @@ impl<P: Clone> Batcher<P> {
         let ProducerKind::Batcher(own) = &config.kind else {
             panic!("a publisher sends to an exchange; it is another machine");
         };
-        Batcher {
+        let mut batcher = Batcher {
             client: config.client,
-            node: config.node,
             gathered: Accumulator::new(own, hashes, choices),
             config: own.clone(),
-            requests: VecDeque::new(),
-            next_request: 0,
+            connections: vec![Connection::new(config.node)],
+            leaders: Vec::new(),
             in_flight: VecDeque::new(),
             correlation: 0,
             blocked_until: None,
             expiry: None,
-            link: Link::Up,
-            lost_connections: 0,
             jitter,
             sequences: own.idempotence.then(|| Sequences::new(own.partitions.len(), own.transactions.is_some())),
             transactions: own.transactions.map(|config| Box::new(Transactions::new(config, own.partitions.len()))),
@@ -111,16 +94,18 @@ impl<P: Clone> Batcher<P> {
             renumbers: false,
             refresh_at: None,
             holds_back: false,
-        }
+        };
+        batcher.forget_leaders();
+        batcher
     }
 
     fn send(&self, message: Message<P>, out: &mut Outbox<P>) {
-        out.send(Address::Client(self.client), Address::Node(self.node), message);
+        self.send_to(0, message, out);
     }
 
-    /// True where it has a connection with this node, or believes so.
-    pub fn is_connected_to(&self, node: NodeId) -> bool {
-        node == self.node
+    #[inline]
+    fn send_to(&self, connection: usize, message: Message<P>, out: &mut Outbox<P>) {
+        out.send(Address::Client(self.client), Address::Node(self.connections[connection].node), message);
     }
 
     /// The process starts and connects.
@@ -137,33 +122,34 @@ impl<P: Clone> Batcher<P> {
     fn refresh(&mut self, now: Time, out: &mut Outbox<P>) {
         let Some(age) = self.config.metadata_max_age else { return };
         self.refresh_at = Some(now.saturating_add(age));
-        if self.link == Link::Up {
-            self.send(Message::FindPartitions { store: self.gathered.lanes[0].store }, out);
+        if let Some(connection) = self.any_connection() {
+            self.send_to(connection, Message::FindPartitions { store: self.gathered.lanes[0].store }, out);
         }
     }
 
-    /// The topic has these partitions: from now on records go to all of them, and keys to others than before.
-    fn learn_partitions(&mut self, stores: &[StoreId]) {
-        self.gathered.learn_partitions(stores);
-        let lanes = self.gathered.lanes.len();
-        if let Some(sequences) = &mut self.sequences {
-            sequences.extend_to(lanes);
-        }
-        if let Some(transactions) = &mut self.transactions {
-            transactions.extend_to(lanes);
+    /// Somebody else may lead a partition: asks again, after a while.
+    fn refresh_soon(&mut self, now: Time) {
+        if self.config.is_cluster {
+            let soon = now.saturating_add(self.config.retry_backoff);
+            self.refresh_at = Some(self.refresh_at.map_or(soon, |at| at.min(soon)));
         }
     }
 
     /// Asks for a producer id where one is needed and none is there.
     fn ask_for_id(&mut self, out: &mut Outbox<P>) {
         let needs_one = self.sequences.as_ref().is_some_and(|sequences| !sequences.is_assigned());
-        if needs_one && self.transactions.is_none() && self.asked.is_none() && self.link == Link::Up {
+        if needs_one
+            && self.transactions.is_none()
+            && self.asked.is_none()
+            && let Some(connection) = self.any_connection()
+        {
             let correlation = self.correlation;
             self.correlation = correlation.wrapping_add(1);
             self.asked = Some(correlation);
             // Without transactions the time that they may take means nothing.
             let timeout = Duration::ZERO;
-            self.send(Message::InitProducerId { correlation, transactional: None, timeout, known: None }, out);
+            let request = Message::InitProducerId { correlation, transactional: None, timeout, known: None };
+            self.send_to(connection, request, out);
         }
     }
 
@@ -192,11 +178,12 @@ impl<P: Clone> Batcher<P> {
             return self.abandon(now, observer);
         }
         self.leave_transaction(now, out, observer);
-        if self.link == Link::Up {
+        if self.any_connection().is_some() {
             if self.sequences.as_ref().is_none_or(Sequences::is_assigned) {
                 self.flush(now, out, observer);
             }
-            self.send(Message::Disconnect, out);
+            let up = (0..self.connections.len()).filter(|place| self.connections[*place].link == Link::Up);
+            up.for_each(|connection| self.send_to(connection, Message::Disconnect, out));
         }
         self.abandon(now, observer);
         observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Left });
@@ -213,9 +200,11 @@ impl<P: Clone> Batcher<P> {
             observer.observe(now, Event::Unblocked { client: self.client });
         }
         self.gathered.clear(self.config.buffer_bytes);
-        self.requests.clear();
         self.in_flight.clear();
-        (self.expiry, self.link, self.lost_connections) = (None, Link::Up, 0);
+        self.expiry = None;
+        let Connection { node, next_request, .. } = self.connections[0];
+        self.connections[0] = Connection { next_request, ..Connection::new(node) };
+        self.forget_leaders();
         if let Some(sequences) = &mut self.sequences {
             sequences.clear();
         }
@@ -302,18 +291,14 @@ impl<P: Clone> Batcher<P> {
             Message::ProducerIdAssigned { correlation, result: Ok(identity) } if self.asked == Some(correlation) => {
                 self.id_assigned(now, identity, out, observer);
             }
-            Message::Partitions { stores } => self.learn_partitions(&stores),
-            Message::ConnectionBroken { .. } => {
-                self.disconnected(now, observer);
-                self.unblock(now, observer);
+            Message::Partitions { partitions } => self.learn_partitions(now, &partitions, out, observer),
+            Message::ConnectionBroken { node } => {
+                if let Some(connection) = self.connection_with(node) {
+                    self.disconnected(now, connection, observer);
+                    self.unblock(now, observer);
+                }
             }
-            Message::ConnectionRestored { .. } => {
-                self.link = Link::Up;
-                observer.observe(now, Event::Reconnected { client: self.client });
-                self.refresh(now, out);
-                self.ask_for_id(out);
-                self.send_ready(now, out, observer);
-            }
+            Message::ConnectionRestored { node } => self.reconnected(now, node, out, observer),
             _ => {}
         }
     }
@@ -342,25 +327,25 @@ impl<P: Clone> Batcher<P> {
     #[inline]
     fn rare_timeout(&self) -> Option<Time> {
         let timeout = self.config.request_timeout;
-        let request = self.requests.front().map(|request| request.sent.saturating_add(timeout));
-        let reconnect = if let Link::Broken(at) = self.link { Some(at) } else { None };
+        let of_connections = self.connections.iter().filter_map(|connection| connection.next_timeout(timeout)).min();
         let transaction = self.transactions.as_ref().and_then(|own| own.next_timeout(timeout));
-        [request, self.expiry, self.blocked_until, reconnect, transaction, self.refresh_at].into_iter().flatten().min()
+        [of_connections, self.expiry, self.blocked_until, transaction, self.refresh_at].into_iter().flatten().min()
     }
 
     #[cold]
     fn handle_rare_timeout<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         let timeout = self.config.request_timeout;
         let coordinator_waits = self.transactions.as_ref().is_some_and(|own| own.waits_too_long(now, timeout));
-        if coordinator_waits || self.requests.front().is_some_and(|request| request.sent.saturating_add(timeout) <= now)
-        {
-            // The client closes a connection on which it waits for too long, and all that is under way there fails.
-            self.send(Message::Disconnect, out);
-            self.disconnected(now, observer);
-        }
-        if matches!(self.link, Link::Broken(at) if at <= now) {
-            self.link = Link::Connecting;
-            self.send(Message::Connect, out);
+        for place in 0..self.connections.len() {
+            if (place == 0 && coordinator_waits) || self.connections[place].waits_too_long(now, timeout) {
+                // The client closes a connection on which it waits for too long, and all that is under way there fails.
+                self.send_to(place, Message::Disconnect, out);
+                self.disconnected(now, place, observer);
+            }
+            if matches!(self.connections[place].link, Link::Broken(at) if at <= now) {
+                self.connections[place].link = Link::Connecting;
+                self.send_to(place, Message::Connect, out);
+            }
         }
         if self.expiry.is_some_and(|at| at <= now) {
             self.expire(now, observer);

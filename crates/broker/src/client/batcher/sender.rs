@@ -1,10 +1,14 @@
 //! The sender of a producer: takes batches, awaits answers, and tries again.
 
+use std::collections::VecDeque;
+
 use brokerlab_event::{Count, Duration, Event, Generator, Observer, Refusal, Time};
 
+use super::Batcher;
 use super::accumulator::Batch;
+use super::connections::Link;
 use super::sequences::{OutOfOrder, Sequences};
-use super::{Batcher, Link};
+use super::transactions::Transactions;
 use crate::config::Acks;
 use crate::message::{LogError, Message, Outbox};
 use crate::record;
@@ -14,13 +18,15 @@ use crate::record;
 pub(super) struct Request {
     pub sent: Time,
     /// How many of its batches are not answered.
-    left: u32,
+    pub left: u32,
 }
 
 /// A batch whose answer is awaited.
 #[derive(Clone, Debug)]
 pub(super) struct InFlight<P> {
     correlation: u32,
+    /// The place of the connection that it was sent on.
+    connection: usize,
     request: u32,
     lane: u32,
     /// Nothing once the application was told that its time is over.
@@ -35,6 +41,18 @@ fn backoff(first: Duration, longest: Duration, failures: u32, jitter: &mut Gener
     Duration::from_nanos(doubled.min(longest.as_nanos())).per_million(millionths).min(longest)
 }
 
+/// True where a batch may leave as it is numbered, and as far as its transaction has come.
+#[inline]
+fn is_allowed<P: Clone>(
+    numbers: Option<&Sequences>,
+    transactions: Option<&Transactions<P>>,
+    lane: u32,
+    batch: &Batch<P>,
+) -> bool {
+    numbers.is_none_or(|own| own.may_send(lane, batch.sequence, batch.is_unknown))
+        && transactions.is_none_or(|own| own.may_send_to(lane))
+}
+
 /// How soon a lost connection is tried again (`reconnect.backoff.ms`, `reconnect.backoff.max.ms`).
 const RECONNECT_FIRST: Duration = Duration::from_millis(50);
 const RECONNECT_LONGEST: Duration = Duration::from_secs(1);
@@ -43,8 +61,8 @@ impl<P: Clone> Batcher<P> {
     /// True where another request may leave, if there is anything to send.
     #[inline]
     pub(super) fn may_send(&self) -> bool {
-        self.requests.len() < self.config.max_in_flight as usize
-            && self.link == Link::Up
+        let limit = self.config.max_in_flight as usize;
+        self.connections.iter().any(|connection| connection.may_send(limit))
             && self.sequences.as_ref().is_none_or(Sequences::is_assigned)
     }
 
@@ -52,45 +70,74 @@ impl<P: Clone> Batcher<P> {
     #[inline]
     pub(super) fn send_ready<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         while self.gathered.ready_at <= now && self.may_send() {
-            self.settle_ready_at();
+            let limit = self.config.max_in_flight as usize;
+            self.settle_ready_at(limit);
             if self.gathered.ready_at > now {
                 return;
             }
-            self.send_request(now, now, out, observer);
-            self.settle_ready_at();
+            self.send_requests(now, now, limit, out, observer);
+            self.settle_ready_at(limit);
         }
     }
 
-    fn settle_ready_at(&mut self) {
-        let (sequences, transactions) = (self.sequences.as_ref(), self.transactions.as_ref());
+    /// `limit`: how many requests may be under way on a connection.
+    fn settle_ready_at(&mut self, limit: usize) {
+        let (sequences, transactions) = (self.sequences.as_ref(), self.transactions.as_deref());
+        let (leaders, connections) = (&self.leaders, &self.connections);
         let may_send = |lane, batch: &Batch<P>| {
-            sequences.is_none_or(|own| own.may_send(lane, batch.sequence, batch.is_unknown))
-                && transactions.is_none_or(|own| own.may_send_to(lane))
+            let is_open = |place: usize| connections[place].may_send(limit);
+            is_allowed(sequences, transactions, lane, batch)
+                // With one connection nothing is looked at while nothing may be sent there.
+                && (leaders.is_empty() || leaders[lane as usize].place.is_some_and(is_open))
         };
         self.holds_back = self.gathered.settle_ready_at(may_send);
+    }
+
+    /// Sends a request on each connection that there is something for.
+    fn send_requests<O: Observer>(
+        &mut self,
+        now: Time,
+        due: Time,
+        limit: usize,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
+        for connection in 0..self.connections.len() {
+            if self.connections[connection].may_send(limit) {
+                self.send_request(now, connection, due, out, observer);
+            }
+        }
     }
 
     /// Sends everything that is not under way, whatever the limits.
     pub(super) fn flush<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
         self.gathered.gather_waiting(now);
-        self.settle_ready_at();
+        self.settle_ready_at(usize::MAX);
         while self.gathered.ready_at < Time::MAX {
-            self.send_request(now, Time::MAX, out, observer);
-            self.settle_ready_at();
+            self.send_requests(now, Time::MAX, usize::MAX, out, observer);
+            self.settle_ready_at(usize::MAX);
         }
     }
 
-    /// Sends the first batch of every partition that backs off no longer than until `due`, as far as they fit into a request. Those that
-    /// do not fit are first in the next.
-    fn send_request<O: Observer>(&mut self, now: Time, due: Time, out: &mut Outbox<P>, observer: &mut O) {
+    /// Sends the first batch of every partition on this connection that backs off no longer than until `due`, as far as
+    /// they fit into a request. Those that do not fit are first in the next.
+    fn send_request<O: Observer>(
+        &mut self,
+        now: Time,
+        connection: usize,
+        due: Time,
+        out: &mut Outbox<P>,
+        observer: &mut O,
+    ) {
         let (mut bytes, mut count) = (0_u64, 0);
         for _ in 0..self.gathered.occupied.len() {
             let lane = self.gathered.occupied[0];
             let first = self.gathered.lanes[lane as usize].batches.front().expect("an occupied lane has a batch");
-            let numbers = self.sequences.as_ref();
-            let numbers_allow = numbers.is_none_or(|own| own.may_send(lane, first.sequence, first.is_unknown));
-            let takes_part = self.transactions.as_ref().is_none_or(|own| own.may_send_to(lane));
-            if first.retry_at > due || !numbers_allow || !takes_part {
+            let is_here = self.connection_of(lane) == Some(connection);
+            if first.retry_at > due
+                || !is_here
+                || !is_allowed(self.sequences.as_ref(), self.transactions.as_deref(), lane, first)
+            {
                 self.gathered.occupied.rotate_left(1);
                 continue;
             }
@@ -103,21 +150,23 @@ impl<P: Clone> Batcher<P> {
             if !self.gathered.lanes[lane as usize].batches.is_empty() {
                 self.gathered.occupied.push_back(lane);
             }
-            self.send_batch(now, lane, batch, out, observer);
+            self.send_batch(now, connection, lane, batch, out, observer);
             count += 1;
         }
         if let Some(own) = &mut self.transactions {
             own.sent();
         }
-        if self.config.acks != Acks::None {
-            self.requests.push_back(Request { sent: now, left: count });
-            self.next_request = self.next_request.wrapping_add(1);
+        if self.config.acks != Acks::None && count > 0 {
+            let connection = &mut self.connections[connection];
+            connection.requests.push_back(Request { sent: now, left: count });
+            connection.next_request = connection.next_request.wrapping_add(1);
         }
     }
 
     fn send_batch<O: Observer>(
         &mut self,
         now: Time,
+        connection: usize,
         lane: u32,
         mut batch: Batch<P>,
         out: &mut Outbox<P>,
@@ -140,10 +189,11 @@ impl<P: Clone> Batcher<P> {
         if acks == Acks::None {
             self.gathered.release(batch);
         } else {
-            let request = self.next_request;
-            self.in_flight.push_back(InFlight { correlation, request, lane, batch: Some(batch) });
+            let request = self.connections[connection].next_request;
+            self.in_flight.push_back(InFlight { correlation, connection, request, lane, batch: Some(batch) });
         }
-        self.send(Message::Produce { store, correlation, acks, batch: record::Batch { producer, records } }, out);
+        let batch = record::Batch { producer, records };
+        self.send_to(connection, Message::Produce { store, correlation, acks, batch }, out);
     }
 
     /// Takes an answer; one to a request that was given up means nothing.
@@ -155,9 +205,11 @@ impl<P: Clone> Batcher<P> {
         observer: &mut O,
     ) {
         let Some(place) = self.in_flight.iter().position(|flight| flight.correlation == correlation) else { return };
-        let InFlight { request, lane, batch, .. } = self.in_flight.remove(place).expect("found just now");
-        self.lost_connections = 0;
-        self.request_answered(request);
+        let InFlight { connection, request, lane, batch, .. } = self.in_flight.remove(place).expect("found just now");
+        self.connections[connection].request_answered(request);
+        if error == Some(LogError::NotLeader) {
+            self.refresh_soon(now);
+        }
         if self.holds_back {
             // Which batches may be sent is looked at again.
             self.gathered.ready_at = now;
@@ -278,15 +330,6 @@ impl<P: Clone> Batcher<P> {
         self.gathered.ready_at = Time::ZERO;
     }
 
-    /// One batch less is awaited of a request. It is over once none is.
-    fn request_answered(&mut self, number: u32) {
-        let oldest = self.next_request.wrapping_sub(self.requests.len() as u32);
-        self.requests[number.wrapping_sub(oldest) as usize].left -= 1;
-        while self.requests.front().is_some_and(|request| request.left == 0) {
-            self.requests.pop_front();
-        }
-    }
-
     fn refused<O: Observer>(&mut self, now: Time, lane: u32, batch: Batch<P>, error: LogError, observer: &mut O) {
         let reason = match error {
             LogError::TooLarge | LogError::LargerThanSegment => Refusal::TooLarge,
@@ -338,20 +381,29 @@ impl<P: Clone> Batcher<P> {
     /// The connection is gone. Of what was under way nobody knows whether it arrived: it is sent again, each batch to
     /// the front of its partition in turn, so that several of one partition change places.
     #[cold]
-    pub(super) fn disconnected<O: Observer>(&mut self, now: Time, observer: &mut O) {
-        if self.link == Link::Up {
-            observer.observe(now, Event::ConnectionLost { client: self.client });
-        }
+    pub(super) fn disconnected<O: Observer>(&mut self, now: Time, place: usize, observer: &mut O) {
         self.asked = None;
-        if let Some(own) = &mut self.transactions {
+        if let Some(own) = self.transactions.as_mut().filter(|_| place == 0) {
             own.disconnected();
         }
-        let failures = self.lost_connections;
-        self.lost_connections += 1;
-        let wait = backoff(RECONNECT_FIRST, RECONNECT_LONGEST, failures, &mut self.jitter);
-        self.link = Link::Broken(now.saturating_add(wait));
-        self.requests.clear();
-        for InFlight { lane, batch, .. } in std::mem::take(&mut self.in_flight) {
+        let is_needed = self.is_needed(place);
+        let connection = &mut self.connections[place];
+        let was_up = connection.link == Link::Up;
+        let wait = backoff(RECONNECT_FIRST, RECONNECT_LONGEST, connection.lost, &mut self.jitter);
+        connection.lost += 1;
+        connection.link = if is_needed { Link::Broken(now.saturating_add(wait)) } else { Link::Unused };
+        connection.requests.clear();
+        // With a connection left it is not cut off.
+        if was_up && self.any_connection().is_none() {
+            observer.observe(now, Event::ConnectionLost { client: self.client });
+        }
+        if is_needed {
+            self.refresh_soon(now);
+        }
+        let (gone, left) = std::mem::take(&mut self.in_flight).into_iter().partition(|own| own.connection == place);
+        self.in_flight = left;
+        let gone: VecDeque<InFlight<P>> = gone;
+        for InFlight { lane, batch, .. } in gone {
             let Some(mut batch) = batch else { continue };
             batch.is_unknown = true;
             if self.transactions.is_some() {

@@ -317,7 +317,7 @@ impl<P: Clone> Batcher<P> {
     /// What is to be asked of the coordinator.
     fn next_request(&mut self, now: Time) -> Option<Request> {
         let (own, numbers) = (self.transactions.as_mut()?, self.sequences.as_ref()?);
-        if self.link != Link::Up || own.asked.is_some() || own.is_over() {
+        if self.connections[0].link != Link::Up || own.asked.is_some() || own.is_over() {
             return None;
         }
         own.ask_at.take_if(|at| *at <= now);
@@ -381,7 +381,7 @@ impl<P: Clone> Batcher<P> {
     ) {
         let Some(own) = &mut self.transactions else { return };
         let Some(Asked { request, .. }) = own.asked.take_if(|asked| asked.correlation == correlation) else { return };
-        self.lost_connections = 0;
+        self.connections[0].lost = 0;
         match (request, result) {
             (Request::Add, Ok(_)) => {
                 for lane in own.adding.drain(..) {
@@ -482,7 +482,7 @@ impl<P: Clone> Batcher<P> {
         }
         self.fail_transaction(now);
         let Some(own) = &self.transactions else { return };
-        if own.phase == Phase::Aborting && own.is_known && self.link == Link::Up {
+        if own.phase == Phase::Aborting && own.is_known && self.connections[0].link == Link::Up {
             self.ask(now, Request::End { committed: false }, out);
         }
         self.finish_transaction(now, false, observer);

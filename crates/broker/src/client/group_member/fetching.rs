@@ -49,23 +49,39 @@ impl<P: Clone> GroupMember<P> {
         }
     }
 
-    /// Asks for records of the partitions that have none left to return; one request at a time.
+    /// Asks for records of the partitions that have none left to return; one request at a time of each leader.
     #[inline]
     pub(super) fn fetch(&mut self, out: &mut Outbox<P>) {
+        if self.config.is_cluster {
+            return (0..self.links.len()).for_each(|link| self.fetch_from(link, out));
+        }
+        self.fetch_from(0, out);
+    }
+
+    #[inline]
+    fn fetch_from(&mut self, link: usize, out: &mut Outbox<P>) {
+        if self.links[link].fetching.is_some() {
+            return;
+        }
         let stops = if self.keeps_reading() { self.rejoin > Some(Rejoin::Rebalance) } else { self.rejoin.is_some() };
-        if self.fetching.is_some() || stops || self.is_cut_off || !self.reads() {
+        if stops || self.links[link].is_cut_off || !self.reads() {
             return;
         }
         let mut positions = std::mem::take(&mut self.positions);
         positions.clear();
-        positions.extend(self.owned.iter().filter_map(Owned::wanted));
+        if self.config.is_cluster {
+            let led = self.owned.iter().filter(|owned| self.leader_of(owned.store) == Some(link));
+            positions.extend(led.filter_map(Owned::wanted));
+        } else {
+            positions.extend(self.owned.iter().filter_map(Owned::wanted));
+        }
         if positions.is_empty() {
             self.positions = positions;
             return;
         }
         self.correlation = self.correlation.wrapping_add(1);
-        self.fetching = Some(self.correlation);
-        let (from, to) = (Address::Client(self.client), Address::Node(self.node));
+        self.links[link].fetching = Some(self.correlation);
+        let (from, to) = (Address::Client(self.client), Address::Node(self.links[link].node));
         let place = out.place();
         place.fill(Effect::Send {
             from,
@@ -112,7 +128,8 @@ impl<P: Clone> GroupMember<P> {
                     lost.push(store);
                 }
                 Err(LogError::FencedLeaderEpoch) => owned.lost = Some(Lost::Fenced),
-                // Partitions do not move, and the others are said of batches only: nothing else is to be expected.
+                Err(LogError::NotLeader) => self.forget_leader(store, now),
+                // The others are said of batches only.
                 Err(_) => {}
             }
         }
@@ -129,10 +146,13 @@ impl<P: Clone> GroupMember<P> {
 
     /// Asks whether the leaders that have changed have what was read before.
     pub(super) fn find_ends(&self, out: &mut Outbox<P>) {
-        let fenced = self.owned.iter().filter(|owned| owned.lost == Some(Lost::Fenced));
-        let positions: Vec<FetchPosition> = fenced.map(Owned::fetch_position).collect();
-        if !positions.is_empty() {
-            self.send(Message::FindEpochEnds { positions }, out);
+        for link in 0..self.links.len() {
+            let fenced = self.owned.iter().filter(|owned| owned.lost == Some(Lost::Fenced));
+            let led = fenced.filter(|owned| self.leader_of(owned.store) == Some(link));
+            let positions: Vec<FetchPosition> = led.map(Owned::fetch_position).collect();
+            if !positions.is_empty() {
+                self.send_to(link, Message::FindEpochEnds { positions }, out);
+            }
         }
     }
 
@@ -158,6 +178,9 @@ impl<P: Clone> GroupMember<P> {
             }
             owned.seek(offset);
             observer.observe(now, Event::PositionReset { consumer: self.client, store, offset });
+        }
+        if self.config.is_cluster && self.owned.iter().any(|owned| owned.lost == Some(Lost::Fenced)) {
+            self.ask_again(now); // a leader that has just been elected may not know it yet
         }
         if self.phase == Phase::Polling {
             self.poll(now, out, observer);

@@ -17,7 +17,8 @@ impl<P: Clone> GroupMember<P> {
         self.membership = Membership::Joining;
         (self.rejoin, self.next_heartbeat, self.assignment, self.has_left) = (None, None, None, false);
         if self.owned.is_empty() {
-            (self.fetching, self.automatic) = (None, None);
+            self.automatic = None;
+            self.links.iter_mut().for_each(|link| link.fetching = None);
         }
         if self.is_assigned_by_coordinator() {
             return self.beat(now, None, out);
@@ -146,7 +147,7 @@ impl<P: Clone> GroupMember<P> {
 
     /// It must not go on as a member: the process ends.
     pub(super) fn give_up<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
-        self.send(Message::Disconnect, out);
+        (0..self.links.len()).for_each(|link| self.send_to(link, Message::Disconnect, out));
         self.revoke(now, observer);
         self.stop();
         observer.observe(now, Event::Disconnected { client: self.client, cause: Departure::Crashed });
@@ -175,7 +176,7 @@ impl<P: Clone> GroupMember<P> {
     /// The last connection broke: nothing that was asked on it will be answered, so it is asked again. The membership
     /// goes on as far as the coordinator remembers it.
     pub(super) fn reconnected<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
-        self.fetching = None;
+        self.links[0].fetching = None;
         if self.membership == Membership::Down {
             return;
         }

@@ -139,7 +139,8 @@ impl<P: Clone> GroupMember<P> {
     /// Leaves every position, and asks for those that somebody wants instead. What a fetch that is under way brings
     /// is of no use any more.
     pub(super) fn begin_seek(&mut self, now: Time, out: &mut Outbox<P>) {
-        (self.asks_where, self.fetching) = (false, None);
+        self.asks_where = false;
+        self.links.iter_mut().for_each(|link| link.fetching = None);
         self.buffered.clear();
         for owned in &mut self.owned {
             owned.lose(Lost::Asking);

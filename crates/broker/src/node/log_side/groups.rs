@@ -422,7 +422,8 @@ impl<P: Clone + Default> LogSide<P> {
         self.note_rare_due();
     }
 
-    /// What this node knows of where a group may start in partitions that it leads.
+    /// What this node knows of where a group may start: by what it was told as the coordinator, or by what it has as the
+    /// leader of a partition.
     pub(super) fn find_positions(
         &mut self,
         client: ClientId,
@@ -430,26 +431,33 @@ impl<P: Clone + Default> LogSide<P> {
         stores: Vec<StoreId>,
         time: Option<Time>,
     ) -> Vec<Position> {
-        let Some(index) = self.groups.index(group) else { return Vec::new() };
-        let mut positions = Vec::with_capacity(stores.len());
-        for store in stores {
-            let Some(place) = self.led(store) else { continue };
-            let (log, hosted) = (&self.partitions[place].log, &mut self.groups.groups[index]);
-            let at_time = time.map_or(log.high_watermark(), |time| log.offset_at(time));
-            let by_duration = matches!(hosted.reset, OffsetReset::ByDuration(_));
-            hosted.begun.insert(store, if by_duration { at_time } else { log.high_watermark() });
-            positions.push(Position {
-                store,
-                committed: hosted.group.committed(store),
-                sought: hosted.group.tell_where(client, store),
-                is_unstable: self.transactions.has_pending_offset(group, store),
-                epoch: log.epoch(),
-                log_start: log.log().start(),
-                log_end: log.log().end(),
-                high_watermark: log.high_watermark(),
-                at_time,
-            });
-        }
-        positions
+        let index = self.groups.index(group);
+        let position = |store| {
+            let place = self.led(store);
+            let mut position = Position { store, ..Position::default() };
+            if let Some(place) = place {
+                let log = &self.partitions[place].log;
+                position.is_led = true;
+                position.epoch = log.epoch();
+                (position.log_start, position.log_end) = (log.log().start(), log.log().end());
+                position.high_watermark = log.high_watermark();
+                position.at_time = time.map_or(log.high_watermark(), |time| log.offset_at(time));
+            }
+            if let Some(index) = index {
+                let hosted = &mut self.groups.groups[index];
+                position.is_coordinated = true;
+                position.committed = hosted.group.committed(store);
+                position.sought = hosted.group.tell_where(client, store);
+                position.is_unstable = self.transactions.has_pending_offset(group, store);
+                if position.is_led {
+                    let by_duration = matches!(hosted.reset, OffsetReset::ByDuration(_));
+                    let begins = if by_duration { position.at_time } else { position.high_watermark };
+                    hosted.begun.insert(store, begins);
+                }
+            }
+            position
+        };
+        let positions = stores.into_iter().map(position);
+        positions.filter(|position| position.is_coordinated || position.is_led).collect()
     }
 }

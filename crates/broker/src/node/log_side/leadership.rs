@@ -1,11 +1,11 @@
 //! Who leads the partitions of a cluster, as the controller says: this node takes over and resigns, and proposes who
 //! is in sync.
 
-use brokerlab_event::{Event, NodeId, Observer, Time};
+use brokerlab_event::{Event, NodeId, Observer, StoreId, Time};
 
 use super::hosted::Role;
 use super::{Context, LogSide};
-use crate::message::{Address, LogError, Message, PartitionState};
+use crate::message::{Address, LogError, Message, PartitionLeader, PartitionState};
 
 impl<P: Clone + Default> LogSide<P> {
     /// The controller has told who leads partitions now.
@@ -15,6 +15,8 @@ impl<P: Clone + Default> LogSide<P> {
         context: &mut Context<'_, P, O>,
     ) {
         for state in partitions {
+            let PartitionState { store, leader, epoch, .. } = *state;
+            self.learn_leader(PartitionLeader { store, leader, epoch });
             let Some(place) = self.place(state.store) else { continue };
             let hosted = &mut self.partitions[place];
             if state.epoch < hosted.log.epoch() {
@@ -37,6 +39,25 @@ impl<P: Clone + Default> LogSide<P> {
                 _ => self.follow(place, state, context),
             }
         }
+    }
+
+    /// Takes note of who leads a partition, whether or not there is a copy here.
+    pub(super) fn learn_leader(&mut self, news: PartitionLeader) {
+        let index = news.store.index();
+        self.leaders.resize(self.leaders.len().max(index + 1), None);
+        if self.leaders[index].is_none_or(|known| known.epoch <= news.epoch) {
+            self.leaders[index] = Some(news);
+        }
+    }
+
+    /// The partitions of a topic, with who leads each as far as is known here.
+    pub(super) fn leaders_of(&self, store: StoreId, node: NodeId) -> Vec<PartitionLeader> {
+        let known = |store: StoreId| self.leaders.get(store.index()).copied().flatten();
+        let leader = |store| match self.is_controlled {
+            true => known(store).unwrap_or(PartitionLeader { store, leader: None, epoch: 0 }),
+            false => PartitionLeader { store, leader: Some(node), epoch: 0 },
+        };
+        self.partitions_of(store).into_iter().map(leader).collect()
     }
 
     /// The node leads a partition from now on, and begins to append under a new epoch.

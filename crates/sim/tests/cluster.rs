@@ -1,0 +1,128 @@
+//! Several broker nodes: leaders that go down, and clients that find the next ones.
+
+use brokerlab_event::{Event, EventLog, NodeId, Record, StoreId};
+use brokerlab_scenario::{Scenario, Source, compile};
+use brokerlab_sim::Simulation;
+
+const SCENARIO: &str = r#"
+format = 1
+title = "cluster"
+duration = "80s"
+seed = 5
+network = { latency = "1ms" }
+cluster = { nodes = 3 }
+demand = { rate = "50/s", until = "40s", size = "100B", keys = { count = 30 }, application = [{ name = "billing", consumers = 2, work = "2ms" }] }
+"#;
+
+/// Partition 0 is led by broker/2, partition 1 by broker/3; broker/1 coordinates, and leads partition 2.
+fn run(contender: &str, faults: &[&str]) -> Vec<Record> {
+    let contender = format!("[[contender]]\nname = \"log\"\nmodel = \"log\"\npartitions = 3\n{contender}\n");
+    let faults: String = faults.iter().map(|fault| format!("[[fault]]\n{fault}\n")).collect();
+    let source = Source::new("cluster", SCENARIO.to_string() + &faults + &contender);
+    let scenario = Scenario::parse(&source, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let plan = compile(&scenario, 0);
+    let mut log = EventLog::default();
+    Simulation::new(&plan).run_until(plan.header.horizon, &plan.header, &mut log);
+    log.records().to_vec()
+}
+
+const REPLICATED: &str = "replicas = 3\nmin_in_sync = 2";
+const LEADER_DIES: &str = "at = \"15s\"\nfor = \"20s\"\ncrash = \"broker/2\"";
+
+/// How often each message was processed.
+fn times_processed(records: &[Record]) -> Vec<u32> {
+    let mut times = Vec::new();
+    for record in records {
+        match record.event() {
+            Event::Offered { .. } => times.push(0),
+            Event::Processed { message, .. } => times[message.index()] += 1,
+            _ => {}
+        }
+    }
+    times
+}
+
+fn everything_once(records: &[Record]) {
+    let times = times_processed(records);
+    assert!(times.len() > 1_500);
+    let odd: Vec<(usize, &u32)> = times.iter().enumerate().filter(|(_, times)| **times != 1).collect();
+    assert_eq!(odd, []);
+}
+
+/// When leaders began, in seconds, and who.
+fn elections(records: &[Record]) -> Vec<(u64, StoreId, NodeId)> {
+    let election = |record: &Record| match record.event() {
+        Event::LeaderElected { store, node, .. } => Some((record.time.as_nanos() / 1_000_000_000, store, node)),
+        _ => None,
+    };
+    records.iter().filter_map(election).collect()
+}
+
+/// Seconds in which something of a partition was processed.
+fn busy_seconds(records: &[Record], wanted: u32) -> Vec<u64> {
+    let processed = |record: &Record| match record.event() {
+        Event::Processed { store, .. } if store == StoreId::new(wanted) => Some(record.time.as_nanos() / 1_000_000_000),
+        _ => None,
+    };
+    let mut seconds: Vec<u64> = records.iter().filter_map(processed).collect();
+    seconds.dedup();
+    seconds
+}
+
+#[test]
+fn without_faults_all_partitions_are_read_wherever_they_are() {
+    for copies in ["", "replicas = 2", REPLICATED, "acks = \"leader\"", "group_protocol = \"consumer\""] {
+        let records = run(copies, &[]);
+        everything_once(&records);
+        assert!(elections(&records).is_empty());
+    }
+}
+
+#[test]
+fn another_node_leads_once_the_session_of_the_dead_one_is_over() {
+    let records = run(REPLICATED, &[LEADER_DIES]);
+    everything_once(&records);
+    let (store, successor) = (StoreId::new(0), NodeId::new(2));
+    assert_eq!(elections(&records), [(23, store, successor)], "it was last heard of at 14 s");
+    for partition in 0..3 {
+        let silent: Vec<u64> = (16..23).filter(|at| !busy_seconds(&records, partition).contains(at)).collect();
+        assert!(silent.len() >= 6, "partition {partition}: readers see what all in sync have, and found {silent:?}");
+        assert!(busy_seconds(&records, partition).contains(&25), "partition {partition} goes on");
+    }
+}
+
+#[test]
+fn a_partition_with_one_copy_waits_for_its_node_and_the_others_go_on() {
+    let records = run("replicas = 1", &[LEADER_DIES]);
+    everything_once(&records);
+    assert_eq!(elections(&records), [(35, StoreId::new(0), NodeId::new(1))], "it leads again");
+    assert!((16..35).all(|at| !busy_seconds(&records, 0).contains(&at)));
+    assert!((16..35).all(|at| busy_seconds(&records, 1).contains(&at)));
+}
+
+#[test]
+fn without_its_coordinator_a_group_reads_on() {
+    let records = run(REPLICATED, &["at = \"15s\"\nfor = \"3s\"\ncrash = \"broker/1\""]);
+    everything_once(&records);
+    let committed = |record: &Record| matches!(record.event(), Event::Committed { .. }).then_some(record.time);
+    let seconds = records.iter().filter_map(committed).map(|time| time.as_nanos() / 1_000_000_000);
+    assert!(seconds.into_iter().all(|at| !(16..18).contains(&at)), "nothing is committed meanwhile");
+}
+
+#[test]
+fn all_nodes_may_die_at_once_and_nothing_that_was_flushed_is_lost() {
+    let all = ["1", "2", "3"].map(|node| format!("at = \"15s\"\nfor = \"5s\"\npower_off = \"broker/{node}\""));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let records = run(&format!("{REPLICATED}\nflush_messages = 1"), &all);
+    // What groups have noted is flushed less often, so that some of it is done again.
+    assert!(times_processed(&records).iter().all(|times| *times >= 1));
+}
+
+#[test]
+fn nodes_may_be_restarted_one_after_the_other() {
+    let rolling = ["1", "2", "3"].map(|node| format!("at = \"{node}0s\"\nfor = \"2s\"\ncrash = \"broker/{node}\""));
+    let rolling: Vec<&str> = rolling.iter().map(String::as_str).collect();
+    let records = run(REPLICATED, &rolling);
+    everything_once(&records);
+    assert!(elections(&records).len() >= 3, "each has led something");
+}
