@@ -27,8 +27,23 @@ pub fn broadcast(writer: &mut Writer) {
 
 pub fn log(writer: &mut Writer, is_keyed: bool) {
     writer.line(format_args!("[[contender]]\nname = \"log\"\nmodel = \"log\""));
+    any_log(writer, is_keyed, true);
+}
+
+/// A log with copies on some of so many nodes.
+pub fn clustered_log(writer: &mut Writer, is_keyed: bool, nodes: u64) {
+    writer.line(format_args!("[[contender]]\nname = \"log\"\nmodel = \"log\""));
+    let replicas = 1 + writer.below(nodes.min(3));
+    let min_in_sync = 1 + writer.below(replicas);
+    writer.line(format_args!("replicas = {replicas}\nmin_in_sync = {min_in_sync}"));
+    writer.some_of(&[("replica_lag_max", &["\"1s\"", "\"3s\""]), ("unclean_election", &["true"])]);
+    any_log(writer, is_keyed, false);
+}
+
+/// `is_alone`: with what only a log on a single node can have.
+fn any_log(writer: &mut Writer, is_keyed: bool, is_alone: bool) {
     let protocol = writer.one_of(&["classic", "classic", "consumer", "3.9"]);
-    producing(writer);
+    producing(writer, is_alone);
     cleanup(writer, is_keyed);
     writer.some_of(FETCH);
     writer.all_of(&[
@@ -88,7 +103,7 @@ pub fn log(writer: &mut Writer, is_keyed: bool) {
 
 pub fn share_group(writer: &mut Writer) {
     writer.line(format_args!("[[contender]]\nname = \"share\"\nmodel = \"share-group\""));
-    producing(writer);
+    producing(writer, true);
     writer.some_of(SEGMENTS);
     retention(writer);
     writer.some_of(FETCH);
@@ -177,9 +192,9 @@ fn retention(writer: &mut Writer) {
 }
 
 /// A topic and its producers: careless ones, or numbered ones with or without transactions.
-fn producing(writer: &mut Writer) {
+fn producing(writer: &mut Writer, is_alone: bool) {
     writer.all_of(&[("partitions", &["1", "2", "4", "6"])]);
-    if writer.once_in(4) {
+    if is_alone && writer.once_in(4) {
         let at = 1 + writer.below(10);
         writer.line(format_args!("add_partitions = [{{ at = \"{at}s\", to = 8 }}]"));
         writer.all_of(&[("metadata_max_age", &["\"500ms\"", "\"3s\""])]);
@@ -194,7 +209,7 @@ fn producing(writer: &mut Writer) {
                 writer.some_of(&[("retries", &["0", "3"])]);
             }
         }
-        1 => {
+        1 if is_alone => {
             writer.line(format_args!("transaction_timeout = \"2s\""));
             let (every, aborts) = (100 + writer.below(1500), writer.one_of(&["0.0", "0.3"]));
             let (id, fenced) = (writer.one_of(&["stable", "random"]), writer.one_of(&["end", "restart"]));

@@ -17,6 +17,7 @@ use brokerlab_scenario::{Scenario, Source};
 /// How many of each kind run by default: together some seconds of an optimised build.
 const MIXED: u64 = 40;
 const LOGS: u64 = 200;
+const CLUSTERS: u64 = 200;
 
 /// Whether two judges agree on everything that both judge.
 fn agrees_with_the_oracle(run: &Run) {
@@ -39,7 +40,7 @@ fn agrees_with_the_oracle(run: &Run) {
 /// Whether what a queue or a log keeps may go with its node.
 fn may_go_with_its_node(header: &RunHeader) -> bool {
     let reasons = header.promises.iter().flat_map(|promise| &promise.allowed);
-    let causes = ["in memory only", "lost with the power", "a disk that is lost"];
+    let causes = ["in memory only", "lost with the power", "a disk that is lost", "leader", "may lead"];
     reasons.into_iter().any(|reason| causes.iter().any(|cause| reason.contains(cause)))
 }
 
@@ -88,6 +89,11 @@ fn judge_all(name: &str, seeds: u64, text: fn(u64) -> String) {
 #[test]
 fn small_random_scenarios_balance_their_books() {
     judge_all("small_random_scenarios", MIXED, texts::mixed);
+}
+
+#[test]
+fn random_clusters_whose_nodes_go_down_balance_their_books() {
+    judge_all("random_clusters", CLUSTERS, texts::clusters);
 }
 
 #[test]

@@ -37,6 +37,25 @@ pub fn logs(seed: u64) -> String {
     writer.into_text()
 }
 
+/// Logs with copies on several nodes, which go down and come back with their disks or without.
+pub fn clusters(seed: u64) -> String {
+    let mut writer = Writer::new(seed, "swarm of clusters", "25s");
+    let nodes = 2 + writer.below(4);
+    writer.line(format_args!("[cluster]\nnodes = {nodes}\nheartbeat_interval = \"300ms\""));
+    writer.all_of(&[("session_timeout", &["\"1s\"", "\"3s\""])]);
+    let (applications, is_keyed) = demand(&mut writer);
+    contenders::clustered_log(&mut writer, is_keyed, nodes);
+    // Half of the clusters keep what two nodes have, as long as their disks do.
+    let deeds: &[&str] = if writer.once_in(2) { &["crash"] } else { &["crash", "crash", "power_off", "lose_disk"] };
+    for _ in 0..1 + writer.below(3) {
+        let (at, node, deed) = (1 + writer.below(14), 1 + writer.below(nodes), writer.one_of(deeds));
+        writer.line(format_args!("[[fault]]\nat = \"{at}s\"\n{deed} = \"broker/{node}\""));
+        writer.all_of(&[("for", &["\"500ms\"", "\"2s\"", "\"4s\"", "\"6s\""])]);
+    }
+    faults(&mut writer, &applications);
+    writer.into_text()
+}
+
 /// What a log does with records on which work fails.
 fn retries(writer: &mut Writer) {
     writer.all_of(&[("max_attempts", &["1", "2", "3"])]);

@@ -31,6 +31,10 @@ pub struct Laws {
     groups: Vec<Option<ApplicationId>>,
     /// By store.
     owners: Vec<Vec<Owner>>,
+    /// The latest generation of any group.
+    latest: u16,
+    /// Up to here a number may stand for two generations.
+    repeated: u16,
 }
 
 /// A member of a group that was given a partition and has not heard of losing it.
@@ -65,7 +69,8 @@ impl Laws {
     /// The laws for stores of which these are partitions.
     pub fn of_partitions(partitions: impl IntoIterator<Item = bool>) -> Laws {
         let partitions: Vec<_> = partitions.into_iter().map(|is_one| is_one.then(Extent::default)).collect();
-        Laws { owners: vec![Vec::new(); partitions.len()], partitions, groups: Vec::new() }
+        let owners = vec![Vec::new(); partitions.len()];
+        Laws { owners, partitions, groups: Vec::new(), latest: 0, repeated: 0 }
     }
 
     fn group(&self, client: ClientId) -> Option<ApplicationId> {
@@ -78,9 +83,11 @@ impl Laws {
         let owners = &mut self.owners[store.index()];
         owners.retain(|owner| owner.consumer != consumer);
         for owner in owners.iter().filter(|owner| groups[owner.consumer.index()] == Some(group)) {
-            assert!(owner.generation != generation, "{owner:?} has it: {context:?}");
+            let is_one = owner.generation == generation && generation.get() > self.repeated;
+            assert!(!is_one, "{owner:?} has it: {context:?}");
         }
         owners.push(Owner { consumer, generation });
+        self.latest = self.latest.max(generation.get());
     }
 
     fn gone(&mut self, client: ClientId) {
@@ -161,8 +168,12 @@ impl Observer for Laws {
                 self.owners[store.index()].retain(|owner| owner.consumer != consumer);
             }
             Event::Disconnected { client, .. } => self.gone(client),
-            // A coordinator that has lost what it knew of a group begins with its first generation again.
-            Event::NodeDown { .. } => self.owners.iter_mut().for_each(Vec::clear),
+            // A coordinator that has lost what it knew of a group counts its generations anew, and a member may still hear
+            // of one that came before.
+            Event::NodeDown { .. } => {
+                self.repeated = self.latest;
+                self.owners.iter_mut().for_each(Vec::clear);
+            }
             Event::Delivered { store, offset, .. }
             | Event::Processed { store, offset, .. }
             | Event::Settled { store, offset, .. } => self.below_furthest(store, offset, &event),

@@ -37,6 +37,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("zombie-producer"),
     bundled!("broker-restarts"),
     bundled!("power-loss"),
+    bundled!("leader-dies-acks-1"),
     bundled!("retention-overtakes"),
     bundled!("latest-values"),
     bundled!("topic-routing"),
