@@ -146,6 +146,9 @@ impl<P: Clone> GroupMember<P> {
 
     /// Asks whether the leaders that have changed have what was read before.
     pub(super) fn find_ends(&self, out: &mut Outbox<P>) {
+        if self.owned.iter().all(|owned| owned.lost != Some(Lost::Fenced)) {
+            return; // nearly always
+        }
         for link in 0..self.links.len() {
             let fenced = self.owned.iter().filter(|owned| owned.lost == Some(Lost::Fenced));
             let led = fenced.filter(|owned| self.leader_of(owned.store) == Some(link));
