@@ -392,6 +392,11 @@ impl<E: Entry> Log<E> {
             self.bytes -= self.active.bytes;
             self.active = last;
         }
+        if self.active.base > end {
+            // Compaction has left nothing of what came before.
+            self.bytes -= self.active.bytes;
+            self.active = Segment::new(end, Vec::new(), self.active.created);
+        }
         if self.active.is_compacted() {
             self.cut_compacted(end);
         }

@@ -108,3 +108,14 @@ fn truncation_takes_epochs_with_it() {
     log.truncate(Offset::ZERO);
     assert_eq!((log.epochs().latest(), log.bytes()), (None, 0));
 }
+
+#[test]
+fn a_log_ends_where_compaction_has_left_nothing() {
+    let mut log = log(0..3);
+    log.roll(Time::ZERO);
+    log.append(3, Time::ZERO);
+    log.replace_before(Offset::new(3), Vec::new());
+    log.truncate(Offset::new(1));
+    assert_eq!((log.start(), log.end().get(), log.bytes()), (Offset::ZERO, 1, 0));
+    assert_eq!((log.append(9, Time::ZERO).get(), contents(&log)), (1, vec![9]));
+}
