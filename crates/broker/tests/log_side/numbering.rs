@@ -147,6 +147,20 @@ fn what_is_not_stored_gets_a_new_number() {
 }
 
 #[test]
+fn an_answer_of_a_node_that_does_not_lead_tells_nothing_about_what_may_be_stored() {
+    let (mut hand, again) = refused_and_lost();
+    let mut last = again;
+    for error in [LogError::NotLeader, LogError::NotEnoughReplicas, LogError::NotEnoughReplicasAfterAppend] {
+        hand.answer(last, Err(error));
+        hand.wait();
+        last = hand.sent()[0];
+        assert_eq!((last.1, last.2, last.3), (0, 1, 1), "after {error:?}");
+    }
+    hand.answer(last, Ok(Offset::ZERO));
+    assert_eq!(hand.sent().iter().map(|sent| (sent.1, sent.2, sent.3)).collect::<Vec<_>>(), [(1, 0, 2)]);
+}
+
+#[test]
 fn batches_that_follow_a_refused_one_wait_for_each_other() {
     let mut hand = Hand::new();
     (0..4).for_each(|message| hand.offer(message));

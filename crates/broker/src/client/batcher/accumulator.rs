@@ -30,7 +30,7 @@ pub(super) struct Batch<P> {
     pub sequence: Option<u32>,
     /// It was given another number than the one it was sent with first.
     pub is_renumbered: bool,
-    /// Its connection was lost before an answer came: it may be stored.
+    /// Nobody has answered that it is stored, or that it is not: its connection was lost, or its leader resigned.
     pub is_unknown: bool,
     /// Nothing more is added to it.
     is_closed: bool,

@@ -215,7 +215,12 @@ impl<P: Clone> Batcher<P> {
             self.gathered.ready_at = now;
         }
         let Some(mut batch) = batch else { return self.number_anew() };
-        batch.is_unknown = false;
+        batch.is_unknown = match error {
+            // A leader that resigns may have stored it, and others have not looked.
+            Some(LogError::NotLeader | LogError::NotEnoughReplicasAfterAppend) => true,
+            Some(LogError::NotEnoughReplicas) => batch.is_unknown,
+            _ => false,
+        };
         match error {
             None => {
                 // What is part of a transaction counts only once that is committed.
@@ -366,8 +371,12 @@ impl<P: Clone> Batcher<P> {
     fn try_again(&mut self, now: Time, lane: u32, mut batch: Batch<P>) {
         let (first, longest) = (self.config.retry_backoff, self.config.retry_backoff_max);
         batch.retry_at = now.saturating_add(backoff(first, longest, batch.attempts - 1, &mut self.jitter));
-        let place = self.place_of(lane, &batch);
+        let (place, is_unknown) = (self.place_of(lane, &batch), batch.is_unknown && batch.sequence.is_some());
         self.gathered.put_back(lane, place, batch);
+        if let Some(first) = self.gathered.lanes[lane as usize].batches.front_mut() {
+            // It shows only once those before it are answered as well.
+            first.is_unknown |= is_unknown;
+        }
     }
 
     /// Where a batch that was sent belongs among those of its partition that are not under way.
