@@ -168,7 +168,9 @@ impl Case<'_> {
                 let goes = goes || self.losses_with_leader(&options.topic).is_some();
                 let removes = self.forgets(&options.topic) || options.topic.compaction.is_some() || goes;
                 let gives_up = before_work || (self.fails() && options.member.max_attempts > 0);
-                if (self.sends_again(&options.topic) || self.repeats()) && (removes || gives_up) {
+                // What one process gives up while a broker is away the other may still send.
+                let refuses = self.repeats() && self.scenario.crashes_broker();
+                if refuses || ((self.sends_again(&options.topic) || self.repeats()) && (removes || gives_up)) {
                     reasons.push(FIRST_COPY_GONE);
                 }
                 // Where nothing is committed yet, the next owner may begin behind what the former one has in hand.
@@ -251,12 +253,14 @@ impl Case<'_> {
     }
 
     /// Whether a batch that is sent again may land behind later ones, which were under way: because its connection
-    /// broke, or because it was too large. Numbers do not help where it is the first of its producer: a partition that
-    /// knows nothing of a producer takes whatever number comes first.
+    /// broke, or because it was refused: too large, not led by the node that got it, or with too few in sync. Numbers do
+    /// not help where it is the first of its producer: a partition that knows nothing of a producer takes whatever
+    /// number comes first.
     pub(crate) fn lands_behind(&self, options: &TopicOptions) -> bool {
         let producer = &options.producer;
         let splits = producer.batch_bytes > options.max_message_bytes;
-        (self.sends_again(options) || splits) && producer.max_in_flight > 1
+        let is_refused = producer.retries > 0 && self.copies(options).is_some();
+        (self.sends_again(options) || splits || is_refused) && producer.max_in_flight > 1
     }
 
     /// Whether a process may send again what another has sent, or still will. A transactional id that both have makes
