@@ -23,6 +23,8 @@ pub struct Controller {
     partitions: Vec<Controlled>,
     /// From the number of a store to its place among the partitions.
     places: Vec<Option<usize>>,
+    /// When partitions are given back to their preferred leaders, while somebody else leads one.
+    balance_at: Option<Time>,
 }
 
 /// What is known of a node.
@@ -32,6 +34,8 @@ struct Session {
     /// When it ends unless the node is heard from before. Nothing while the node is fenced off: it leads nothing and is
     /// in sync with nobody.
     expires: Option<Time>,
+    /// It has been let go: it has told everybody what it has, and nothing of that is lost.
+    left: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -62,8 +66,10 @@ impl Controller {
     pub fn new(deployment: &Deployment) -> Controller {
         let timing = deployment.broker_sessions;
         let expires = Some(Time::ZERO.saturating_add(timing.timeout));
-        let sessions = vec![Session { incarnation: FIRST_INCARNATION, expires }; usize::from(deployment.nodes)];
-        let mut controller = Controller { timing, sessions, partitions: Vec::new(), places: Vec::new() };
+        let sessions =
+            vec![Session { incarnation: FIRST_INCARNATION, expires, left: false }; usize::from(deployment.nodes)];
+        let mut controller =
+            Controller { timing, sessions, partitions: Vec::new(), places: Vec::new(), balance_at: None };
         for topic in deployment.topics.iter().cloned().chain(deployment.streams.iter().map(|stream| stream.topic())) {
             controller.add_partitions(topic.replication, 0, &topic.partitions);
         }
@@ -104,10 +110,12 @@ impl Controller {
     pub fn handle_message<P>(&mut self, now: Time, from: Address, message: Message<P>, out: &mut Outbox<P>) {
         let Address::Node(node) = from else { return };
         match message {
-            Message::BrokerHeartbeat { incarnation } => self.heartbeat(now, node, incarnation, out),
+            Message::BrokerHeartbeat { incarnation, wants_to_stop: true } => self.let_go(node, incarnation, out),
+            Message::BrokerHeartbeat { incarnation, .. } => self.heartbeat(now, node, incarnation, out),
             Message::AlterInSync { store, epoch, in_sync } => self.alter_in_sync(node, store, epoch, &in_sync, out),
             _ => {}
         }
+        self.note_balance(now);
     }
 
     fn heartbeat<P>(&mut self, now: Time, node: NodeId, incarnation: u32, out: &mut Outbox<P>) {
@@ -115,26 +123,70 @@ impl Controller {
         let session = &mut self.sessions[node.index()];
         let is_same = session.incarnation == incarnation;
         let is_fenced = session.expires.is_none();
-        let is_registered = is_same || is_fenced;
-        let answer = Message::BrokerHeartbeatAnswer { incarnation, is_registered };
+        // Who has been let go does not come back.
+        let is_registered = if is_fenced { !(is_same && session.left) } else { is_same };
+        let answer = Message::BrokerHeartbeatAnswer { incarnation, is_registered, may_stop: false };
         out.send(Address::Controller, Address::Node(node), answer);
         if !is_registered {
             return;
         }
-        *session = Session { incarnation, expires: Some(expires) };
+        let has_all = is_same || session.left;
+        *session = Session { incarnation, expires: Some(expires), left: false };
         if is_fenced {
-            self.let_in(node, is_same, out);
+            self.let_in(node, has_all, out);
+        }
+    }
+
+    /// A node wants to go down. Others lead from now on, where any can, and it counts no more; so the next process of it
+    /// is let in at once.
+    fn let_go<P>(&mut self, node: NodeId, incarnation: u32, out: &mut Outbox<P>) {
+        let session = &mut self.sessions[node.index()];
+        if session.incarnation != incarnation {
+            return;
+        }
+        let was_there = session.expires.take().is_some();
+        session.left = true;
+        if was_there {
+            self.fence_off(node, out);
+        }
+        let answer = Message::BrokerHeartbeatAnswer { incarnation, is_registered: true, may_stop: true };
+        out.send(Address::Controller, Address::Node(node), answer);
+    }
+
+    /// Notes when to look for partitions that are not led by whom they should be, if there are any.
+    fn note_balance(&mut self, now: Time) {
+        let Some(interval) = self.timing.balance_interval else { return };
+        let is_elsewhere = |own: &Controlled| own.registration.leader != own.registration.replicas.first().copied();
+        match self.partitions.iter().any(is_elsewhere) {
+            true => self.balance_at = self.balance_at.or(Some(now.saturating_add(interval))),
+            false => self.balance_at = None,
+        }
+    }
+
+    /// Gives partitions back to their preferred leaders, where those are in sync.
+    fn balance<P>(&mut self, out: &mut Outbox<P>) {
+        let alive = self.alive();
+        let mut changed = Vec::new();
+        for (place, partition) in self.partitions.iter_mut().enumerate() {
+            let in_sync = partition.registration.in_sync.clone();
+            let change = Change { in_sync: &in_sync, alive: &alive, unclean_shutdown: &[] };
+            if partition.change(&change, Election::Preferred) {
+                changed.push(place);
+            }
+        }
+        if !changed.is_empty() {
+            self.publish(&changed, alive, out);
         }
     }
 
     /// A node counts again. It is told everything. What it may have lost it is not trusted to have, where eligible
     /// leaders are kept; otherwise the last one in sync leads with what it has.
-    fn let_in<P>(&mut self, node: NodeId, is_same_process: bool, out: &mut Outbox<P>) {
+    fn let_in<P>(&mut self, node: NodeId, has_all: bool, out: &mut Outbox<P>) {
         let alive = self.alive();
         let mut changed = Vec::new();
         for place in 0..self.partitions.len() {
             let partition = &mut self.partitions[place];
-            let lost = !is_same_process && partition.replication.keeps_eligible;
+            let lost = !has_all && partition.replication.keeps_eligible;
             let unclean: &[NodeId] = if lost { &[node] } else { &[] };
             let in_sync: Vec<NodeId> =
                 partition.registration.in_sync.iter().copied().filter(|own| !unclean.contains(own)).collect();
@@ -143,7 +195,7 @@ impl Controller {
                 changed.push(place);
             }
         }
-        self.publish(&changed, alive.iter().copied().filter(|other| *other != node), out);
+        self.publish(&changed, alive.into_iter().filter(|other| *other != node), out);
         let all: Vec<usize> = (0..self.partitions.len()).collect();
         self.publish(&all, [node], out);
     }
@@ -171,6 +223,10 @@ impl Controller {
                 self.fence_off(node, out);
             }
         }
+        if self.balance_at.take_if(|at| *at <= now).is_some() {
+            self.balance(out);
+        }
+        self.note_balance(now);
     }
 
     fn fence_off<P>(&mut self, node: NodeId, out: &mut Outbox<P>) {
@@ -187,18 +243,18 @@ impl Controller {
         self.publish(&changed, alive, out);
     }
 
-    /// When the next session ends. There are a few nodes at most, which are looked through.
+    /// When the next session ends, or partitions are given back. There are a few nodes at most, which are looked through.
     pub fn next_timeout(&self) -> Option<Time> {
-        self.sessions.iter().filter_map(|session| session.expires).min()
+        self.sessions.iter().filter_map(|session| session.expires).chain(self.balance_at).min()
     }
 
+    /// Tells nodes what has become of partitions, and who is fenced off.
     fn publish<P>(&self, places: &[usize], to: impl IntoIterator<Item = NodeId>, out: &mut Outbox<P>) {
-        if places.is_empty() {
-            return;
-        }
+        let down = (0..).zip(&self.sessions).filter(|(_, session)| session.expires.is_none());
+        let fenced: Vec<NodeId> = down.map(|(node, _)| NodeId::new(node)).collect();
         let partitions: Vec<PartitionState> = places.iter().map(|place| self.partitions[*place].state()).collect();
         for node in to {
-            let message = Message::PartitionsChanged { partitions: partitions.clone() };
+            let message = Message::PartitionsChanged { partitions: partitions.clone(), fenced: fenced.clone() };
             out.send(Address::Controller, Address::Node(node), message);
         }
     }

@@ -179,6 +179,13 @@ pub(crate) static CLUSTER: Spec = Spec {
             "\"2s\"",
             "How often a node shows the controller that it is there (broker.heartbeat.interval.ms).",
         ),
+        default(
+            "leader_balance_interval",
+            Kind::DurationOrNone,
+            "\"5min\"",
+            "How often partitions are given back to the nodes that should lead them, where those are in sync \
+             (leader.imbalance.check.interval.seconds). \"none\": never (auto.leader.rebalance.enable).",
+        ),
     ],
 };
 
@@ -477,7 +484,12 @@ pub(crate) static FAULT: Spec = Spec {
             "Which producer stands still and is thought dead: another process takes its place at once and sends what it has \
              seen no confirm of. When the fault ends, the first goes on beside it.",
         ),
-        optional("leave", Kind::Target, "Who disconnects in an orderly way, and connects again when the fault ends."),
+        optional(
+            "leave",
+            Kind::Target,
+            "Who goes in an orderly way, and comes back when the fault ends: a client that disconnects, or a \"broker\" that is \
+             stopped. In a cluster others lead first what it leads (controlled shutdown).",
+        ),
         optional(
             "factor",
             Kind::Number { least: 0.0, from: false, most: 4_000.0 },

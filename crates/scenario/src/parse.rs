@@ -173,7 +173,12 @@ fn cluster(root: &Reader<'_>) -> Option<ClusterSpec> {
     let timeout = reader.duration("session_timeout");
     let heartbeat_interval = reader.duration("heartbeat_interval");
     heartbeat(&reader, heartbeat_interval, timeout);
-    let sessions = BrokerSessions { timeout: timeout?, heartbeat_interval: heartbeat_interval? };
+    let balance_interval = reader.duration_or_none("leader_balance_interval");
+    let sessions = BrokerSessions {
+        timeout: timeout?,
+        heartbeat_interval: heartbeat_interval?,
+        balance_interval: balance_interval?,
+    };
     Some(ClusterSpec { nodes: nodes? as u16, sessions })
 }
 

@@ -198,8 +198,8 @@ fn target(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {
             reader.complain(action, message);
             None
         }
-        Ok(Target::Node(_)) if action != "crash" && !OF_BROKERS.contains(&action) => {
-            let message = format!("a broker can only crash, power_off or lose_disk; {action} is for clients");
+        Ok(Target::Node(_)) if !["crash", "leave"].contains(&action) && !OF_BROKERS.contains(&action) => {
+            let message = format!("a broker can only crash, leave, power_off or lose_disk; {action} is for clients");
             reader.complain(action, message);
             None
         }

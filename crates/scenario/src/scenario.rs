@@ -631,6 +631,7 @@ impl Scenario {
             FaultAction::LoseDisk => format!("lose disk of {target}"),
             FaultAction::Pause => format!("pause {target}"),
             FaultAction::Slow(factor) => format!("slow {target} by {}", f64::from(factor.get()) / 1e6),
+            FaultAction::Leave if matches!(fault.target, Target::Node(_)) => format!("stop {target}"),
             FaultAction::Leave => format!("disconnect {target}"),
             FaultAction::Reset => format!("reset the connection of {target}"),
             FaultAction::Replace => format!("replace {target}"),

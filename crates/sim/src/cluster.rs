@@ -16,6 +16,8 @@ use crate::simulation::Simulation;
 pub(crate) struct Cluster {
     pub controller: Controller,
     pub chronicle: Chronicle,
+    /// Nodes that the controller has let go.
+    stopping: Vec<NodeId>,
     /// The earliest entry that the agenda has for the controller.
     scheduled: Time,
 }
@@ -23,7 +25,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub fn new(deployment: &Deployment) -> Cluster {
         let (controller, chronicle) = (Controller::new(deployment), Chronicle::new(deployment));
-        Cluster { controller, chronicle, scheduled: Time::MAX }
+        Cluster { controller, chronicle, stopping: Vec::new(), scheduled: Time::MAX }
     }
 
     /// The log of each partition: that of the node which leads it, or was the last to.
@@ -65,8 +67,15 @@ impl Simulation {
         self.schedule_controller();
     }
 
-    pub(crate) fn wake_controller(&mut self) {
+    /// Nodes that may go down do, and the controller does what is due.
+    pub(crate) fn wake_controller(&mut self, observer: &mut impl Observer) {
         let cluster = self.cluster.as_deref_mut().expect("only a cluster has a controller to wake");
+        for node in std::mem::take(&mut cluster.stopping) {
+            self.crash_node(node, Crash::Process, observer);
+            // Whoever wanted it to go down may have wanted it back meanwhile.
+            self.start_node(node, observer);
+        }
+        let cluster = self.cluster.as_deref_mut().expect("it is still there");
         if cluster.scheduled > self.now {
             return;
         }
@@ -103,8 +112,13 @@ impl Simulation {
                 machine.handle_timeout(now, out, &mut watch);
             }
             Call::Timeout => {}
+            Call::PrepareToStop => machine.prepare_to_stop(now, out, &mut watch),
         }
         cluster.chronicle.settle(now, machine, observer);
+        if machine.may_stop() && !cluster.stopping.contains(&node) {
+            cluster.stopping.push(node);
+            self.agenda.push(now, self.machines() + 3);
+        }
         self.schedule_node(node.index());
     }
 
@@ -137,4 +151,5 @@ pub(crate) enum Call<'a> {
     Written(StoreId, Offset),
     Flushed(StoreId, Offset),
     Timeout,
+    PrepareToStop,
 }

@@ -10,6 +10,7 @@ use brokerlab_event::{
 };
 use brokerlab_scenario::{Addition, FaultAction, FaultPlan, Role, SeekPlan, Target};
 
+use crate::cluster::Call;
 use crate::network::Flight;
 use crate::simulation::{Process, Simulation};
 
@@ -47,6 +48,10 @@ impl Simulation {
             observer.observe(self.now, Event::FaultStarted { fault: FaultId::new(fault as u16), target });
             let client = match target {
                 Party::Client(client) => client,
+                Party::Node(node) if self.faults[fault].action == FaultAction::Leave => {
+                    self.stop_node(node, observer);
+                    continue;
+                }
                 Party::Node(node) => {
                     let kind = match self.faults[fault].action {
                         FaultAction::PowerOff => Crash::Power,
@@ -96,9 +101,18 @@ impl Simulation {
         }
     }
 
+    /// A node goes down in good order. In a cluster others lead first what it leads.
+    fn stop_node(&mut self, node: NodeId, observer: &mut impl Observer) {
+        match self.cluster {
+            Some(_) => self.call_in_cluster(node, observer, Call::PrepareToStop),
+            None if self.nodes[node.index()].machine.is_some() => self.crash_node(node, Crash::Process, observer),
+            None => {}
+        }
+    }
+
     /// A node goes down. Where its process dies, or its disk, the operating system ends every connection with it; a
     /// machine without power says nothing.
-    fn crash_node(&mut self, node: NodeId, kind: Crash, observer: &mut impl Observer) {
+    pub(crate) fn crash_node(&mut self, node: NodeId, kind: Crash, observer: &mut impl Observer) {
         let host = &mut self.nodes[node.index()];
         let Some(machine) = host.machine.take() else {
             let durable = host.durable.take().expect("a node that is down has left something behind");
@@ -177,7 +191,7 @@ impl Simulation {
     }
 
     /// The node is started again, unless another fault keeps it down.
-    fn start_node(&mut self, node: NodeId, observer: &mut impl Observer) {
+    pub(crate) fn start_node(&mut self, node: NodeId, observer: &mut impl Observer) {
         if self.holding(Party::Node(node)).next().is_some() {
             return;
         }

@@ -225,7 +225,7 @@ impl Simulation {
                     0 => self.arrive(observer),
                     1 => self.turn(observer),
                     2 => self.notice_silence(observer),
-                    3 => self.wake_controller(),
+                    3 => self.wake_controller(observer),
                     flight => {
                         if let Some(flight) = self.network.arrive(flight - 4) {
                             self.deliver(flight, observer);

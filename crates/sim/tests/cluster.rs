@@ -119,6 +119,19 @@ fn all_nodes_may_die_at_once_and_nothing_that_was_flushed_is_lost() {
 }
 
 #[test]
+fn nodes_that_are_stopped_hand_over_and_nobody_waits() {
+    let rolling = ["2", "3"].map(|node| format!("at = \"{node}0s\"\nfor = \"5s\"\nleave = \"broker/{node}\""));
+    let rolling: Vec<&str> = rolling.iter().map(String::as_str).collect();
+    let records = run(REPLICATED, &rolling);
+    everything_once(&records);
+    assert!(elections(&records).iter().any(|(at, ..)| *at == 20), "{:?}", elections(&records));
+    for partition in 0..3 {
+        let busy = busy_seconds(&records, partition);
+        assert!((8..39).all(|at| busy.contains(&at)), "partition {partition} goes on: {busy:?}");
+    }
+}
+
+#[test]
 fn nodes_may_be_restarted_one_after_the_other() {
     let rolling = ["1", "2", "3"].map(|node| format!("at = \"{node}0s\"\nfor = \"2s\"\ncrash = \"broker/{node}\""));
     let rolling: Vec<&str> = rolling.iter().map(String::as_str).collect();

@@ -51,11 +51,18 @@ pub struct BrokerSessions {
     pub timeout: Duration,
     /// How often it says that it is there (`broker.heartbeat.interval.ms`, default 2 s).
     pub heartbeat_interval: Duration,
+    /// How often the controller gives partitions back to their preferred leaders
+    /// (`leader.imbalance.check.interval.seconds`, default 5 min). `None`: never (`auto.leader.rebalance.enable`).
+    pub balance_interval: Option<Duration>,
 }
 
 impl Default for BrokerSessions {
     fn default() -> BrokerSessions {
-        BrokerSessions { timeout: Duration::from_secs(9), heartbeat_interval: Duration::from_secs(2) }
+        BrokerSessions {
+            timeout: Duration::from_secs(9),
+            heartbeat_interval: Duration::from_secs(2),
+            balance_interval: Some(Duration::from_secs(300)),
+        }
     }
 }
 

@@ -733,6 +733,8 @@ pub enum Message<P> {
     BrokerHeartbeat {
         /// Which start of the node it is.
         incarnation: u32,
+        /// It wants to go down, once others lead what it leads.
+        wants_to_stop: bool,
     },
     /// The answer to [`Message::BrokerHeartbeat`].
     BrokerHeartbeatAnswer {
@@ -740,6 +742,8 @@ pub enum Message<P> {
         incarnation: u32,
         /// It counts as a broker of the cluster. It does not yet while an earlier start of it does.
         is_registered: bool,
+        /// It leads nothing any more that others can lead, and may go down.
+        may_stop: bool,
     },
     /// Leader → controller: these replicas of a partition should count as in sync, the leader among them.
     AlterInSync {
@@ -754,6 +758,8 @@ pub enum Message<P> {
     PartitionsChanged {
         /// The partitions.
         partitions: Vec<PartitionState>,
+        /// The nodes that the controller counts on no more.
+        fenced: Vec<NodeId>,
     },
 
     // Disk → node: cumulative watermarks.

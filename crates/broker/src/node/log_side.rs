@@ -20,7 +20,7 @@ use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, O
 use self::adding::Addition;
 use self::fetches::{Fetches, WaitingFetch};
 use self::groups::Groups;
-use self::hosted::{Hosted, PendingAck, Role};
+use self::hosted::{Hosted, Leader, PendingAck, Role};
 use self::page_cache::{Notes, PageCache};
 use self::share::Shares;
 use self::streams::Streams;
@@ -59,6 +59,8 @@ pub struct LogSide<P> {
     /// Who leads the partitions of the cluster, by the number of the store; nothing for queues, and where there is no
     /// controller.
     leaders: Vec<Option<PartitionLeader>>,
+    /// Nodes that the controller counts on no more.
+    fenced: Vec<NodeId>,
     /// When this node asks the leaders of its copies (again).
     replicate_at: Option<Time>,
     /// When it looks whether its followers lag.
@@ -141,6 +143,7 @@ impl<P: Clone + Default> LogSide<P> {
             streams,
             is_controlled: deployment.nodes > 1,
             leaders: Vec::new(),
+            fenced: Vec::new(),
             replicate_at: None,
             in_sync_check_at: None,
             rare_due: Time::MAX,
@@ -180,7 +183,7 @@ impl<P: Clone + Default> LogSide<P> {
                     if !followers.is_empty() {
                         self.in_sync_check_at = Some(now.saturating_add(topic.replication.replicas.check_interval()));
                     }
-                    Role::leader(topic.replication.replicas, &followers, Offset::ZERO, now)
+                    Role::Leader(Leader::new(topic.replication.replicas, &followers, Offset::ZERO, now))
                 }
                 Some(_) => {
                     log.follow(1);
@@ -285,7 +288,8 @@ impl<P: Clone + Default> LogSide<P> {
             (Address::Node(_), Message::ReplicaFetched { store, epoch, answer, high_watermark }) => {
                 self.replica_fetched(store, epoch, answer, high_watermark, context);
             }
-            (Address::Controller, Message::PartitionsChanged { partitions }) => {
+            (Address::Controller, Message::PartitionsChanged { partitions, fenced }) => {
+                self.nodes_changed(fenced, context);
                 self.partitions_changed(&partitions, context);
             }
             (Address::Client(client), Message::Connect | Message::Disconnect | Message::ConnectionLost) => {

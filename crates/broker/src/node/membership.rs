@@ -17,6 +17,9 @@ pub(super) struct Membership {
     /// Which start of the node it is.
     pub incarnation: u32,
     is_registered: bool,
+    /// It goes down as soon as it may.
+    stops: bool,
+    may_stop: bool,
     retry: Duration,
     next: Option<Time>,
 }
@@ -26,7 +29,8 @@ impl Membership {
     pub fn new(incarnation: u32, deployment: &Deployment) -> Membership {
         let timing = deployment.broker_sessions;
         let next = (deployment.nodes > 1).then(|| Time::ZERO.saturating_add(timing.heartbeat_interval));
-        Membership { timing, incarnation, is_registered: true, retry: FIRST_RETRY, next }
+        let (stops, may_stop) = (false, false);
+        Membership { timing, incarnation, is_registered: true, stops, may_stop, retry: FIRST_RETRY, next }
     }
 
     /// The next process of a node, which has still to be let in.
@@ -56,11 +60,30 @@ impl Membership {
             self.retry = (self.retry + self.retry).min(self.timing.timeout);
         }
         self.next = Some(context.now.saturating_add(wait));
-        context.send(Address::Controller, Message::BrokerHeartbeat { incarnation: self.incarnation });
+        self.beat(context);
     }
 
-    pub fn answered(&mut self, incarnation: u32, is_registered: bool, now: Time) {
-        if incarnation != self.incarnation || is_registered == self.is_registered {
+    fn beat<P, O: Observer>(&self, context: &mut Context<'_, P, O>) {
+        let (incarnation, wants_to_stop) = (self.incarnation, self.stops);
+        context.send(Address::Controller, Message::BrokerHeartbeat { incarnation, wants_to_stop });
+    }
+
+    /// It goes down as soon as the controller lets it, and tells it so at once.
+    pub fn prepare_to_stop<P, O: Observer>(&mut self, context: &mut Context<'_, P, O>) {
+        self.stops = true;
+        self.beat(context);
+    }
+
+    pub fn may_stop(&self) -> bool {
+        self.stops && self.may_stop
+    }
+
+    pub fn answered(&mut self, incarnation: u32, is_registered: bool, may_stop: bool, now: Time) {
+        if incarnation != self.incarnation {
+            return;
+        }
+        self.may_stop |= may_stop;
+        if is_registered == self.is_registered {
             return;
         }
         (self.is_registered, self.retry) = (is_registered, FIRST_RETRY);

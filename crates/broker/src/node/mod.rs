@@ -157,8 +157,8 @@ impl<P: Clone + Default> Node<P> {
                 self.log_side.handle(from, message, context);
                 self.note_log_due();
             }
-            &mut Message::BrokerHeartbeatAnswer { incarnation, is_registered } => {
-                self.membership.answered(incarnation, is_registered, context.now);
+            &mut Message::BrokerHeartbeatAnswer { incarnation, is_registered, may_stop } => {
+                self.membership.answered(incarnation, is_registered, may_stop, context.now);
                 self.note_log_due();
             }
             Message::Disconnect | Message::ConnectionLost => {
@@ -231,6 +231,18 @@ impl<P: Clone + Default> Node<P> {
     /// How many messages are ready in a queue: 0 where it is not here.
     pub fn ready(&self, queue: StoreId) -> u64 {
         self.queue_side.ready(queue)
+    }
+
+    /// Somebody wants this node of a cluster to go down in good order (controlled shutdown): others are to lead first what
+    /// it leads. Once that is so it [may stop](Node::may_stop).
+    pub fn prepare_to_stop<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
+        self.membership.prepare_to_stop(&mut Context { now, node: self.id, out, observer });
+        self.note_log_due();
+    }
+
+    /// The controller has let it go.
+    pub fn may_stop(&self) -> bool {
+        self.membership.may_stop()
     }
 
     /// Which node this is.

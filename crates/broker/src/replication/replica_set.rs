@@ -67,6 +67,8 @@ struct Follower {
     is_in_sync: bool,
     /// The leader has proposed that it is.
     is_joining: bool,
+    /// The controller counts on it no more, so nobody waits for it.
+    is_fenced: bool,
     /// It has everything below. Nothing is known before its first fetch.
     end: Option<Offset>,
     /// When it had everything that the leader had; never, where it was out of sync from the start.
@@ -93,6 +95,7 @@ impl ReplicaSet {
             node,
             is_in_sync,
             is_joining: false,
+            is_fenced: false,
             end: None,
             caught_up: is_in_sync.then_some(now),
             asked: None,
@@ -147,7 +150,8 @@ impl ReplicaSet {
         }
         follower.end = Some(offset);
         follower.asked = Some((now, leader_end));
-        follower.is_joining = !follower.is_in_sync && offset >= high_watermark && offset >= epoch_start;
+        follower.is_joining =
+            !follower.is_in_sync && !follower.is_fenced && offset >= high_watermark && offset >= epoch_start;
         follower.is_joining
     }
 
@@ -172,6 +176,14 @@ impl ReplicaSet {
         }
     }
 
+    /// The controller has told which nodes it counts on no more: they are not in sync, and will not be soon.
+    pub fn set_fenced(&mut self, nodes: &[NodeId]) {
+        for follower in &mut self.followers {
+            follower.is_fenced = nodes.contains(&follower.node);
+            follower.is_joining &= !follower.is_fenced;
+        }
+    }
+
     /// How far readers may see by what is known now: up to where every replica has the records that is in sync or
     /// soon will be. Nothing moves while too few are in sync
     /// ([KIP-966](https://cwiki.apache.org/confluence/display/KAFKA/KIP-966%3A+Eligible+Leader+Replicas)). A high
@@ -180,7 +192,8 @@ impl ReplicaSet {
     pub fn high_watermark(&self, leader_end: Offset, now: Time) -> Option<Offset> {
         let max_lag = self.rules.max_lag;
         let counts = |follower: &&Follower| {
-            follower.is_in_sync || follower.is_joining || follower.is_caught_up(leader_end, now, max_lag)
+            let soon_will_be = follower.is_joining || follower.is_caught_up(leader_end, now, max_lag);
+            follower.is_in_sync || (soon_will_be && !follower.is_fenced)
         };
         let ends = self.followers.iter().filter(counts).map(|follower| follower.end.unwrap_or(Offset::ZERO));
         self.is_enough().then(|| ends.fold(leader_end, Offset::min))

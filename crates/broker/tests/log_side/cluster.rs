@@ -217,6 +217,15 @@ impl Cluster {
         self
     }
 
+    /// Somebody wants a node to go down in good order.
+    pub fn stop(&mut self, index: usize) -> &mut Cluster {
+        self.call(index, |node, now, out, seen| node.prepare_to_stop(now, out, seen));
+        self.settle();
+        self.carry_all();
+        assert!(self.node(index).is_some_and(Node::may_stop), "the controller has let it go");
+        self.crash(index, Crash::Process)
+    }
+
     pub fn restart(&mut self, index: usize) -> &mut Cluster {
         let Some(Host::Down(durable)) = self.hosts[index].take() else { panic!("it is down") };
         let host = Node::recover(self.now, *durable, &self.deployment);

@@ -149,6 +149,47 @@ fn an_old_leader_that_nobody_told_goes_on_and_loses_what_it_took() {
     assert_eq!(cluster.answers[&refused], Err(LogError::NotLeader));
 }
 
+#[test]
+fn a_leader_that_is_stopped_hands_over_and_gets_its_partition_back() {
+    let mut cluster = Cluster::new(3, 2);
+    cluster.carry_all();
+    let first = cluster.produce(0, Acks::All);
+    cluster.carry_all();
+    cluster.stop(0);
+    assert_eq!((cluster.leader(), cluster.in_sync()), (Some(1), vec![1, 2]), "at once");
+    let second = cluster.produce(1, Acks::All);
+    cluster.carry_all();
+    assert!(cluster.answers[&first].is_ok() && cluster.answers[&second].is_ok());
+    cluster.restart(0).run(secs(1));
+    assert_eq!((cluster.leader(), cluster.in_sync()), (Some(1), vec![0, 1, 2]), "it need not wait for its session");
+    cluster.run(secs(310));
+    assert_eq!(cluster.leader(), Some(0), "partitions are given back every 5 minutes");
+    let third = cluster.produce(0, Acks::All);
+    cluster.run(secs(1));
+    assert!(cluster.answers[&third].is_ok());
+    for index in 0..3 {
+        assert_eq!(cluster.contents(index), [0, 1, 2], "node {index}");
+    }
+}
+
+#[test]
+fn the_last_in_sync_may_be_stopped_and_leads_again() {
+    let mut cluster = Cluster::new(2, 1);
+    cluster.carry_all();
+    cluster.stop(1);
+    let alone = cluster.produce(0, Acks::All);
+    cluster.carry_all();
+    assert!(cluster.answers[&alone].is_ok(), "whoever is fenced off is not waited for, though it had everything");
+    cluster.stop(0);
+    assert_eq!(cluster.leader(), None, "nobody else has everything");
+    cluster.restart(1).run(secs(20));
+    assert_eq!(cluster.leader(), None, "it was not in sync");
+    cluster.restart(0).run(secs(1));
+    assert_eq!(cluster.leader(), Some(0));
+    cluster.run(secs(20));
+    assert_eq!((cluster.contents(0), cluster.contents(1)), (vec![0], vec![0]));
+}
+
 /// What a seed does to three nodes: records are sent to whoever is there, messages are carried in any order that
 /// connections allow, nodes go down like this and are started again.
 fn wreck(cluster: &mut Cluster, seed: u64, kinds: &[Crash], at_any_time: impl Fn(&Cluster)) {

@@ -59,13 +59,15 @@ pub(super) enum Copying {
     Writing,
 }
 
-impl Role {
+impl Leader {
     /// A leader of a new epoch, that begins at the end of its log.
-    pub fn leader(rules: ReplicaRules, followers: &[(NodeId, bool)], epoch_start: Offset, now: Time) -> Role {
+    pub fn new(rules: ReplicaRules, followers: &[(NodeId, bool)], epoch_start: Offset, now: Time) -> Leader {
         let replicas = ReplicaSet::new(rules, followers.iter().copied(), epoch_start, now);
-        Role::Leader(Leader { replicas, asking: Vec::new(), has_proposed: false })
+        Leader { replicas, asking: Vec::new(), has_proposed: false }
     }
+}
 
+impl Role {
     /// A follower that has still to ask.
     pub fn follower(leader: Option<NodeId>) -> Role {
         Role::Follower { leader, copying: Copying::Idle }

@@ -3,7 +3,7 @@
 
 use brokerlab_event::{Event, NodeId, Observer, StoreId, Time};
 
-use super::hosted::Role;
+use super::hosted::{Leader, Role};
 use super::{Context, LogSide};
 use crate::message::{Address, LogError, Message, PartitionLeader, PartitionState};
 
@@ -41,6 +41,22 @@ impl<P: Clone + Default> LogSide<P> {
         }
     }
 
+    /// The controller has told on whom it counts no more. Leaders do not wait for those to have what they had.
+    pub(super) fn nodes_changed<O: Observer>(&mut self, fenced: Vec<NodeId>, context: &mut Context<'_, P, O>) {
+        if fenced == self.fenced {
+            return;
+        }
+        self.fenced = fenced;
+        for place in 0..self.partitions.len() {
+            if let Role::Leader(leader) = &mut self.partitions[place].role {
+                leader.replicas.set_fenced(&self.fenced);
+                self.advanced(place, context);
+                // Whoever counts again may have asked already.
+                self.let_join(place, context);
+            }
+        }
+    }
+
     /// Takes note of who leads a partition, whether or not there is a copy here.
     pub(super) fn learn_leader(&mut self, news: PartitionLeader) {
         let index = news.store.index();
@@ -68,7 +84,9 @@ impl<P: Clone + Default> LogSide<P> {
         let followers: Vec<_> = followers.map(|replica| (*replica, state.in_sync.contains(replica))).collect();
         let end = hosted.log.log().end();
         hosted.log.begin_epoch(state.epoch);
-        hosted.role = Role::leader(hosted.rules, &followers, end, now);
+        let mut leader = Leader::new(hosted.rules, &followers, end, now);
+        leader.replicas.set_fenced(&self.fenced);
+        hosted.role = Role::Leader(leader);
         context.observe(Event::LeaderElected { store: hosted.store, node, end });
         if !followers.is_empty() && self.in_sync_check_at.is_none() {
             self.in_sync_check_at = Some(now.saturating_add(self.partitions[place].rules.check_interval()));
