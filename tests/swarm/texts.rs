@@ -43,10 +43,12 @@ pub fn clusters(seed: u64) -> String {
     let nodes = 2 + writer.below(4);
     writer.line(format_args!("[cluster]\nnodes = {nodes}\nheartbeat_interval = \"300ms\""));
     writer.all_of(&[("session_timeout", &["\"1s\"", "\"3s\""])]);
+    writer.some_of(&[("leader_balance_interval", &["\"2s\"", "\"none\""])]);
     let (applications, is_keyed) = demand(&mut writer);
     contenders::clustered_log(&mut writer, is_keyed, nodes);
     // Half of the clusters keep what two nodes have, as long as their disks do.
-    let deeds: &[&str] = if writer.once_in(2) { &["crash"] } else { &["crash", "crash", "power_off", "lose_disk"] };
+    let deeds: &[&str] =
+        if writer.once_in(2) { &["crash", "leave"] } else { &["crash", "leave", "power_off", "lose_disk"] };
     for _ in 0..1 + writer.below(3) {
         let (at, node, deed) = (1 + writer.below(14), 1 + writer.below(nodes), writer.one_of(deeds));
         writer.line(format_args!("[[fault]]\nat = \"{at}s\"\n{deed} = \"broker/{node}\""));
