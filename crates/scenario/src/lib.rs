@@ -45,6 +45,7 @@
 mod demand;
 mod edit;
 mod expect;
+mod fault;
 pub mod library;
 mod options;
 mod options_log;
@@ -53,6 +54,7 @@ mod options_stream;
 mod parse;
 mod parse_contender;
 mod parse_demand;
+mod parse_fault;
 mod parse_log_profile;
 mod parse_producer;
 mod parse_queue;
@@ -83,13 +85,14 @@ mod wiring;
 
 pub use demand::{Arrival, Demand, LARGEST_MESSAGE};
 pub use expect::{Clause, Comparison, Expectation, Flip, METRICS, Metric, Quantity, Relation};
+pub use fault::{FaultAction, FaultPlan, Role, Target};
 pub use plan::{Addition, Plan, compile};
 pub use problem::{Excerpt, Place, Problem, ScenarioError};
 pub use reference::{OptionInfo, Section, UnknownSection, sections, sections_of};
 pub use scenario::{
-    Application, ArrivalLaw, Arrivals, Autoscale, Contender, DemandSpec, Failures, FaultAction, FaultPlan, Keys,
-    LogOptions, MessageKind, ModelOptions, MorePartitions, Network, PLOTS, PublishOptions, QueueOptions, RetryOptions,
-    Role, Scenario, SeekPlan, ShareGroupOptions, StreamOptions, Target, TopicOptions,
+    Application, ArrivalLaw, Arrivals, Autoscale, Contender, DemandSpec, Failures, Keys, LogOptions, MessageKind,
+    ModelOptions, MorePartitions, Network, PLOTS, PublishOptions, QueueOptions, RetryOptions, Scenario, SeekPlan,
+    ShareGroupOptions, StreamOptions, TopicOptions,
 };
 pub use schema::schema;
 pub use source::Source;

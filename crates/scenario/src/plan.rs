@@ -11,11 +11,12 @@ use brokerlab_event::{
 };
 
 use crate::demand::{Demand, key_table};
+use crate::fault::FaultPlan;
 use crate::promises::promises;
 use crate::routes::Routes;
 use crate::scenario::{
-    Autoscale, ClusterSpec, Contender, Failures, FaultPlan, LogOptions, MessageKind, ModelOptions, MorePartitions,
-    Network, PublishOptions, QueueOptions, ReplicationOptions, RetryOptions, Scenario, SeekPlan, ShareGroupOptions,
+    Autoscale, ClusterSpec, Contender, Failures, LogOptions, MessageKind, ModelOptions, MorePartitions, Network,
+    PublishOptions, QueueOptions, ReplicationOptions, RetryOptions, Scenario, SeekPlan, ShareGroupOptions,
     StreamOptions, TopicOptions,
 };
 use crate::topology::{BoundTo, ConsumerSpec, QueueLifetime, QueueSpec, Topology};

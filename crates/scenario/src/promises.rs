@@ -4,11 +4,11 @@
 use brokerlab_broker::config::{Acks, BatcherConfig, CommitPolicy, Deployment, OffsetReset, Partitioner, SeekTo};
 use brokerlab_event::{ApplicationId, Distribution, Duration, Guarantee, Promise, StoreInfo};
 
+use crate::fault::{FaultAction, Target};
 use crate::promises_queue::Way;
 use crate::routes::Routes;
 use crate::scenario::{
-    Application, Contender, FaultAction, LogOptions, ModelOptions, ReplicationOptions, RetryOptions, Scenario, Target,
-    TopicOptions,
+    Application, Contender, LogOptions, ModelOptions, ReplicationOptions, RetryOptions, Scenario, TopicOptions,
 };
 
 /// One promise for each application and guarantee.

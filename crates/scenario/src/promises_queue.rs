@@ -7,9 +7,9 @@ use brokerlab_broker::config::{
 use brokerlab_broker::quorum::{UNLIMITED_PREFETCH, Version};
 use brokerlab_event::{Duration, Guarantee, StoreInfo};
 
+use crate::fault::FaultAction;
 use crate::promises::{Case, DISK_LOST, FIRST_COPY_GONE, REPLACED, REPUBLISHED, longest};
 use crate::routes::Routes;
-use crate::scenario::FaultAction;
 
 /// The part of a deployment that an application's messages go through.
 pub(crate) struct Way<'a> {

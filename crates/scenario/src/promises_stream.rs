@@ -3,8 +3,9 @@
 use brokerlab_broker::config::{SeekTo, StreamOffset};
 use brokerlab_event::Guarantee;
 
+use crate::fault::FaultAction;
 use crate::promises::{Case, DISK_LOST, FIRST_COPY_GONE, POWER_LOST, REPLACED};
-use crate::scenario::{FaultAction, StreamOptions};
+use crate::scenario::StreamOptions;
 
 impl Case<'_> {
     pub(crate) fn stream(&self, guarantee: Guarantee, options: &StreamOptions) -> Vec<&'static str> {

@@ -1,6 +1,5 @@
 //! A scenario as typed values: what a valid file says, with every default filled in.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use brokerlab_broker::config::{
@@ -11,11 +10,10 @@ use brokerlab_broker::properties::Properties;
 use brokerlab_broker::replication::ReplicaRules;
 use brokerlab_broker::share_partition::ShareRules;
 use brokerlab_broker::stream::StreamRules;
-use brokerlab_event::{
-    ApplicationId, BROKER, ClientId, Distribution, Duration, KindLaw, Millionths, Model, NodeId, Stream, Time,
-};
+use brokerlab_event::{ApplicationId, ClientId, Distribution, Duration, KindLaw, Millionths, Model, Stream, Time};
 
 use crate::expect::{Expectation, Flip};
+use crate::fault::FaultPlan;
 use crate::topology::Topology;
 use crate::trace::Trace;
 
@@ -446,77 +444,6 @@ impl ModelOptions {
     }
 }
 
-/// A fault: what happens to whom, and when. Its id is its place in the scenario.
-#[derive(Clone, PartialEq, Debug)]
-pub struct FaultPlan {
-    /// When it begins.
-    pub at: Time,
-    /// When it ends by itself: the crashed client is started again, the paused one resumes, the slow one is
-    /// restored, the one that left connects again. `None`: never.
-    pub until: Option<Time>,
-    /// The one contender that it hits, by its index. `None`: it hits each of them.
-    pub contender: Option<usize>,
-    /// What happens.
-    pub action: FaultAction,
-    /// To whom.
-    pub target: Target,
-}
-
-/// What happens in a fault.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FaultAction {
-    /// The process of a client or of a broker node dies: its connections are reset, and what it had in memory is gone.
-    Crash,
-    /// The machine of a broker node loses its power: what is not on its disk is gone, and nobody is told.
-    PowerOff,
-    /// A broker node goes down, and its disk is lost.
-    LoseDisk,
-    /// The client does nothing, not even a heartbeat, and keeps its memory.
-    Pause,
-    /// The client's work takes this many millionths of its normal time.
-    Slow(Millionths),
-    /// The client disconnects in an orderly way.
-    Leave,
-    /// The client's connection breaks, and what is under way on it is lost. Until the fault ends no other can be made.
-    Reset,
-    /// The producer stands still and is thought dead. Another process takes its place at once: it sends what the first
-    /// has seen no confirm of, and from then on whatever the demand asks of the first, which goes on with what it has
-    /// when the fault ends.
-    Replace,
-}
-
-/// Whom a fault hits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Target {
-    /// This client.
-    Client(ClientId),
-    /// All consumers of this application.
-    Application(ApplicationId),
-    /// All producers.
-    Producers,
-    /// This broker node.
-    Node(NodeId),
-    /// The consumer of this application that has this role at the time of the fault; among equals the one with
-    /// the lowest number.
-    Role {
-        /// The role.
-        role: Role,
-        /// The application.
-        application: ApplicationId,
-    },
-}
-
-/// A role among the consumers of an application.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    /// The one that holds the most messages delivered and not settled (on a log: fetched and not processed).
-    MostUnsettled,
-    /// The one that holds the fewest.
-    LeastUnsettled,
-    /// The first that is up.
-    Any,
-}
-
 impl Scenario {
     /// The contender of this name.
     pub fn contender(&self, name: &str) -> Option<&Contender> {
@@ -535,61 +462,6 @@ impl Scenario {
         ClientId::new(self.demand.producers + before)
     }
 
-    /// Whether the connection of a producer is reset.
-    pub(crate) fn resets_producers(&self) -> bool {
-        let is_reset = |fault: &&FaultPlan| fault.action == FaultAction::Reset;
-        self.crashes_broker()
-            || self.faults.iter().filter(is_reset).any(|fault| match fault.target {
-                Target::Client(client) => client.get() < self.demand.producers,
-                Target::Producers => true,
-                Target::Application(_) | Target::Role { .. } | Target::Node(_) => false,
-            })
-    }
-
-    /// Whether a broker node goes down.
-    pub(crate) fn crashes_broker(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.target, Target::Node(_)))
-    }
-
-    /// Whether a broker node loses its power.
-    pub(crate) fn loses_power(&self) -> bool {
-        self.faults.iter().any(|fault| fault.action == FaultAction::PowerOff)
-    }
-
-    /// Whether a broker node loses its disk.
-    pub(crate) fn loses_disk(&self) -> bool {
-        self.faults.iter().any(|fault| fault.action == FaultAction::LoseDisk)
-    }
-
-    /// The scenario as one of its contenders meets it: without the faults that hit another one alone.
-    pub(crate) fn met_by(&self, contender: usize) -> Cow<'_, Scenario> {
-        let meets = |fault: &FaultPlan| fault.contender.is_none_or(|only| only == contender);
-        if self.faults.iter().all(meets) {
-            return Cow::Borrowed(self);
-        }
-        let mut scenario = self.clone();
-        scenario.faults.retain(meets);
-        Cow::Owned(scenario)
-    }
-
-    /// The producers that are replaced by faults, each with the process that takes its place: their ids come after
-    /// those of all other clients.
-    pub fn stand_ins(&self) -> Vec<(ClientId, ClientId)> {
-        let consumers: u32 = self.demand.applications.iter().map(|application| application.consumers).sum();
-        let replaced = self.faults.iter().filter(|fault| fault.action == FaultAction::Replace);
-        let mut all: Vec<ClientId> = replaced
-            .flat_map(|fault| match fault.target {
-                Target::Client(client) => vec![client],
-                Target::Producers => (0..self.demand.producers).map(ClientId::new).collect(),
-                Target::Application(_) | Target::Role { .. } | Target::Node(_) => Vec::new(),
-            })
-            .collect();
-        all.sort_unstable();
-        all.dedup();
-        let first = self.demand.producers + consumers;
-        all.into_iter().zip((first..).map(ClientId::new)).collect()
-    }
-
     /// The name of a client: `producer/1`, `billing/2`, and `producer/1-replacement` for who takes the place of another.
     pub fn client_name(&self, client: ClientId) -> String {
         let mut number = client.get();
@@ -606,35 +478,6 @@ impl Scenario {
         match self.stand_ins().get(number as usize) {
             Some((replaced, _)) => format!("{}-replacement", self.client_name(*replaced)),
             None => unreachable!("client {client} is not one of the scenario's"),
-        }
-    }
-
-    /// A fault in words: `crash billing/2`.
-    pub fn fault_name(&self, fault: &FaultPlan) -> String {
-        let target = match fault.target {
-            Target::Client(client) => self.client_name(client),
-            Target::Application(application) => self.demand.applications[application.index()].name.clone(),
-            Target::Producers => "all producers".to_string(),
-            Target::Node(node) => format!("{BROKER}/{}", node.get() + 1),
-            Target::Role { role, application } => {
-                let name = &self.demand.applications[application.index()].name;
-                match role {
-                    Role::MostUnsettled => format!("the consumer of {name} with most unsettled messages"),
-                    Role::LeastUnsettled => format!("the consumer of {name} with fewest unsettled messages"),
-                    Role::Any => format!("any consumer of {name}"),
-                }
-            }
-        };
-        match fault.action {
-            FaultAction::Crash => format!("crash {target}"),
-            FaultAction::PowerOff => format!("power off {target}"),
-            FaultAction::LoseDisk => format!("lose disk of {target}"),
-            FaultAction::Pause => format!("pause {target}"),
-            FaultAction::Slow(factor) => format!("slow {target} by {}", f64::from(factor.get()) / 1e6),
-            FaultAction::Leave if matches!(fault.target, Target::Node(_)) => format!("stop {target}"),
-            FaultAction::Leave => format!("disconnect {target}"),
-            FaultAction::Reset => format!("reset the connection of {target}"),
-            FaultAction::Replace => format!("replace {target}"),
         }
     }
 }
