@@ -6,6 +6,9 @@ use brokerlab_event::{ApplicationId, BROKER, ClientId, Millionths, NodeId, Time}
 
 use crate::scenario::Scenario;
 
+/// How partitions are named: `partition/1`.
+pub(crate) const PARTITION: &str = "partition";
+
 /// A fault: what happens to whom, and when. Its id is its place in the scenario.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FaultPlan {
@@ -56,6 +59,14 @@ pub enum Target {
     Producers,
     /// This broker node.
     Node(NodeId),
+    /// The broker node that has this role at the time of the fault. Queues have no followers, and the node that they
+    /// are on leads each. Nobody is hit where no node has the role.
+    NodeRole {
+        /// The role.
+        role: NodeRole,
+        /// Of which partition.
+        of: PartitionChoice,
+    },
     /// The consumer of this application that has this role at the time of the fault; among equals the one with
     /// the lowest number.
     Role {
@@ -64,6 +75,32 @@ pub enum Target {
         /// The application.
         application: ApplicationId,
     },
+}
+
+/// A role among the nodes that have a copy of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NodeRole {
+    /// It leads.
+    Leader,
+    /// It follows, is up and in sync; among several the one with the lowest number.
+    FollowerInSync,
+}
+
+/// One of the partitions of a log or a stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PartitionChoice {
+    /// The one with this number, counted from 1.
+    Number(u32),
+    /// The one that has most of the records of the key of which there are most; where messages have no keys, the one
+    /// with most records. Ties go to the lowest number.
+    HottestKey,
+}
+
+impl Target {
+    /// It is a broker node, or the role of one.
+    pub(crate) fn is_node(self) -> bool {
+        matches!(self, Target::Node(_) | Target::NodeRole { .. })
+    }
 }
 
 /// A role among the consumers of an application.
@@ -85,13 +122,13 @@ impl Scenario {
             || self.faults.iter().filter(is_reset).any(|fault| match fault.target {
                 Target::Client(client) => client.get() < self.demand.producers,
                 Target::Producers => true,
-                Target::Application(_) | Target::Role { .. } | Target::Node(_) => false,
+                Target::Application(_) | Target::Role { .. } | Target::Node(_) | Target::NodeRole { .. } => false,
             })
     }
 
     /// Whether a broker node goes down.
     pub(crate) fn crashes_broker(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.target, Target::Node(_)))
+        self.faults.iter().any(|fault| fault.target.is_node())
     }
 
     /// Whether a broker node loses its power.
@@ -124,7 +161,7 @@ impl Scenario {
             .flat_map(|fault| match fault.target {
                 Target::Client(client) => vec![client],
                 Target::Producers => (0..self.demand.producers).map(ClientId::new).collect(),
-                Target::Application(_) | Target::Role { .. } | Target::Node(_) => Vec::new(),
+                Target::Application(_) | Target::Role { .. } | Target::Node(_) | Target::NodeRole { .. } => Vec::new(),
             })
             .collect();
         all.sort_unstable();
@@ -140,6 +177,16 @@ impl Scenario {
             Target::Application(application) => self.demand.applications[application.index()].name.clone(),
             Target::Producers => "all producers".to_string(),
             Target::Node(node) => format!("{BROKER}/{}", node.get() + 1),
+            Target::NodeRole { role, of } => {
+                let role = match role {
+                    NodeRole::Leader => "the leader",
+                    NodeRole::FollowerInSync => "a follower in sync",
+                };
+                match of {
+                    PartitionChoice::Number(number) => format!("{role} of {PARTITION}/{number}"),
+                    PartitionChoice::HottestKey => format!("{role} of the hottest key's partition"),
+                }
+            }
             Target::Role { role, application } => {
                 let name = &self.demand.applications[application.index()].name;
                 match role {
@@ -155,7 +202,7 @@ impl Scenario {
             FaultAction::LoseDisk => format!("lose disk of {target}"),
             FaultAction::Pause => format!("pause {target}"),
             FaultAction::Slow(factor) => format!("slow {target} by {}", f64::from(factor.get()) / 1e6),
-            FaultAction::Leave if matches!(fault.target, Target::Node(_)) => format!("stop {target}"),
+            FaultAction::Leave if fault.target.is_node() => format!("stop {target}"),
             FaultAction::Leave => format!("disconnect {target}"),
             FaultAction::Reset => format!("reset the connection of {target}"),
             FaultAction::Replace => format!("replace {target}"),

@@ -85,7 +85,7 @@ mod wiring;
 
 pub use demand::{Arrival, Demand, LARGEST_MESSAGE};
 pub use expect::{Clause, Comparison, Expectation, Flip, METRICS, Metric, Quantity, Relation};
-pub use fault::{FaultAction, FaultPlan, Role, Target};
+pub use fault::{FaultAction, FaultPlan, NodeRole, PartitionChoice, Role, Target};
 pub use plan::{Addition, Plan, compile};
 pub use problem::{Excerpt, Place, Problem, ScenarioError};
 pub use reference::{OptionInfo, Section, UnknownSection, sections, sections_of};

@@ -498,13 +498,22 @@ pub(crate) static FAULT: Spec = Spec {
     ],
 };
 
-pub(crate) const ROLES: &[&str] = &["most-unsettled", "least-unsettled", "any"];
+pub(crate) const ROLES: &[&str] = &["most-unsettled", "least-unsettled", "any", "leader", "follower-in-sync"];
 
 pub(crate) static ROLE: Spec = Spec {
     title: "a target by role",
     options: &[
-        required("role", Kind::Choice(ROLES), "Which consumer, at the time of the fault."),
-        required("of", Kind::Name, "The application."),
+        required(
+            "role",
+            Kind::Choice(ROLES),
+            "Who, at the time of the fault: the first three are roles of consumers, the others of broker nodes.",
+        ),
+        required(
+            "of",
+            Kind::Text,
+            "Of a consumer: the application. Of a node: the partition, such as \"partition/1\", or \"hottest-key\" for that \
+             which has most records of the key of which there are most. A queue's node leads whatever is asked for.",
+        ),
     ],
 };
 

@@ -118,8 +118,11 @@ fn read(table: &dyn TableLike, source: &Source, text: &str, problems: &Problems<
             endless_attempts(&root, demand, &contenders, duration);
         }
     }
-    let faults: Vec<_> =
-        root.tables("fault").into_iter().map(|(table, span)| fault(table, span, problems, &names, duration)).collect();
+    let faults: Vec<_> = root
+        .tables("fault")
+        .into_iter()
+        .map(|(table, span)| fault(table, span, problems, &names, &contenders, duration))
+        .collect();
     let expectations: Vec<_> =
         root.tables("expect").into_iter().map(|(table, span)| expectation(table, span, problems, &names)).collect();
     let flip = match flips {

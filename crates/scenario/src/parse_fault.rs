@@ -5,18 +5,21 @@ use core::ops::Range;
 use brokerlab_event::{ApplicationId, BROKER, ClientId, Duration, Millionths, NodeId, Time};
 use toml_edit::{Item, TableLike};
 
-use crate::fault::{FaultAction, FaultPlan, Role, Target};
+use crate::fault::{FaultAction, FaultPlan, NodeRole, PARTITION, PartitionChoice, Role, Target};
 use crate::options::{ACTIONS, FAULT, MOST_CONSUMERS, ROLE};
 use crate::parse::end;
 use crate::parse_rest::Names;
 use crate::problem::Problems;
 use crate::reader::{Reader, one_of};
+use crate::scenario::Contender;
+use crate::suggest;
 
 pub(crate) fn fault(
     table: &dyn TableLike,
     span: Range<usize>,
     problems: &Problems<'_>,
     names: &Names,
+    contenders: &[Option<Contender>],
     run: Option<Duration>,
 ) -> Option<FaultPlan> {
     let reader = Reader::new(table, &FAULT, span, problems, &[], |_| None);
@@ -56,6 +59,16 @@ pub(crate) fn fault(
         (_, true) => reader.complain("factor", format!("factor belongs to slow, and this fault is a {action}")),
     }
     let target = target(&reader, action, names);
+    if let Some(Target::NodeRole { of: PartitionChoice::Number(number), .. }) = target {
+        let hit = contenders.iter().enumerate().filter(|(index, _)| contender.is_none_or(|only| only == *index));
+        let partitions = hit.filter_map(|(_, contender)| contender.as_ref()?.options.partitions()).max();
+        if let Some(partitions) = partitions.filter(|partitions| *partitions < number) {
+            reader.complain(
+                action,
+                format!("there is no {PARTITION}/{number} in any contender: the most are {partitions}"),
+            );
+        }
+    }
     let action = match action {
         "crash" => FaultAction::Crash,
         "power_off" => FaultAction::PowerOff,
@@ -81,32 +94,12 @@ pub(crate) fn fault(
 /// What happens to brokers alone.
 const OF_BROKERS: &[&str] = &["power_off", "lose_disk"];
 
+/// What may happen to brokers, among them what may happen to clients as well.
+const MEANT_FOR_BROKERS: &[&str] = &["crash", "leave", "power_off", "lose_disk"];
+
 fn target(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {
-    if OF_BROKERS.contains(&action) && reader.table.get(action).is_some_and(Item::is_table_like) {
-        reader.complain(action, format!("{action} is for a broker; roles are among consumers"));
-        return None;
-    }
     if reader.table.get(action).is_some_and(Item::is_table_like) {
-        if action == "replace" {
-            reader.complain(action, "replace is for producers: a group replaces its consumers by itself");
-            return None;
-        }
-        let role = reader.table_of(action, &ROLE)?;
-        let chosen = role.choice("role");
-        let of = role.named("of")?;
-        let application = match names.application(&of) {
-            Ok(index) => ApplicationId::new(index as u16),
-            Err(message) => {
-                role.complain("of", message);
-                return None;
-            }
-        };
-        let role = match chosen? {
-            "most-unsettled" => Role::MostUnsettled,
-            "least-unsettled" => Role::LeastUnsettled,
-            _ => Role::Any,
-        };
-        return Some(Target::Role { role, application });
+        return role(reader, action, names);
     }
     let text = reader.text(action)?;
     match names.target(&text) {
@@ -119,9 +112,8 @@ fn target(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {
             reader.complain(action, message);
             None
         }
-        Ok(Target::Node(_)) if !["crash", "leave"].contains(&action) && !OF_BROKERS.contains(&action) => {
-            let message = format!("a broker can only crash, leave, power_off or lose_disk; {action} is for clients");
-            reader.complain(action, message);
+        Ok(Target::Node(_)) if !MEANT_FOR_BROKERS.contains(&action) => {
+            reader.complain(action, only_for_clients(action));
             None
         }
         Ok(target) if OF_BROKERS.contains(&action) && !matches!(target, Target::Node(_)) => {
@@ -138,6 +130,71 @@ fn target(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {
             None
         }
     }
+}
+
+fn only_for_clients(action: &str) -> String {
+    format!("a broker can only {}; {action} is for clients", one_of(MEANT_FOR_BROKERS))
+}
+
+/// Whoever has a role.
+fn role(reader: &Reader<'_>, action: &str, names: &Names) -> Option<Target> {
+    let table = reader.table_of(action, &ROLE)?;
+    let (role, of) = (table.choice("role")?, table.text("of")?);
+    let node_role = match role {
+        "leader" => Some(NodeRole::Leader),
+        "follower-in-sync" => Some(NodeRole::FollowerInSync),
+        _ => None,
+    };
+    if let Some(role) = node_role {
+        if !MEANT_FOR_BROKERS.contains(&action) {
+            reader.complain(action, only_for_clients(action));
+            return None;
+        }
+        return match partition(&of) {
+            Ok(of) => Some(Target::NodeRole { role, of }),
+            Err(message) => {
+                table.complain("of", message);
+                None
+            }
+        };
+    }
+    if action == "replace" {
+        reader.complain(action, "replace is for producers: a group replaces its consumers by itself");
+        return None;
+    }
+    if OF_BROKERS.contains(&action) {
+        let message =
+            format!("{action} is for a broker: a leader or a follower-in-sync, and \"{role}\" is a role of consumers");
+        reader.complain(action, message);
+        return None;
+    }
+    let application = match names.application(&of) {
+        Ok(index) => ApplicationId::new(index as u16),
+        Err(message) => {
+            table.complain("of", message);
+            return None;
+        }
+    };
+    let role = match role {
+        "most-unsettled" => Role::MostUnsettled,
+        "least-unsettled" => Role::LeastUnsettled,
+        _ => Role::Any,
+    };
+    Some(Target::Role { role, application })
+}
+
+/// The partition that a text names.
+fn partition(text: &str) -> Result<PartitionChoice, String> {
+    const HOTTEST_KEY: &str = "hottest-key";
+    let wrong = || {
+        let hint = suggest::did_you_mean(text, [HOTTEST_KEY].into_iter());
+        format!("a node leads or follows \"{PARTITION}/1\" and so on, or \"{HOTTEST_KEY}\", found \"{text}\"{hint}")
+    };
+    if text == HOTTEST_KEY {
+        return Ok(PartitionChoice::HottestKey);
+    }
+    let number = text.strip_prefix(PARTITION).and_then(|rest| rest.strip_prefix('/')).ok_or_else(wrong)?;
+    number.parse::<u32>().ok().filter(|number| *number > 0).map(PartitionChoice::Number).ok_or_else(wrong)
 }
 
 impl Names {

@@ -322,7 +322,7 @@ impl Case<'_> {
         self.scenario.faults.iter().filter(|fault| kind(fault.action)).any(|fault| match fault.target {
             Target::Client(client) => own.contains(&client.get()),
             Target::Application(application) | Target::Role { application, .. } => application == self.application,
-            Target::Producers | Target::Node(_) => false,
+            Target::Producers | Target::Node(_) | Target::NodeRole { .. } => false,
         })
     }
 }

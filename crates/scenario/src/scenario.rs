@@ -442,6 +442,16 @@ impl ModelOptions {
             ModelOptions::Stream(_) => Model::Stream,
         }
     }
+
+    /// How many partitions there are at the start; nothing where there are queues.
+    pub(crate) fn partitions(&self) -> Option<u32> {
+        match self {
+            ModelOptions::Log(options) => Some(options.topic.partitions),
+            ModelOptions::ShareGroup(options) => Some(options.topic.partitions),
+            ModelOptions::Stream(options) => Some(options.partitions),
+            ModelOptions::Queue(_) | ModelOptions::Fanout(_) | ModelOptions::Broadcast(_) => None,
+        }
+    }
 }
 
 impl Scenario {

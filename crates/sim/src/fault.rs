@@ -8,7 +8,7 @@ use brokerlab_broker::{Address, Envelope, Message};
 use brokerlab_event::{
     ApplicationId, ClientId, ClientRole, Duration, Event, FaultId, Millionths, NodeId, Observer, Party, Time,
 };
-use brokerlab_scenario::{Addition, FaultAction, FaultPlan, Role, SeekPlan, Target};
+use brokerlab_scenario::{Addition, FaultAction, FaultPlan, SeekPlan};
 
 use crate::cluster::Call;
 use crate::network::Flight;
@@ -247,7 +247,7 @@ impl Simulation {
         (0..self.nodes.len()).for_each(|index| self.schedule_node(index));
     }
 
-    fn consumers_of(&self, wanted: ApplicationId) -> impl Iterator<Item = ClientId> {
+    pub(crate) fn consumers_of(&self, wanted: ApplicationId) -> impl Iterator<Item = ClientId> {
         let clients = (0..self.clients.len() as u32).map(ClientId::new);
         clients.filter(move |client| self.clients[client.index()].role == ClientRole::Consumer(wanted))
     }
@@ -274,35 +274,6 @@ impl Simulation {
             _ => None,
         });
         slow.max_by_key(|(at, _)| *at).map_or(Millionths::ONE, |(_, factor)| factor)
-    }
-
-    /// Whom a fault hits in this contender, in the order of numbers. A role is resolved at the moment the fault begins;
-    /// ties go to the client with the lowest number.
-    fn resolve(&self, fault: usize) -> Vec<Party> {
-        let clients = match self.faults[fault].target {
-            Target::Node(node) => return vec![Party::Node(node)],
-            Target::Client(client) => vec![client],
-            Target::Application(application) => self.consumers_of(application).collect(),
-            Target::Producers if self.faults[fault].action == FaultAction::Replace => {
-                self.stand_ins.iter().map(|stand_in| stand_in.replaced).collect()
-            }
-            Target::Producers => {
-                let clients = (0..self.clients.len() as u32).map(ClientId::new);
-                clients.filter(|client| self.clients[client.index()].role == ClientRole::Producer).collect()
-            }
-            Target::Role { role, application } => {
-                let up =
-                    self.consumers_of(application).filter(|client| self.clients[client.index()].connections.is_up());
-                let unsettled = |client: &ClientId| self.clients[client.index()].machine.unsettled();
-                let found = match role {
-                    Role::MostUnsettled => up.min_by_key(|client| std::cmp::Reverse(unsettled(client))),
-                    Role::LeastUnsettled => up.min_by_key(unsettled),
-                    Role::Any => up.min(),
-                };
-                found.into_iter().collect()
-            }
-        };
-        clients.into_iter().map(Party::Client).collect()
     }
 
     /// The process dies at once, and its connections with it; the broker learns of it behind what was under way.

@@ -29,6 +29,7 @@ mod client;
 mod cluster;
 mod fault;
 mod network;
+mod role;
 mod simulation;
 
 pub use simulation::Simulation;

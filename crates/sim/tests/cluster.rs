@@ -1,6 +1,8 @@
 //! Several broker nodes: leaders that go down, and clients that find the next ones.
 
-use brokerlab_event::{Event, EventLog, NodeId, Record, StoreId};
+use std::collections::BTreeMap;
+
+use brokerlab_event::{Event, EventLog, KeyId, NodeId, Party, Record, StoreId};
 use brokerlab_scenario::{Scenario, Source, compile};
 use brokerlab_sim::Simulation;
 
@@ -16,7 +18,11 @@ demand = { rate = "50/s", until = "40s", size = "100B", keys = { count = 30 }, a
 
 /// Partition 0 is led by broker/2, partition 1 by broker/3; broker/1 coordinates, and leads partition 2.
 fn run(contender: &str, faults: &[&str]) -> Vec<Record> {
-    let contender = format!("[[contender]]\nname = \"log\"\nmodel = \"log\"\npartitions = 3\n{contender}\n");
+    run_model("log", &format!("partitions = 3\n{contender}"), faults)
+}
+
+fn run_model(model: &str, options: &str, faults: &[&str]) -> Vec<Record> {
+    let contender = format!("[[contender]]\nname = \"{model}\"\nmodel = \"{model}\"\n{options}\n");
     let faults: String = faults.iter().map(|fault| format!("[[fault]]\n{fault}\n")).collect();
     let source = Source::new("cluster", SCENARIO.to_string() + &faults + &contender);
     let scenario = Scenario::parse(&source, &[]).unwrap_or_else(|error| panic!("{error}"));
@@ -138,4 +144,54 @@ fn nodes_may_be_restarted_one_after_the_other() {
     let records = run(REPLICATED, &rolling);
     everything_once(&records);
     assert!(elections(&records).len() >= 3, "each has led something");
+}
+
+/// Whom faults hit, with the second at which they began.
+fn hit(records: &[Record]) -> Vec<(u64, NodeId)> {
+    let hit = |record: &Record| match record.event() {
+        Event::FaultStarted { target: Party::Node(node), .. } => Some((record.time.as_nanos() / 1_000_000_000, node)),
+        _ => None,
+    };
+    records.iter().filter_map(hit).collect()
+}
+
+#[test]
+fn a_fault_hits_whoever_has_the_role_when_it_begins() {
+    let crash = |at: u64, role: &str, of: &str| {
+        format!("at = \"{at}s\"\nfor = \"5s\"\ncrash = {{ role = \"{role}\", of = \"{of}\" }}")
+    };
+    let faults = [crash(10, "leader", "partition/1"), crash(30, "leader", "partition/1")];
+    let records = run(REPLICATED, &[&faults[0], &faults[1]]);
+    everything_once(&records);
+    let (first, next) = (NodeId::new(1), NodeId::new(2));
+    assert_eq!(hit(&records), [(10, first), (30, next)], "the first is back and follows whoever took over");
+    let follower = crash(10, "follower-in-sync", "partition/1");
+    assert_eq!(hit(&run(REPLICATED, &[&follower])), [(10, NodeId::new(0))]);
+    assert_eq!(hit(&run("replicas = 1", &[&follower])), [], "there is none");
+}
+
+#[test]
+fn the_hottest_key_is_the_one_of_which_there_are_most_records() {
+    let records = run(REPLICATED, &["at = \"15s\"\npower_off = { role = \"leader\", of = \"hottest-key\" }"]);
+    let began = records.iter().position(|record| matches!(record.event(), Event::FaultStarted { .. })).expect("it did");
+    let (mut keys, mut counts) = (Vec::new(), BTreeMap::<(KeyId, StoreId), u32>::new());
+    for record in &records[..began] {
+        match record.event() {
+            Event::Offered { key, .. } => keys.push(key),
+            Event::Stored { message, store, .. } => *counts.entry((keys[message.index()], store)).or_default() += 1,
+            _ => {}
+        }
+    }
+    // Each key has one partition. Partitions are led from the second node on.
+    let most = *counts.values().max().expect("something was stored");
+    let (_, store) = *counts.iter().find(|(_, count)| **count == most).expect("it is there").0;
+    assert_eq!(hit(&records), [(15, NodeId::new((store.index() as u16 + 1) % 3))]);
+}
+
+#[test]
+fn the_node_of_a_queue_leads_it_and_nobody_follows() {
+    let leader = "at = \"15s\"\nfor = \"5s\"\ncrash = { role = \"leader\", of = \"hottest-key\" }";
+    let follower = "at = \"15s\"\nfor = \"5s\"\ncrash = { role = \"follower-in-sync\", of = \"hottest-key\" }";
+    assert_eq!(hit(&run_model("queue", "", &[leader])), [(15, NodeId::new(0))]);
+    assert_eq!(hit(&run_model("queue", "", &[follower])), []);
 }
