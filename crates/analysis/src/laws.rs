@@ -6,7 +6,8 @@ use brokerlab_event::{
 };
 
 /// Holds every event of a run against the laws of a partitioned log, and panics at the first that breaks one:
-/// offsets are given out without a gap and never twice; the start of a log only moves on, and never past its end;
+/// offsets are given out without a gap and never twice (a leader that takes over tells what it has, where compaction or
+/// retention may have left gaps); the start of a log only moves on, and never past its end;
 /// nobody is given, processes, or commits what never lay before the end; a mark on a record (removed, aborted, archived)
 /// is put on one that was stored; and no generation of a group gives a partition to two members. (Two may hold one at
 /// the same time: who is cut off learns later that the group went on without it.)
@@ -51,6 +52,8 @@ struct Extent {
     end: u64,
     /// The furthest that it ever ended. Whoever holds a record that the log has lost goes on with it.
     furthest: u64,
+    /// When a leader began that may have gaps, which nothing was appended to since.
+    elected: Option<Time>,
 }
 
 impl Laws {
@@ -96,10 +99,12 @@ impl Laws {
         }
     }
 
-    fn appended(&mut self, store: StoreId, offset: Offset, context: &dyn std::fmt::Debug) {
+    fn appended(&mut self, now: Time, store: StoreId, offset: Offset, context: &dyn std::fmt::Debug) {
         if let Some(extent) = &mut self.partitions[store.index()] {
-            assert_eq!(offset.get(), extent.end, "the next record has the next offset: {context:?}");
-            extent.end += 1;
+            let is_next = offset.get() == extent.end || (offset.get() > extent.end && extent.elected.is_some());
+            assert!(is_next, "the next record has offset {}: {context:?}", extent.end);
+            extent.elected = extent.elected.filter(|elected| *elected == now);
+            extent.end = offset.get() + 1;
             extent.furthest = extent.furthest.max(extent.end);
         }
     }
@@ -150,7 +155,7 @@ impl Laws {
 }
 
 impl Observer for Laws {
-    fn observe(&mut self, _: Time, event: Event) {
+    fn observe(&mut self, now: Time, event: Event) {
         match event {
             Event::Truncated { store, end } => self.truncated(store, end, &event),
             Event::LeaderElected { store, end, .. } => {
@@ -158,9 +163,12 @@ impl Observer for Laws {
                 if self.extent(store).is_some_and(|extent| end.get() < extent.end) {
                     self.truncated(store, end, &event);
                 }
+                if let Some(extent) = &mut self.partitions[store.index()] {
+                    extent.elected = Some(now);
+                }
             }
             Event::Stored { store, offset, .. } | Event::TransactionEnded { store, offset, .. } => {
-                self.appended(store, offset, &event);
+                self.appended(now, store, offset, &event);
             }
             Event::Trimmed { store, until, .. } => self.trimmed(store, until, &event),
             Event::Assigned { consumer, store, generation, .. } => self.assigned(consumer, store, generation, &event),
@@ -242,7 +250,15 @@ mod tests {
         assert!(holds(true, &[stored(0), stored(1), truncated(1), stored(1)]), "a lost end is written anew");
         let in_hand = [stored(0), stored(1), truncated(0), delivered(1), committed(2)];
         assert!(holds(true, &in_hand), "what was read before it was lost");
-        let broken: [&[Event]; 10] = [
+        let node = NodeId::new(1);
+        let elected = |end| Event::LeaderElected { store: store(), node, end: Offset::new(end) };
+        assert!(
+            holds(true, &[stored(0), stored(1), elected(1), stored(2), stored(4)]),
+            "a leader tells what it has left"
+        );
+        let broken: [&[Event]; 12] = [
+            &[stored(0), elected(1), stored(0)],
+            &[stored(0), elected(2)],
             &[stored(1)],
             &[stored(0), stored(0)],
             &[stored(0), stored(2)],

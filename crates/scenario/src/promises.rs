@@ -144,6 +144,10 @@ impl Case<'_> {
                 if options.retry.is_some() && self.fails() && self.seeks(options).next().is_some() {
                     reasons.push("a record that is read again fails again, and is set aside for a later try again");
                 }
+                if self.forgets(&options.topic) && self.copies(&options.topic).is_some_and(|copies| copies.replicas > 1)
+                {
+                    reasons.push("a reader whose position is gone is sent to the oldest record, and another leader has older ones");
+                }
                 if options.offsets_retention < self.scenario.duration {
                     reasons.push("a group that is away for too long is sent back to where its reset policy says");
                 }
