@@ -121,3 +121,35 @@ fn a_fault_that_finds_nobody_is_told_of() {
     let rows = rig.text("out/deserted/faults.csv");
     assert!(rows.lines().any(|row| row.contains(",nobody,")), "{rows}");
 }
+
+#[test]
+fn every_target_is_told_with_best_and_worst() {
+    let rig = Rig::new();
+    let told = rig.exits(0, &["run", "small.toml", "--no-plots", "--every-target"]);
+    let section = told.out.split("The same faults on every target\n").nth(1).expect("there is a section");
+    let section = section.split("\n\n").next().expect("it ends somewhere");
+    insta::assert_snapshot!("targets_on_the_screen", section);
+    // The run of the target that the scenario names is the run itself.
+    let value: Value = serde_json::from_str(&rig.text("brokerlab-out/small/summary.json")).expect("it is JSON");
+    let find = |rows: &str, key: &str, wanted: &str| -> Value {
+        let rows = value[rows].as_array().expect("rows").iter();
+        let is_it = |row: &&Value| row["contender"] == "log" && row["application"] == "billing" && row[key] == wanted;
+        rows.into_iter().find(is_it).expect("it is there").clone()
+    };
+    let (target, summary) = (find("targets", "target", "billing/1"), find("summary", "model", "log"));
+    for figure in ["lost", "duplicates", "latency_ms_p99", "longest_stall_s"] {
+        assert_eq!(target[figure], summary[figure], "{figure}");
+    }
+    assert!(
+        rig.text("brokerlab-out/small/targets.csv").starts_with("contender,application,fault,target,rank,failing,")
+    );
+    assert!(rig.text("brokerlab-out/small/report.html").contains("Every target of crash billing/1: queue, billing"));
+    rig.exits(0, &["verify", "brokerlab-out/small"]);
+    // An expectation that fails on any target counts.
+    let on_any = ["run", "small.toml", "--no-plots", "--every-target", "--set", "expect.0.latency_max=< 1ms"];
+    assert!(rig.exits(1, &on_any).out.contains("Not all hold on every target."));
+    rig.exits(0, &["run", "small.toml", "--no-plots"]);
+    assert!(!rig.files().iter().any(|file| file.ends_with("targets.csv")), "it would belong to another run");
+    let told = rig.exits(2, &["run", "ordering", "--every-target"]);
+    assert!(told.err.contains("ordering has no fault that could hit somebody else"), "{}", told.err);
+}

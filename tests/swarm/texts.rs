@@ -51,7 +51,12 @@ pub fn clusters(seed: u64) -> String {
         if writer.once_in(2) { &["crash", "leave"] } else { &["crash", "leave", "power_off", "lose_disk"] };
     for _ in 0..1 + writer.below(3) {
         let (at, node, deed) = (1 + writer.below(14), 1 + writer.below(nodes), writer.one_of(deeds));
-        writer.line(format_args!("[[fault]]\nat = \"{at}s\"\n{deed} = \"broker/{node}\""));
+        let whom = match writer.below(6) {
+            0 => "{ role = \"leader\", of = \"hottest-key\" }".to_owned(),
+            1 => "{ role = \"follower-in-sync\", of = \"partition/1\" }".to_owned(),
+            _ => format!("\"broker/{node}\""),
+        };
+        writer.line(format_args!("[[fault]]\nat = \"{at}s\"\n{deed} = {whom}"));
         writer.all_of(&[("for", &["\"500ms\"", "\"2s\"", "\"4s\"", "\"6s\""])]);
     }
     faults(&mut writer, &applications);

@@ -116,8 +116,9 @@ Examples:
   brokerlab run consumer-dies --set contender.queue.prefetch=1 --set demand.rate=60/s
   brokerlab run my.toml --contender log --seed 7 --format json | jq .summary
   brokerlab run consumer-dies --flip
+  brokerlab run leader-dies-acks-1 --every-target
 
-With --flip the exit code tells of the one expectation that the flip is to break: 1 where it fails, as it should, and 0 where it holds nevertheless.";
+With --flip the exit code tells of the one expectation that the flip is to break: 1 where it fails, as it should, and 0 where it holds nevertheless. With --every-target it is 0 only where all expectations hold on every target.";
 
 /// What `run` is told.
 #[derive(Args, Debug)]
@@ -140,6 +141,10 @@ pub struct RunArgs {
     /// Make the one change that flips the outcome
     #[arg(long)]
     pub flip: bool,
+    /// Run everything once more for each target that a fault could hit as well (each node for a node or its role, each
+    /// consumer for a consumer), and tell the best and the worst; targets.csv has them all
+    #[arg(long)]
+    pub every_target: bool,
     /// Write messages.csv too: one row for each message, application and contender
     #[arg(long)]
     pub messages: bool,

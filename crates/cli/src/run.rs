@@ -23,6 +23,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             seed: args.seed,
             contenders: args.contenders.clone(),
             flip: args.flip,
+            every_target: args.every_target,
         })?;
         if experiments.iter().any(|other| other.name == experiment.name) {
             return Err(LabError::SameName { name: experiment.name }.into());
@@ -59,7 +60,7 @@ fn run_one(experiment: &Experiment, args: &RunArgs) -> anyhow::Result<bool> {
         Output::Json if !args.quiet => say(&files),
         Output::Json => {}
     }
-    Ok(outcome.findings.iter().all(|finding| finding.holds))
+    Ok(outcome.holds())
 }
 
 fn write_outcome(experiment: &Experiment, outcome: &Outcome, folder: &Path, plots: bool) -> Result<(), LabError> {

@@ -22,6 +22,7 @@ pub fn outcome(experiment: &Experiment, outcome: &Outcome, columns: usize, colou
     page.text.push_str(&report.table(columns, colour));
     page.sentences(report);
     page.faults(report);
+    page.targets(report);
     page.expectations(experiment, outcome);
     page.fingerprints(report);
     page.text
@@ -168,6 +169,14 @@ impl Page {
         }
     }
 
+    /// What each fault does to each target that it could hit as well.
+    fn targets(&mut self, report: &Report) {
+        if report.targets.is_some() {
+            self.section("The same faults on every target");
+            self.text.push_str(&report.targets_text());
+        }
+    }
+
     fn expectations(&mut self, experiment: &Experiment, outcome: &Outcome) {
         if outcome.findings.is_empty() {
             return;
@@ -189,7 +198,10 @@ impl Page {
             let word = self.painted(word, code);
             self.text.push_str(&format!("    {word}  {line}\n"));
         }
-        let conclusion = conclusion(experiment, outcome);
+        let mut conclusion = conclusion(experiment, outcome);
+        if outcome.report.targets.iter().flatten().any(|row| row.failing > 0) {
+            conclusion.push_str(" Not all hold on every target.");
+        }
         self.paragraph("", &conclusion);
     }
 

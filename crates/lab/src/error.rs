@@ -45,6 +45,12 @@ pub enum LabError {
         /// The contender that is needed.
         contender: String,
     },
+    /// No fault of the scenario could hit anybody else.
+    #[error("{scenario} has no fault that could hit somebody else: --every-target asks for one")]
+    NoOtherTarget {
+        /// The scenario.
+        scenario: String,
+    },
     /// Two scenarios would write into one folder.
     #[error(
         "two scenarios are called \"{name}\" and would write into the same folder; run them one by one with different --out"

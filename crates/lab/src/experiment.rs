@@ -9,7 +9,8 @@ use brokerlab_scenario::{Expectation, Flip, Scenario, Source, closest, library};
 use crate::error::LabError;
 use crate::expectation::{Finding, judge};
 use crate::report::report;
-use crate::run::{Keep, Progress, Run, run_cancellable, run_on};
+use crate::run::{Keep, Progress, Run, UNCANCELLED, run_cancellable};
+use crate::targets::{Part, Variation};
 
 /// Which scenario is to be run, and how it is changed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -24,6 +25,8 @@ pub struct Request {
     pub contenders: Vec<String>,
     /// Whether the change that flips the outcome is made.
     pub flip: bool,
+    /// Whether everything is run once more for each target that a fault could hit as well.
+    pub every_target: bool,
 }
 
 /// A scenario ready to be run.
@@ -69,6 +72,14 @@ pub enum Conclusion {
     NotFlipped,
 }
 
+impl Outcome {
+    /// Whether every expectation holds, on every target where that was asked for.
+    pub fn holds(&self) -> bool {
+        let targets = self.report.targets.iter().flatten();
+        self.findings.iter().all(|finding| finding.holds) && targets.into_iter().all(|row| row.failing == 0)
+    }
+}
+
 impl Experiment {
     /// Finds and reads the scenario, and checks everything that can be wrong with the request.
     pub fn open(request: Request) -> Result<Experiment, LabError> {
@@ -91,6 +102,9 @@ impl Experiment {
         let contenders = choose(&name, &scenario, &request.contenders)?;
         let experiment = Experiment { name, request, source, scenario, flip, contenders };
         experiment.check_flip()?;
+        if experiment.request.every_target && Variation::all(&experiment.scenario).is_empty() {
+            return Err(LabError::NoOtherTarget { scenario: experiment.name });
+        }
         Ok(experiment)
     }
 
@@ -131,7 +145,7 @@ impl Experiment {
 
     /// [`run`](Experiment::run) on a given number of threads, which changes nothing about the outcome.
     pub fn run_on(&self, threads: usize, keep: Keep, progress: &dyn Progress) -> Outcome {
-        self.outcome(run_on(threads, &self.scenario, &self.contenders, keep, progress), keep)
+        self.run_cancellable(threads, keep, progress, &AtomicBool::new(false)).expect(UNCANCELLED)
     }
 
     /// [`run_on`](Experiment::run_on), given up soon after somebody sets the flag; then there is nothing.
@@ -142,8 +156,18 @@ impl Experiment {
         progress: &dyn Progress,
         cancelled: &AtomicBool,
     ) -> Option<Outcome> {
-        let runs = run_cancellable(threads, &self.scenario, &self.contenders, keep, (progress, cancelled))?;
-        Some(self.outcome(runs, keep))
+        let variations = if self.request.every_target { Variation::all(&self.scenario) } else { Vec::new() };
+        let part = |place| Part { whole: progress, place, of: variations.len() + 1 };
+        let runs = run_cancellable(threads, &self.scenario, &self.contenders, keep, (&part(0), cancelled))?;
+        let mut outcome = self.outcome(runs, keep);
+        if self.request.every_target {
+            let mut rows = Vec::new();
+            for (variation, place) in variations.iter().zip(1..) {
+                rows.extend(variation.run(&self.contenders, threads, (&part(place), cancelled))?);
+            }
+            outcome.report.rank_targets(rows);
+        }
+        Some(outcome)
     }
 
     fn outcome(&self, runs: Vec<Run>, keep: Keep) -> Outcome {
@@ -172,7 +196,8 @@ impl Experiment {
         }
         request.settings.iter().for_each(|setting| option("--set", setting));
         request.contenders.iter().for_each(|contender| option("--contender", contender));
-        for (flag, given) in [("--flip", request.flip), ("--messages", keep.messages)] {
+        let flags = [("--flip", request.flip), ("--every-target", request.every_target), ("--messages", keep.messages)];
+        for (flag, given) in flags {
             words.extend(given.then(|| flag.to_string()));
         }
         words.join(" ")
@@ -248,7 +273,7 @@ mod tests {
             settings: vec![r#"title="it's mine""#.to_string()],
             seed: Some(7),
             contenders: vec!["queue".to_string()],
-            flip: false,
+            ..Request::default()
         };
         let experiment = Experiment::open(request).expect("a bundled scenario");
         assert_eq!(

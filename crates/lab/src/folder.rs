@@ -127,6 +127,7 @@ pub fn reopen(folder: &Path) -> Result<(Experiment, Report), LabError> {
     let request = Request {
         scenario: folder.join(SCENARIO).display().to_string(),
         contenders: recorded.meta.contenders.iter().map(|contender| contender.name.clone()).collect(),
+        every_target: recorded.targets.is_some(),
         ..Request::default()
     };
     Ok((Experiment::open(request)?, recorded))

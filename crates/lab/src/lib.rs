@@ -29,6 +29,7 @@ mod experiment;
 mod folder;
 mod report;
 mod run;
+mod targets;
 mod theory;
 
 pub use brokerlab_analysis as analysis;

@@ -45,7 +45,7 @@ impl Progress for () {
 const REPORTS: u64 = 200;
 
 /// What a run is that nobody may cancel.
-const UNCANCELLED: &str = "a run comes to its end where nobody cancels it";
+pub(crate) const UNCANCELLED: &str = "a run comes to its end where nobody cancels it";
 
 /// Runs one contender of a scenario.
 pub fn run_contender(scenario: &Scenario, contender: usize, keep: Keep, progress: &dyn Progress) -> Run {

@@ -130,6 +130,24 @@ table! { FaultRow, "faults.csv",
     until_s: Option<Seconds>, "s", "When it ended; empty where it lasted until the end of the run.";
 }
 
+table! { TargetRow, "targets.csv",
+    "One row for each contender, application, fault and target that it could have hit as well; written on request. Each is a run of its own, in which the fault hits that target.";
+    contender: String, "", "Name of the contender.";
+    application: String, "", "Name of the application.";
+    fault: String, "", "The fault as the scenario names it.";
+    target: String, "", "Whom it hits in this run.";
+    rank: String, "", "best or worst of the targets; empty for those between, and where all are alike.";
+    failing: u64, "expectations", "Expectations of the contender that fail in this run.";
+    lost: u64, "messages", "Messages that were confirmed, and are gone without a reason that anybody chose.";
+    not_processed: u64, "messages", "Messages that the application wants, did not process, and cannot have any more.";
+    in_backlog: u64, "messages", "Messages that were still to be had when the run ended.";
+    duplicates: u64, "processings", "Processings after the first of the same message.";
+    key_order_violations: u64, "messages", "Messages first processed after a later message of the same key.";
+    latency_ms_p99: Option<Millis>, "ms", "99 % of the messages were processed within this time.";
+    latency_ms_max: Option<Millis>, "ms", "All were.";
+    longest_stall_s: Seconds, "s", "The longest time without any processing while messages waited.";
+}
+
 table! { ChannelErrorRow, "channel_errors.csv",
     "One row for each contender and reply code with which the broker closed channels.";
     contender: String, "", "Name of the contender.";
@@ -198,6 +216,7 @@ pub fn columns_markdown() -> String {
     file::<LatencyRow>(&mut text);
     file::<OrderingRow>(&mut text);
     file::<FaultRow>(&mut text);
+    file::<TargetRow>(&mut text);
     file::<ChannelErrorRow>(&mut text);
     file::<VerdictRow>(&mut text);
     file::<MessageRow>(&mut text);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::columns::MessageRow;
+use crate::columns::{MessageRow, TargetRow};
 use crate::json;
 use crate::render::Options;
 use crate::report::Report;
@@ -76,6 +76,7 @@ impl Report {
             csv_file(&self.verdicts),
         ];
         files.extend(self.messages.as_deref().map(csv_file));
+        files.extend(self.targets.as_deref().map(csv_file));
         files.push(("summary.json".into(), self.json_text().into_bytes()));
         files.push(("columns.md".into(), crate::columns::columns_markdown().into_bytes()));
         files.push(("report.html".into(), self.html().into_bytes()));
@@ -111,7 +112,8 @@ impl Report {
             faults: rows(folder)?,
             channel_errors: rows(folder)?,
             verdicts: rows(folder)?,
-            messages: folder.join(MessageRow::FILE).exists().then(|| rows(folder)).transpose()?,
+            messages: rows_if_there(folder)?,
+            targets: rows_if_there(folder)?,
         })
     }
 }
@@ -126,6 +128,10 @@ fn rows<R: Row>(folder: &Path) -> Result<Vec<R>, FolderError> {
     read_csv(&text).map_err(|source| FolderError::Table { folder: folder.to_owned(), source })
 }
 
+fn rows_if_there<R: Row>(folder: &Path) -> Result<Option<Vec<R>>, FolderError> {
+    folder.join(R::FILE).exists().then(|| rows(folder)).transpose()
+}
+
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError {
     let path = path.to_owned();
     move |source| FolderError::Io { action, path, source }
@@ -133,15 +139,19 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fold
 
 /// Writes files into a folder, which is created where it is missing. First all are written in full under
 /// temporary names, then they take their places; if anything fails before that, what was there stays as it was
-/// and nothing is left behind. A `messages.csv` of an earlier run that is not written anew is removed, because it
-/// would belong to another run than the files beside it.
+/// and nothing is left behind. What is written on request alone, and is left from an earlier run, is removed, because
+/// it would belong to another run than the files beside it.
 pub fn write_folder(folder: &Path, files: &[File]) -> Result<(), FolderError> {
     let mut staged = Staged(Vec::new());
     for (name, bytes) in files {
         staged.write(&folder.join(name), bytes)?;
     }
-    let old = folder.join(MessageRow::FILE);
-    if files.iter().any(|(name, _)| name == "summary.csv") && !files.iter().any(|(name, _)| name == MessageRow::FILE) {
+    let is_written = |wanted: &str| files.iter().any(|(name, _)| name == wanted);
+    for name in [MessageRow::FILE, TargetRow::FILE] {
+        let old = folder.join(name);
+        if !is_written("summary.csv") || is_written(name) {
+            continue;
+        }
         match fs::remove_file(&old) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error("remove", &old)(error)),
             _ => {}

@@ -64,7 +64,7 @@ pub(crate) mod exact {
 
 impl Report {
     /// The run as JSON: what identifies it, its expectations, and the rows of `summary.csv`, `verdicts.csv`,
-    /// `faults.csv` and `channel_errors.csv` under those names.
+    /// `faults.csv` and `channel_errors.csv` under those names, and those of `targets.csv` where it was asked for.
     pub fn json(&self) -> Value {
         let meta = serde_json::to_value(&self.meta).expect("plain data always has a JSON form");
         let Value::Object(mut map) = meta else { unreachable!("a struct becomes an object") };
@@ -74,6 +74,9 @@ impl Report {
         map.insert("verdicts".into(), self.verdicts.iter().map(object).collect());
         map.insert("channel_errors".into(), self.channel_errors.iter().map(object).collect());
         map.insert("faults".into(), self.faults.iter().map(object).collect());
+        if let Some(targets) = &self.targets {
+            map.insert("targets".into(), targets.iter().map(object).collect());
+        }
         Value::Object(map)
     }
 

@@ -58,6 +58,7 @@ mod scene;
 mod sentences;
 mod spec;
 pub mod table;
+mod targets;
 mod terminal;
 mod theory;
 mod words;
@@ -76,3 +77,4 @@ pub use spec::{
     Axis, Body, Chart, Draw, Guide, Inset, MAX_MARKS, MAX_POINTS, Matrix, MatrixRow, PlotSpec, Scale, Series, Span,
     thinned,
 };
+pub use targets::TargetTable;

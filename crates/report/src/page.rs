@@ -47,6 +47,7 @@ impl Report {
         self.comparison_table(&mut page);
         pictures(&mut page, "More pictures", &plots[1..]);
         self.fault_table(&mut page);
+        self.target_tables_on(&mut page);
         self.verdict_table(&mut page);
         self.reproduction(&mut page);
         put!(
@@ -144,6 +145,26 @@ impl Report {
             put!(page, "<tr><td>{}</td></tr>\n", cells.join("</td><td>"));
         }
         put!(page, "</tbody></table></div>\n");
+    }
+
+    fn target_tables_on(&self, page: &mut String) {
+        for table in self.target_tables() {
+            put!(
+                page,
+                "<h2>Every target of {}: {}</h2>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">target</th>",
+                escape(&table.fault),
+                escape(&table.of)
+            );
+            for heading in &table.headings {
+                put!(page, "<th scope=\"col\">{heading}</th>");
+            }
+            put!(page, "</tr></thead>\n<tbody>\n");
+            for (target, values) in &table.rows {
+                let values: Vec<_> = values.iter().map(|value| escape(value)).collect();
+                put!(page, "<tr><td>{}</td><td>{}</td></tr>\n", escape(target), values.join("</td><td>"));
+            }
+            put!(page, "</tbody></table></div>\n");
+        }
     }
 
     fn verdict_table(&self, page: &mut String) {

@@ -6,7 +6,8 @@ use brokerlab_event::{ClientRole, Duration, KeyId, RunHeader, Time};
 use serde::{Deserialize, Serialize};
 
 use crate::columns::{
-    ALL, ChannelErrorRow, FaultRow, LatencyRow, MessageRow, OrderingRow, SummaryRow, TimeseriesRow, VerdictRow,
+    ALL, ChannelErrorRow, FaultRow, LatencyRow, MessageRow, OrderingRow, SummaryRow, TargetRow, TimeseriesRow,
+    VerdictRow,
 };
 use crate::table::{Decimal, Millis, Seconds, Thousandths};
 
@@ -127,6 +128,8 @@ pub struct Report {
     pub verdicts: Vec<VerdictRow>,
     /// `messages.csv`, where it was asked for.
     pub messages: Option<Vec<MessageRow>>,
+    /// `targets.csv`, where it was asked for.
+    pub targets: Option<Vec<TargetRow>>,
 }
 
 impl Report {

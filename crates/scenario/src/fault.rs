@@ -170,9 +170,35 @@ impl Scenario {
         all.into_iter().zip((first..).map(ClientId::new)).collect()
     }
 
-    /// A fault in words: `crash billing/2`.
-    pub fn fault_name(&self, fault: &FaultPlan) -> String {
-        let target = match fault.target {
+    /// Whom a fault with this target could hit as well: each node for a node or a role of nodes, each consumer of its
+    /// application for a consumer or a role of consumers, each producer for a producer. Nothing where there is no
+    /// choice.
+    pub fn equals(&self, target: Target) -> Vec<Target> {
+        let clients =
+            |first: u32, count: u32| (first..first + count).map(|id| Target::Client(ClientId::new(id))).collect();
+        let consumers = |application: ApplicationId| {
+            let count = self.demand.applications[application.index()].consumers;
+            clients(self.first_consumer(application).get(), count)
+        };
+        let all: Vec<Target> = match target {
+            Target::Client(client) if client.get() < self.demand.producers => clients(0, self.demand.producers),
+            Target::Client(client) => {
+                let applications = (0..self.demand.applications.len() as u16).map(ApplicationId::new);
+                let own = applications.filter(|application| self.first_consumer(*application) <= client).last();
+                own.map_or(Vec::new(), consumers)
+            }
+            Target::Role { application, .. } => consumers(application),
+            Target::Node(_) | Target::NodeRole { .. } => {
+                (0..self.cluster.nodes).map(|node| Target::Node(NodeId::new(node))).collect()
+            }
+            Target::Application(_) | Target::Producers => Vec::new(),
+        };
+        if all.len() > 1 { all } else { Vec::new() }
+    }
+
+    /// A target in words: `billing/2`.
+    pub fn target_name(&self, target: Target) -> String {
+        match target {
             Target::Client(client) => self.client_name(client),
             Target::Application(application) => self.demand.applications[application.index()].name.clone(),
             Target::Producers => "all producers".to_string(),
@@ -195,7 +221,12 @@ impl Scenario {
                     Role::Any => format!("any consumer of {name}"),
                 }
             }
-        };
+        }
+    }
+
+    /// A fault in words: `crash billing/2`.
+    pub fn fault_name(&self, fault: &FaultPlan) -> String {
+        let target = self.target_name(fault.target);
         match fault.action {
             FaultAction::Crash => format!("crash {target}"),
             FaultAction::PowerOff => format!("power off {target}"),
