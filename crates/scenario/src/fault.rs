@@ -183,8 +183,8 @@ impl Scenario {
         let all: Vec<Target> = match target {
             Target::Client(client) if client.get() < self.demand.producers => clients(0, self.demand.producers),
             Target::Client(client) => {
-                let applications = (0..self.demand.applications.len() as u16).map(ApplicationId::new);
-                let own = applications.filter(|application| self.first_consumer(*application) <= client).last();
+                let mut applications = (0..self.demand.applications.len() as u16).map(ApplicationId::new);
+                let own = applications.rfind(|application| self.first_consumer(*application) <= client);
                 own.map_or(Vec::new(), consumers)
             }
             Target::Role { application, .. } => consumers(application),
