@@ -428,19 +428,25 @@ impl<P: Clone> PartitionLog<P> {
         Ok(next)
     }
 
-    /// Everything that the log holds of a range, within a size; the first always fits.
+    /// Everything that the log holds of a range: whole batches within a size; the first always fits. Half of a batch
+    /// would not be recognised where it is sent again.
     pub fn records(&self, from: Offset, until: Offset, max_bytes: u32) -> Copied<P> {
         if from >= until {
             return Copied::default();
         }
-        let mut size = 0_u64;
-        let fits = |(offset, record): &(Offset, &Record<P>)| {
-            let first = size == 0;
+        let (mut records, mut size, mut whole) = (Vec::new(), 0_u64, 0);
+        for (offset, record) in self.log.entries_from(from).take_while(|(offset, _)| *offset < until) {
+            if record.flags.begins_batch() {
+                whole = records.len();
+            }
+            let is_full = size + wire_size(record) > u64::from(max_bytes);
+            if is_full && whole > 0 {
+                records.truncate(whole);
+                break;
+            }
             size += wire_size(record);
-            *offset < until && (first || size <= u64::from(max_bytes))
-        };
-        let records: Vec<_> =
-            self.log.entries_from(from).take_while(fits).map(|(offset, record)| (offset, record.clone())).collect();
+            records.push((offset, record.clone()));
+        }
         let end = records.last().map_or(from, |(offset, _)| offset.next());
         Copied { records, epochs: self.log.epochs().within(from..end) }
     }
@@ -611,8 +617,12 @@ impl<P: Clone> PartitionLog<P> {
     }
 
     /// A follower's leader has said where it thinks an epoch ended: what the leader does not have is given up.
-    pub fn agree(&mut self, answer: EpochEnd) {
+    pub fn agree(&mut self, answer: EpochEnd, now: Time) {
         let (end, _) = self.log.epochs().agreed_end(self.log.end(), answer);
+        if end < self.log.start() {
+            // A leader that has lost its disk, say, counts from where nothing is left here.
+            return self.begin_anew(end, now);
+        }
         let is_shorter = end < self.log.end();
         // Even where nothing goes: an epoch may have begun at the end in which this node led and wrote nothing.
         self.log.truncate(end);
@@ -624,14 +634,19 @@ impl<P: Clone> PartitionLog<P> {
         self.replay_producers();
     }
 
+    /// Nothing that is here counts.
+    fn begin_anew(&mut self, start: Offset, now: Time) {
+        self.log = Log::starting_at(start, now);
+        (self.high_watermark, self.first_dirty) = (start, start);
+        (self.producers, self.snapshots) = Default::default();
+    }
+
     /// A follower appends what its leader has sent it from this offset on. Returns the offset that the next fetch asks
     /// for.
     pub fn copy(&mut self, offset: Offset, copied: Copied<P>, now: Time) -> Offset {
         if offset > self.log.end() {
             // The leader has deleted what comes next here, so the copy begins anew where the leader begins.
-            self.log = Log::starting_at(offset, now);
-            self.high_watermark = offset;
-            (self.producers, self.snapshots) = Default::default();
+            self.begin_anew(offset, now);
         }
         let mut epochs = copied.epochs.into_iter().peekable();
         for (offset, record) in copied.records {

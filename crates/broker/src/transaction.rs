@@ -130,6 +130,15 @@ pub struct TransactionCoordinator {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DurableCoordinator(TransactionCoordinator);
 
+impl DurableCoordinator {
+    /// No producer id that this one has given out is given out again, whatever else is forgotten: ids come in blocks from
+    /// the log of the controllers, which is flushed
+    /// ([KIP-730](https://cwiki.apache.org/confluence/display/KAFKA/KIP-730%3A+Producer+ID+generation+in+KRaft+mode)).
+    pub fn skip_producers_of(&mut self, latest: &DurableCoordinator) {
+        self.0.next_producer = self.0.next_producer.max(latest.0.next_producer);
+    }
+}
+
 impl TransactionCoordinator {
     /// One that knows nobody: the coordinator of this number out of so many.
     pub fn new(version: TransactionVersion, number: u32, coordinators: u32) -> TransactionCoordinator {

@@ -2,7 +2,7 @@
 //! the partition for every question.
 
 use brokerlab_broker::Envelope;
-use brokerlab_broker::log::Crash;
+use brokerlab_broker::log::{Crash, EpochEnd};
 use brokerlab_broker::message::LogError;
 use brokerlab_broker::partition::{PartitionLog, PartitionRules};
 use brokerlab_broker::producer_state::{Checked, EndMarker, ProducerState};
@@ -409,4 +409,42 @@ fn what_is_known_of_producers_outlives_their_records() {
     let repeated = recovered.append(batch(producer(9), 1), Time::ZERO).unwrap();
     assert!(repeated.is_duplicate && repeated.first == Offset::new(9));
     assert!(recovered.append(batch(producer(11), 1), Time::ZERO).is_err());
+}
+
+#[test]
+fn a_copy_knows_batches_that_are_sent_again_however_little_is_copied_at_once() {
+    let (mut log, mut copy) = (partition(), partition());
+    let producer = |sequence| BatchProducer { id: ProducerId::new(1), epoch: 0, sequence, transactional: false };
+    for sequence in [0, 3, 4] {
+        log.append(batch(producer(sequence), if sequence == 0 { 3 } else { 1 }), Time::ZERO).unwrap();
+    }
+    let mut ends = Vec::new();
+    while copy.log().end() < log.log().end() {
+        let (from, until) = (copy.log().end(), log.log().end());
+        ends.push(copy.copy(from, log.records(from, until, 1), Time::ZERO).get());
+        // The leader may be gone at any time, and the copy takes its place.
+        assert!(copy.clone().append(batch(producer(0), 3), Time::ZERO).unwrap().is_duplicate, "up to {ends:?}");
+    }
+    assert_eq!(ends, [3, 4, 5], "whole batches");
+    let all = log.records(Offset::ZERO, log.log().end(), u32::MAX);
+    assert_eq!(partition().copy(Offset::ZERO, all, Time::ZERO).get(), 5);
+}
+
+#[test]
+fn a_copy_begins_anew_where_its_leader_says_that_nothing_is_left_to_agree_on() {
+    let mut copy = partition();
+    copy.begin_epoch(1);
+    let producer = |sequence| BatchProducer { id: ProducerId::new(1), epoch: 0, sequence, transactional: false };
+    for sequence in 0..4 {
+        copy.append(batch(producer(sequence), 1), Time::ZERO).unwrap();
+    }
+    copy.advance_high_watermark(Offset::new(4));
+    copy.delete_records(Offset::new(3)).unwrap();
+    // The leader has lost its disk.
+    copy.agree(EpochEnd { epoch: 1, end: Offset::ZERO }, Time::ZERO);
+    assert_eq!(
+        (copy.log().start(), copy.log().end(), copy.high_watermark()),
+        (Offset::ZERO, Offset::ZERO, Offset::ZERO)
+    );
+    assert!(!copy.append(batch(producer(3), 1), Time::ZERO).unwrap().is_duplicate);
 }

@@ -279,6 +279,22 @@ fn a_repeated_batch_is_answered_with_its_old_offset() {
 }
 
 #[test]
+fn no_producer_id_is_given_out_twice_whatever_is_forgotten() {
+    for kind in [Crash::Process, Crash::Power, Crash::Disk] {
+        let mut rig = rig_on(TransactionVersion::V2, Some(PageCacheConfig { age: secs(10), every: secs(5) }));
+        let init = |rig: &mut Rig| {
+            let request =
+                Message::InitProducerId { correlation: 7, transactional: None, timeout: secs(60), known: None };
+            let Message::ProducerIdAssigned { result: Ok((id, _)), .. } = rig.ask(request) else { panic!() };
+            id
+        };
+        let before = init(&mut rig);
+        rig.go_down(kind);
+        assert_ne!(init(&mut rig), before, "{kind:?}");
+    }
+}
+
+#[test]
 fn with_version_1_partitions_are_added_first_and_the_epoch_stays() {
     let mut rig = rig(TransactionVersion::V1);
     let producer = rig.init(None).unwrap();

@@ -71,7 +71,8 @@ impl PageCache {
             Crash::Disk => self.on_disk = self.blank.clone(),
         }
         self.looks.clear();
-        let notes = self.on_disk.clone();
+        let mut notes = self.on_disk.clone();
+        notes.transactions.skip_producers_of(&latest.notes.transactions);
         (self, notes)
     }
 

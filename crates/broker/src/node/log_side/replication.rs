@@ -107,7 +107,7 @@ impl<P: Clone + Default> LogSide<P> {
         match answer {
             ReplicaAnswer::Refused => self.ask_again_after(context.now),
             ReplicaAnswer::Diverging(end) => {
-                hosted.log.agree(end);
+                hosted.log.agree(end, context.now);
                 self.ask_leader(place, context);
             }
             ReplicaAnswer::Copied { offset, records } => {
