@@ -13,7 +13,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("analysis", &["event"]),
     ("report", &["event", "analysis"]),
     ("lab", &["event", "broker", "scenario", "sim", "analysis", "report"]),
-    ("cli", &["lab"]),
+    ("swarm", &["event", "scenario", "analysis", "lab"]),
+    ("cli", &["lab", "swarm"]),
     ("gui", &["lab"]),
 ];
 

@@ -82,3 +82,18 @@ fn the_window_is_started_with_what_was_typed_and_missed_where_it_is_not_installe
     assert_eq!(started.status.code(), Some(3), "its exit code is that of the window");
     assert_eq!(String::from_utf8_lossy(&started.stdout), "small.toml --set demand.rate=80/s --seed=7\n");
 }
+
+#[test]
+fn a_swarm_is_judged_or_printed() {
+    let rig = Rig::new();
+    let told = rig.exits(0, &["swarm", "--seeds", "3", "--threads", "2"]);
+    assert_eq!(
+        told.out,
+        "mixed: all 3 hold from seed 0 on\nlogs: all 3 hold from seed 0 on\nclusters: all 3 hold from seed 0 on\n"
+    );
+    assert!(told.err.contains("a second on 2 threads"), "{}", told.err);
+    let told = rig.exits(0, &["swarm", "--kind", "clusters", "--from", "5", "--seeds", "1", "--print"]);
+    rig.put("clusters-5.toml", &told.out);
+    rig.exits(0, &["check", "clusters-5.toml"]);
+    rig.exits(2, &["swarm", "--seeds", "0"]);
+}

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use brokerlab_lab::reporting::{Format, Options, Theme};
 use brokerlab_lab::scenario::TEMPLATES;
+use brokerlab_swarm::Kind;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -69,6 +70,9 @@ pub enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Judge random scenarios: whether books balance, judges agree, and promises hold
+    #[command(after_help = SWARM_EXAMPLES)]
+    Swarm(SwarmArgs),
     /// Print the JSON Schema of the scenario format, for editors
     #[command(after_help = "Example:\n  brokerlab schema > scenario.schema.json")]
     Schema,
@@ -157,6 +161,58 @@ pub struct RunArgs {
     /// No progress and no remarks, only results and errors
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+const SWARM_EXAMPLES: &str = "\
+Examples:
+  brokerlab swarm --seeds 10000
+  brokerlab swarm --kind clusters --from 677 --seeds 1
+  brokerlab swarm --kind clusters --from 677 --seeds 1 --print > clusters-677.toml
+
+A seed always makes the same scenario. The exit code is 1 where one breaks something.";
+
+/// What `swarm` is told.
+#[derive(Args, Debug)]
+pub struct SwarmArgs {
+    /// What the scenarios are about; may be given several times [default: all of these]
+    #[arg(long = "kind", value_name = "KIND", value_enum)]
+    pub kinds: Vec<SwarmKind>,
+    /// The first seed
+    #[arg(long, value_name = "SEED", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub from: u64,
+    /// How many seeds of each kind
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub seeds: u64,
+    /// On how many threads [default: as many as the machine has cores]
+    #[arg(long, value_name = "COUNT", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    pub threads: Option<usize>,
+    /// Print the scenarios instead
+    #[arg(long)]
+    pub print: bool,
+    /// No progress and no remarks, only results and errors
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// What random scenarios are about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum SwarmKind {
+    /// One contender of every model under one demand
+    Mixed,
+    /// Logs and streams: failing work, retries, seeks, resets
+    Logs,
+    /// Logs with copies on several nodes, which go down and come back
+    Clusters,
+}
+
+impl SwarmKind {
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            SwarmKind::Mixed => Kind::Mixed,
+            SwarmKind::Logs => Kind::Logs,
+            SwarmKind::Clusters => Kind::Clusters,
+        }
+    }
 }
 
 /// How results are printed.

@@ -18,13 +18,14 @@ mod interrupt;
 mod progress;
 mod run;
 mod show;
+mod swarm;
 mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-pub use args::{Cli, Command, Output, PlotArgs, PlotFormat, PlotTheme, RunArgs};
+pub use args::{Cli, Command, Output, PlotArgs, PlotFormat, PlotTheme, RunArgs, SwarmArgs, SwarmKind};
 
 /// Some expectations do not hold, or a folder does not verify.
 const FAILED: u8 = 1;
@@ -63,6 +64,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Verify { folder } => commands::verify_folder(&folder),
         Command::New { file, template, force } => commands::new(&file, &template, force),
         Command::Options { section } => commands::options(section.as_deref()),
+        Command::Swarm(args) => swarm::swarm(&args),
         Command::Schema => commands::print_schema(),
         Command::Gui { scenario, settings, seed } => commands::gui(scenario, &settings, seed),
         Command::Completions { shell } => commands::completions(shell),

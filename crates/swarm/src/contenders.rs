@@ -1,7 +1,7 @@
 //! One contender of each model with random options. What is written for every contender lets much happen within a few
 //! seconds; what some have is anything else that a file can say.
 
-use super::writer::{Choices, Writer};
+use crate::writer::{Choices, Writer};
 
 pub fn queue(writer: &mut Writer) {
     writer.line(format_args!("[[contender]]\nname = \"queue\"\nmodel = \"queue\""));

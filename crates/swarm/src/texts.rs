@@ -1,7 +1,7 @@
 //! The texts of the random scenarios: a demand that any contender can serve, one contender of each model, and faults.
 
-use super::contenders;
-use super::writer::Writer;
+use crate::contenders;
+use crate::writer::Writer;
 
 /// Every model under one small demand.
 pub fn mixed(seed: u64) -> String {
