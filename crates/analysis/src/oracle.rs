@@ -2,8 +2,10 @@
 //! and on purpose without anything in common with the streaming judges beside the result types, so that the two
 //! can be held against each other in tests.
 
+use std::collections::BTreeMap;
+
 use brokerlab_event::{
-    ApplicationId, ClientId, Duration, Event, MessageId, Outcome, Record, Removal, RunHeader, StoreId, StoreKind,
+    ApplicationId, ClientId, Duration, Event, KeyId, MessageId, Outcome, Record, Removal, RunHeader, StoreId, StoreKind,
 };
 
 use crate::Fate;
@@ -52,7 +54,7 @@ pub fn findings(header: &RunHeader, records: &[Record], application: Application
         _ => false,
     };
     Findings {
-        fates: offered.iter().map(|&message| (message, run.fate(message))).collect(),
+        fates: offered.iter().map(|&message| (message, run.fate(message, &processings))).collect(),
         duplicates: (0..processings.len()).filter(|&n| processings[..n].contains(&processings[n])).count() as u64,
         replayed: run.replayed(),
         redeliveries: run.events().filter(redelivered).count() as u64,
@@ -130,12 +132,12 @@ impl Run<'_> {
     }
 
     fn violations(&self, processings: &[MessageId]) -> u64 {
-        let key_of = |wanted: MessageId| {
-            self.events().find_map(|event| match *event {
-                Event::Offered { message, key, .. } if message == wanted => key.some(),
-                _ => None,
-            })
+        let offered = |event: &Event| match *event {
+            Event::Offered { message, key, .. } => Some((message, key)),
+            _ => None,
         };
+        let keys: BTreeMap<MessageId, KeyId> = self.events().filter_map(offered).collect();
+        let key_of = |wanted: MessageId| keys.get(&wanted).and_then(|key| key.some());
         let wanted = |message: &MessageId| self.header.wants(self.application, *message);
         let processings: Vec<MessageId> = processings.iter().copied().filter(wanted).collect();
         let violates = |n: usize| {
@@ -151,15 +153,21 @@ impl Run<'_> {
     fn unread(&self, records: &[Record]) -> Duration {
         let partitions = (0..self.header.stores.len() as u32).map(StoreId::new);
         let partitions = partitions.filter(|store| !self.is_queue(*store) && self.is_served_by(*store));
+        let is_told = |event: &Event| {
+            matches!(event, Event::Assigned { .. } | Event::Revoked { .. } | Event::Disconnected { .. })
+        };
+        let told: Vec<(usize, Event)> =
+            self.events().copied().enumerate().filter(|(_, event)| is_told(event)).collect();
         let has_owner = |wanted: StoreId, before: usize| {
-            let assigned = self.events[..before].iter().enumerate().rev().find_map(|(index, event)| match *event {
+            let told = &told[..told.partition_point(|(index, _)| *index < before)];
+            let assigned = told.iter().enumerate().rev().find_map(|(place, (_, event))| match *event {
                 Event::Assigned { consumer, store, .. } if store == wanted && self.is_own(consumer) => {
-                    Some((index, consumer))
+                    Some((place, consumer))
                 }
                 _ => None,
             });
-            assigned.is_some_and(|(index, owner)| {
-                !self.events[index..before].iter().any(|event| match *event {
+            assigned.is_some_and(|(place, owner)| {
+                !told[place..].iter().any(|(_, event)| match *event {
                     Event::Revoked { consumer, store, .. } => (consumer, store) == (owner, wanted),
                     Event::Disconnected { client, .. } => client == owner,
                     _ => false,
@@ -188,24 +196,27 @@ impl Run<'_> {
         aborted && !self.events().any(|event| matches!(*event, Event::Confirmed { message, .. } if message == wanted))
     }
 
-    fn fate(&self, message: MessageId) -> Fate {
-        let any = |is: &dyn Fn(&Event) -> bool| self.events().any(is);
-        let sent = any(&|event| matches!(*event, Event::Sent { message: m, .. } if m == message));
-        let confirmed = any(&|event| matches!(*event, Event::Confirmed { message: m, .. } if m == message));
-        let refused = any(&|event| matches!(*event, Event::Refused { message: m, .. } if m == message));
-        let returned = any(&|event| matches!(*event, Event::Returned { message: m, .. } if m == message));
-        let unrouted = any(&|event| matches!(*event, Event::Unrouted { message: m } if m == message));
+    fn fate(&self, message: MessageId, processings: &[MessageId]) -> Fate {
+        if processings.contains(&message) {
+            return Fate::Processed;
+        }
+        let [mut sent, mut confirmed, mut refused, mut returned, mut unrouted, mut declined, mut tells] = [false; 7];
+        for event in self.events() {
+            match *event {
+                Event::Sent { message: m, .. } => sent |= m == message,
+                Event::Confirmed { message: m, .. } => confirmed |= m == message,
+                Event::Refused { message: m, .. } => refused |= m == message,
+                Event::Returned { message: m, .. } => returned |= m == message,
+                Event::Unrouted { message: m } => unrouted |= m == message,
+                Event::Declined { message: m, store, .. } => declined |= m == message && self.is_served_by(store),
+                Event::Stored { .. } => tells = true,
+                _ => {}
+            }
+        }
         let taken_over = confirmed && !returned;
         // Where the driver tells of storage, what no store of the application took was not meant to reach it.
-        let tells = any(&|event| matches!(event, Event::Stored { .. }));
         let reached = !tells || self.reached(message);
-        let declined = any(&|event| match *event {
-            Event::Declined { message: m, store, .. } => m == message && self.is_served_by(store),
-            _ => false,
-        });
-        if self.processings().contains(&message) {
-            Fate::Processed
-        } else if !self.header.wants(self.application, message) {
+        if !self.header.wants(self.application, message) {
             Fate::NotWanted
         } else if self.remains(message) {
             Fate::InBacklog
