@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("analysis", &["event"]),
     ("report", &["event", "analysis"]),
     ("lab", &["event", "broker", "scenario", "sim", "analysis", "report"]),
-    ("swarm", &["event", "scenario", "analysis", "lab"]),
+    ("swarm", &["event", "scenario", "sim", "analysis", "lab"]),
     ("cli", &["lab", "swarm"]),
     ("gui", &["lab"]),
 ];

@@ -42,5 +42,5 @@ pub use expectation::{Finding, display, judge, value};
 pub use experiment::{Conclusion, Experiment, Outcome, Request};
 pub use folder::{ContenderVerification, Verification, redraw, reopen, verify, write};
 pub use report::ENGINE;
-pub use run::{Keep, Progress, Run, run, run_cancellable, run_contender, run_on};
+pub use run::{Keep, Progress, Run, run, run_cancellable, run_contender, run_on, run_prepared};
 pub use theory::{NoTheory, no_theory, theory};

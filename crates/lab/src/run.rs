@@ -52,6 +52,14 @@ pub fn run_contender(scenario: &Scenario, contender: usize, keep: Keep, progress
     run_one(scenario, contender, keep, progress, &AtomicBool::new(false)).expect(UNCANCELLED)
 }
 
+/// [`run_contender`], where something is done to the simulation before it begins.
+pub fn run_prepared(scenario: &Scenario, contender: usize, keep: Keep, prepare: &dyn Fn(&mut Simulation)) -> Run {
+    let plan = compile(scenario, contender);
+    let mut simulation = Simulation::new(&plan);
+    prepare(&mut simulation);
+    observe(&plan, simulation, keep, |_| true).expect(UNCANCELLED)
+}
+
 fn run_one(
     scenario: &Scenario,
     contender: usize,
@@ -60,26 +68,31 @@ fn run_one(
     cancelled: &AtomicBool,
 ) -> Option<Run> {
     let plan = compile(scenario, contender);
-    let mut simulation = Simulation::new(&plan);
-    let analysis = Analysis::new(&plan.header, AnalysisOptions { messages: keep.messages, ..Default::default() });
     let report = |part| {
         progress.advance(contender, part);
         !cancelled.load(Ordering::Relaxed)
     };
+    let simulation = Simulation::new(&plan);
+    observe(&plan, simulation, keep, report)
+}
+
+/// Lets everybody observe a simulation to its end.
+fn observe(plan: &Plan, mut simulation: Simulation, keep: Keep, report: impl Fn(f64) -> bool) -> Option<Run> {
+    let analysis = Analysis::new(&plan.header, AnalysisOptions { messages: keep.messages, ..Default::default() });
     // Whatever was asked for, every run is held against the laws of logs and groups.
     let judges = (Fingerprint::default(), analysis, Laws::new(&plan.header));
     // Two instantiations of the engine: with the event log and without.
     let ((fingerprint, analysis, _), events) = if keep.events {
         let mut observers = (judges, EventLog::default());
-        drive(&mut simulation, &plan, &mut observers, report)?;
+        drive(&mut simulation, plan, &mut observers, report)?;
         (observers.0, Some(observers.1))
     } else {
         let mut judges = judges;
-        drive(&mut simulation, &plan, &mut judges, report)?;
+        drive(&mut simulation, plan, &mut judges, report)?;
         (judges, None)
     };
     let results = analysis.finish(plan.header.horizon);
-    Some(Run { header: plan.header, results, fingerprint, events })
+    Some(Run { header: plan.header.clone(), results, fingerprint, events })
 }
 
 /// Runs to the end, or to where a report is answered with `false`: then there is nothing.

@@ -30,6 +30,10 @@ mod cluster;
 mod fault;
 mod network;
 mod role;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod simulation;
 
+#[cfg(feature = "sabotage")]
+pub use sabotage::Spoil;
 pub use simulation::Simulation;

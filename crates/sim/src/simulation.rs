@@ -58,6 +58,8 @@ pub struct Simulation {
     pub(crate) hit: Vec<Vec<Party>>,
     /// What somebody wanted to do to a broker that is down.
     pub(crate) postponed: Vec<Deed>,
+    #[cfg(feature = "sabotage")]
+    pub(crate) saboteur: Option<crate::sabotage::Saboteur>,
 }
 
 /// A client with everything that is looked up when it is its turn.
@@ -154,6 +156,8 @@ impl Simulation {
             next_arrival: None,
             hit: vec![Vec::new(); plan.faults.len()],
             postponed: Vec::new(),
+            #[cfg(feature = "sabotage")]
+            saboteur: None,
             refused: BTreeSet::new(),
             stale: BTreeMap::new(),
             silent: BTreeSet::new(),
@@ -310,6 +314,10 @@ impl Simulation {
         message: &mut Message<()>,
         observer: &mut impl Observer,
     ) {
+        #[cfg(feature = "sabotage")]
+        if self.saboteur.as_mut().is_some_and(|own| !own.lets_through(from, to, message)) {
+            return;
+        }
         match to {
             Address::Client(client) => {
                 let process = &mut self.clients[client.index()];

@@ -2,8 +2,10 @@
 
 use brokerlab_analysis::{Fate, Judgement, oracle};
 use brokerlab_event::{ApplicationId, RunHeader};
-use brokerlab_lab::{Keep, Run, run_contender};
+use brokerlab_lab::{Keep, Run, run_prepared};
 use brokerlab_scenario::{Scenario, Source};
+
+use brokerlab_sim::Simulation;
 
 use crate::Kind;
 
@@ -12,15 +14,23 @@ use crate::Kind;
 /// # Panics
 /// Panics at the first thing that does not hold.
 pub fn judge(kind: Kind, seed: u64) {
+    judge_prepared(kind, seed, &|_| ());
+}
+
+/// [`judge`], where something is done to every simulation before it begins.
+///
+/// # Panics
+/// Panics at the first thing that does not hold.
+pub fn judge_prepared(kind: Kind, seed: u64, prepare: &dyn Fn(&mut Simulation)) {
     let source = Source::new(format!("swarm-{seed}.toml"), kind.scenario(seed));
     let scenario = Scenario::parse(&source, &[]).unwrap_or_else(|error| panic!("{error}"));
     let mut digests = Vec::new();
     for contender in 0..scenario.contenders.len() {
-        let run = run_contender(&scenario, contender, Keep { events: true, messages: false }, &());
+        let run = run_prepared(&scenario, contender, Keep { events: true, messages: false }, prepare);
         balances(&run);
         agrees_with_the_oracle(&run);
         keeps_its_promises(&run);
-        let again = run_contender(&scenario, contender, Keep::default(), &());
+        let again = run_prepared(&scenario, contender, Keep::default(), prepare);
         assert_eq!(run.fingerprint, again.fingerprint, "{}: a second run", run.header.contender);
         assert_eq!(run.results, again.results, "{}: with and without the event log", run.header.contender);
         digests.push((run.header.demand_digest, run.results.total.offered));

@@ -3,7 +3,8 @@
 //! A seed makes a scenario: a demand, contenders with options of all kinds, and faults. Whatever they are, the books
 //! balance (each message has one fate for each application), the streaming judges agree with an oracle that judges by
 //! definition, laws and promises hold, and a second run is the same run. Who finds a seed that breaks one of these has
-//! found a fault in the engine, in a judge, or in a promise.
+//! found a fault in the engine, in a judge, or in a promise. That the judges bite is shown by saboteurs, who spoil
+//! messages on their way: `tests/saboteurs.rs`.
 //!
 //! ```
 //! use brokerlab_swarm::{Kind, judge};
@@ -19,7 +20,7 @@ mod texts;
 mod writer;
 
 pub use hunt::{Find, hunt};
-pub use judge::judge;
+pub use judge::{judge, judge_prepared};
 
 /// What the scenarios of a swarm are about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
