@@ -54,7 +54,7 @@
 //!
 //! - [`message`]: what travels, and what machines ask of their driver. [`config`]: what they are built from.
 //! - [`node`]: composes the components into a broker node. [`client`]: producers and consumers.
-//! - Queue side: [`router`], [`properties`], [`queue`], [`quorum`], [`dispatch`], [`channel`], [`dead_letter`].
+//! - Queue side: [`router`], [`properties`], [`queue`], [`quorum`], [`raft`], [`dispatch`], [`channel`], [`dead_letter`].
 //! - Log side: [`record`], [`partition`], [`cleaner`], [`partitioner`], [`producer_state`], [`transaction`], [`group`],
 //!   [`assignor`], [`share_partition`], [`stream`], [`deadlines`].
 //! - [`log`]: the one store underneath both, with its watermarks and what a crash leaves of it.
@@ -79,6 +79,7 @@ pub mod producer_state;
 pub mod properties;
 pub mod queue;
 pub mod quorum;
+pub mod raft;
 pub mod record;
 pub mod replication;
 mod ring;

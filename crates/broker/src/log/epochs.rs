@@ -47,6 +47,12 @@ impl Epochs {
         self.entries.last().map(|(epoch, _)| *epoch)
     }
 
+    /// Which leader wrote the entry at this offset; `None` where that was before any that is known.
+    pub fn at(&self, offset: Offset) -> Option<u32> {
+        let begun = self.entries.partition_point(|(_, from)| *from <= offset.get());
+        begun.checked_sub(1).map(|place| self.entries[place].0)
+    }
+
     /// Where this epoch ended in a log that ends at `log_end`; `None` where nothing is known of an epoch as late.
     pub fn end_of(&self, epoch: u32, log_end: Offset) -> Option<EpochEnd> {
         let known = self.entries.partition_point(|(own, _)| *own <= epoch);
