@@ -20,6 +20,7 @@ fn deployment() -> Deployment {
     Deployment {
         model: Model::Log,
         nodes: 2,
+        seed: 1,
         broker_sessions: BrokerSessions::default(),
         profile: Profile::default(),
         routing_keys: vec!["work".into()],

@@ -121,6 +121,7 @@ fn deployment() -> Deployment {
     Deployment {
         model: Model::Log,
         nodes: 1,
+        seed: 1,
         broker_sessions: BrokerSessions::default(),
         profile: Profile::default(),
         routing_keys: vec![],

@@ -25,6 +25,7 @@ fn deployment(queues: usize, keys: &[&str], profile: Profile) -> Deployment {
     Deployment {
         model: Model::Queue,
         nodes: 1,
+        seed: 1,
         broker_sessions: BrokerSessions::default(),
         profile,
         routing_keys,

@@ -6,6 +6,7 @@
 mod assignors;
 mod classic;
 mod exchanges;
+mod groups;
 mod logs;
 mod offsets;
 mod partitions;

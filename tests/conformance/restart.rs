@@ -11,7 +11,7 @@ use brokerlab_broker::{Address, Effect, Envelope, Message, Node, Outbox, Publica
 use brokerlab_event::{ClientId, KeyId, MessageId, Model, NodeId, StoreId, Time};
 use serde_json::Value;
 
-use super::{compare, known_fields};
+use super::{compare, groups, known_fields};
 
 const CHANNEL: u16 = 1;
 /// Routing keys: the queue's name, and the key by which it is bound.
@@ -37,6 +37,9 @@ pub fn run(case: &Value) -> Result<(), String> {
 }
 
 fn run_queue(case: &Value, text: &str) -> Result<(), String> {
+    if let Some((members, down)) = group(text) {
+        return groups::run(case, members, down);
+    }
     let mut queue = QueueConfig::new(queue_id(), NodeId::new(0), NAME);
     let (kind, elsewhere) = match text.split_once(", ") {
         None => (text, false),
@@ -87,6 +90,12 @@ fn run_queue(case: &Value, text: &str) -> Result<(), String> {
     hold_against(&case["expect"], &found)
 }
 
+/// "quorum, 5 members, 2 down".
+fn group(text: &str) -> Option<(u16, u16)> {
+    let (members, down) = text.strip_prefix("quorum, ")?.split_once(" members, ")?;
+    Some((members.parse().ok()?, down.strip_suffix(" down")?.parse().ok()?))
+}
+
 fn run_exchange(case: &Value, durable: bool) -> Result<(), String> {
     let mut rig = Rig::new(QueueConfig::new(queue_id(), NodeId::new(0), NAME), durable, 1);
     compare("routed before the crash", vec!["confirmed"], rig.publish(rig.exchange, KEY, false, true))?;
@@ -100,7 +109,7 @@ fn run_exchange(case: &Value, durable: bool) -> Result<(), String> {
 }
 
 /// Of what is unknown nothing is said.
-fn hold_against(expect: &Value, found: &[(&str, bool)]) -> Result<(), String> {
+pub(super) fn hold_against(expect: &Value, found: &[(&str, bool)]) -> Result<(), String> {
     for (field, expected) in expect.as_object().ok_or("there is nothing to expect")? {
         let found = found.iter().find(|(name, _)| name == field);
         let (_, found) = found.ok_or_else(|| format!("cannot express the field {field}"))?;
@@ -131,6 +140,7 @@ impl Rig {
         let deployment = Deployment {
             model: Model::Queue,
             nodes,
+            seed: 1,
             broker_sessions: BrokerSessions::default(),
             profile: Profile::default(),
             routing_keys: vec!["queue".into(), "key".into()],
@@ -218,7 +228,7 @@ impl Rig {
 }
 
 /// What an answer comes to.
-fn word(message: &Message<()>) -> Option<&'static str> {
+pub(super) fn word(message: &Message<()>) -> Option<&'static str> {
     match message {
         Message::Confirm { result: Ok(()), .. } => Some("confirmed"),
         Message::GetAnswer { found: Some(_), .. } => Some("message"),

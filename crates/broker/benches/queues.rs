@@ -43,6 +43,7 @@ impl Bench {
         let deployment = Deployment {
             model: Model::Queue,
             nodes: 1,
+            seed: 1,
             broker_sessions: BrokerSessions::default(),
             profile: Profile::default(),
             routing_keys: vec!["work".into(), "dead".into()],

@@ -48,6 +48,7 @@ fn router(bindings: usize) -> Router {
     Router::new(&Deployment {
         model: Model::Queue,
         nodes: 1,
+        seed: 1,
         broker_sessions: BrokerSessions::default(),
         profile: Profile::default(),
         memory_watermark: None,

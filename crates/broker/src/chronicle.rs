@@ -1,4 +1,4 @@
-//! What is told of partitions with copies: one story of each, though several nodes may think that they lead.
+//! What is told of partitions with copies, and of quorum queues: one story of each, though several nodes tell it.
 
 use brokerlab_event::{Bytes, Event, NodeId, Observer, Offset, Removal, StoreId, Time};
 
@@ -20,6 +20,8 @@ pub struct Chronicle {
     partitions: Vec<Option<Told>>,
     /// Leaders that have begun, and have not been compared yet.
     begun: Vec<StoreId>,
+    /// How much has been told of the log of each quorum queue, by the number of the store.
+    queues: Vec<Offset>,
 }
 
 /// What has been told of a partition.
@@ -35,7 +37,7 @@ struct Told {
 impl Chronicle {
     /// Of a cluster that has just been started.
     pub fn new(deployment: &Deployment) -> Chronicle {
-        let mut chronicle = Chronicle { partitions: Vec::new(), begun: Vec::new() };
+        let mut chronicle = Chronicle { partitions: Vec::new(), begun: Vec::new(), queues: Vec::new() };
         for topic in deployment.topics.iter().cloned().chain(deployment.streams.iter().map(|stream| stream.topic())) {
             for (number, store) in (0..).zip(&topic.partitions) {
                 let leader = topic.replication.replicas(number).next();
@@ -59,6 +61,11 @@ impl Chronicle {
     pub fn leaders(&self) -> impl Iterator<Item = (StoreId, NodeId)> {
         let told = (0..).zip(&self.partitions);
         told.filter_map(|(store, told)| Some((StoreId::new(store), told.as_ref()?.leader)))
+    }
+
+    /// How much has been told of the log of a quorum queue's group: everything below.
+    pub fn told_of_queue(&self, store: StoreId) -> Offset {
+        self.queues.get(store.index()).copied().unwrap_or_default()
     }
 
     /// A node tells something. True if it belongs to the story as it is.
@@ -150,5 +157,16 @@ impl Observer for Watch<'_> {
         if self.chronicle.takes(self.node, &event) {
             self.observer.observe(time, event);
         }
+    }
+
+    fn is_news(&mut self, store: StoreId, place: Offset) -> bool {
+        let queues = &mut self.chronicle.queues;
+        if store.index() >= queues.len() {
+            queues.resize(store.index() + 1, Offset::ZERO);
+        }
+        let told = &mut queues[store.index()];
+        let is_news = place >= *told;
+        *told = (*told).max(place.next());
+        is_news
     }
 }

@@ -14,6 +14,7 @@
 //! let deployment = Deployment {
 //!     model: Model::Queue,
 //!     nodes: 1,
+//!     seed: 1,
 //!     broker_sessions: BrokerSessions::default(),
 //!     profile: Profile::default(),
 //!     routing_keys: vec!["work".into()],

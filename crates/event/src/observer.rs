@@ -1,12 +1,19 @@
 //! How events reach whoever reads them.
 
-use crate::{Event, Record, Time};
+use crate::{Event, Offset, Record, StoreId, Time};
 
 /// Folds over events. Observers do no I/O, take no locks and format nothing; they are dispatched statically and
 /// compose as tuples.
 pub trait Observer {
     /// Takes note of one event. Times never go back.
     fn observe(&mut self, time: Time, event: Event);
+
+    /// Whether what an entry of a queue's replicated log has done is news. Every member of the queue's group tells it, and
+    /// whoever watches several of them says no from the second time on.
+    fn is_news(&mut self, store: StoreId, place: Offset) -> bool {
+        let _ = (store, place);
+        true
+    }
 }
 
 /// Sees nothing, at no cost.
@@ -19,6 +26,9 @@ impl<O: Observer> Observer for &mut O {
     #[inline(always)]
     fn observe(&mut self, time: Time, event: Event) {
         (**self).observe(time, event);
+    }
+    fn is_news(&mut self, store: StoreId, place: Offset) -> bool {
+        (**self).is_news(store, place)
     }
 }
 

@@ -2,8 +2,8 @@
 //! by themselves, and the tables that declare everything in full.
 
 use crate::options::{
-    ANY_WHOLE, CONFIRMS, CONTENDER_NAME, Kind, MANDATORY, MAX_UNCONFIRMED, MODEL, MOST_CONSUMERS, Opt, POSITIVE, Spec,
-    default, optional, required,
+    ANY_WHOLE, CONFIRMS, CONTENDER_NAME, Kind, MANDATORY, MAX_UNCONFIRMED, MODEL, MOST_CONSUMERS, MOST_NODES, Opt,
+    POSITIVE, Spec, default, optional, required,
 };
 
 const QUEUES: Opt = default(
@@ -70,6 +70,12 @@ const SINGLE_ACTIVE: Opt = default(
     Kind::Flag,
     "false",
     "Only one consumer gets messages; another takes over when it goes (x-single-active-consumer).",
+);
+const GROUP_SIZE: Opt = optional(
+    "group_size",
+    Kind::Whole { least: 1, most: MOST_NODES },
+    "quorum: on how many nodes of the cluster it has a member (x-quorum-initial-group-size). By default 3, or as many as \
+     there are. A message is confirmed once most of them have it on their disks.",
 );
 const DELIVERY_LIMIT: Opt = optional(
     "delivery_limit",
@@ -178,6 +184,7 @@ pub(crate) const SHORT_FORM: &[Opt] = &[
     DEAD_LETTER_STRATEGY,
     MAX_PRIORITY,
     SINGLE_ACTIVE,
+    GROUP_SIZE,
     DELIVERY_LIMIT,
     DELAYED_RETRY,
     CONSUMER_TIMEOUT,
@@ -206,6 +213,7 @@ macro_rules! queue_side {
             DEAD_LETTER_STRATEGY,
             MAX_PRIORITY,
             SINGLE_ACTIVE,
+            GROUP_SIZE,
             DELIVERY_LIMIT,
             DELAYED_RETRY,
             CONSUMER_TIMEOUT,
@@ -260,6 +268,7 @@ pub(crate) static QUEUE: Spec = Spec {
         DEAD_LETTER_STRATEGY,
         MAX_PRIORITY,
         SINGLE_ACTIVE,
+        GROUP_SIZE,
         DELIVERY_LIMIT,
         DELAYED_RETRY,
         CONSUMER_TIMEOUT,

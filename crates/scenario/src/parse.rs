@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brokerlab_broker::config::{BrokerSessions, QueueKind};
+use brokerlab_broker::config::BrokerSessions;
 use brokerlab_event::{Duration, KeyId, Time};
 use toml_edit::{Document, DocumentMut, TableLike};
 
@@ -193,10 +193,8 @@ fn contenders(root: &Reader<'_>, names: &Names, run: Option<Duration>) -> Vec<Op
         let contender = contender(table, span.clone(), root.problems, names, run);
         if let Some(Contender { options: ModelOptions::Queue(options) | ModelOptions::Fanout(options), .. }) =
             &contender
-            && names.nodes > 1
-            && options.topology.queues.iter().any(|queue| matches!(queue.kind, QueueKind::Quorum { .. }))
+            && let Some(message) = options.topology.misfit(names.nodes, names.answers)
         {
-            let message = "quorum queues have one member as yet, and need a single broker node: leave out [cluster]";
             root.problems.add(span.clone(), message);
         }
         if let Some(name) = table.get("name").and_then(|item| item.as_str())
@@ -231,10 +229,14 @@ fn names(root: &Reader<'_>) -> Names {
     };
     let demand = root.table.get("demand").and_then(|item| item.as_table_like());
     let producers = demand.and_then(|demand| demand.get("producers")).and_then(|item| item.as_integer()).unwrap_or(1);
+    let answers = |table: &dyn TableLike| table.get("answer").and_then(|item| item.as_bool()) == Some(true);
+    let applications = demand.and_then(|demand| demand.get("application"));
+    let mut applications = applications.and_then(crate::reader::list_of_tables).unwrap_or_default().into_iter();
     let cluster = root.table.get("cluster").and_then(|item| item.as_table_like());
     let nodes = cluster.and_then(|cluster| cluster.get("nodes")).and_then(|item| item.as_integer()).unwrap_or(1);
     Names {
         nodes: nodes.clamp(1, MOST_NODES as i64) as u16,
+        answers: applications.any(|(table, _)| answers(table)),
         producers: producers.clamp(0, MOST_CONSUMERS as i64) as u32,
         applications: list(demand.and_then(|demand| demand.get("application"))),
         kinds: list(demand.and_then(|demand| demand.get("kind"))).into_iter().map(|(name, _)| name).collect(),

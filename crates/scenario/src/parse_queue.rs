@@ -10,7 +10,8 @@ use crate::reader::{Reader, refused};
 use crate::topology::{DeadLetterSpec, QueueLifetime, QueueSpec};
 
 /// What only a quorum queue can be told.
-const QUORUM_ONLY: &[&str] = &["delivery_limit", "dead_letter_strategy", "delayed_retry", "consumer_timeout"];
+const QUORUM_ONLY: &[&str] =
+    &["group_size", "delivery_limit", "dead_letter_strategy", "delayed_retry", "consumer_timeout"];
 
 pub(crate) fn queue_arguments(
     reader: &Reader<'_>,
@@ -88,6 +89,10 @@ fn dead_letter(reader: &Reader<'_>, exchanges: &[ExchangeConfig]) -> Option<Opti
 
 fn quorum(reader: &Reader<'_>, profile: &Profile) -> Option<QuorumOptions> {
     let defaults = QuorumOptions::default();
+    let group_size = match reader.has("group_size") {
+        true => reader.whole("group_size").map(|size| size as u16),
+        false => Some(defaults.group_size),
+    };
     let delivery_limit = match reader.has("delivery_limit") {
         true => reader.whole_or_none("delivery_limit"),
         false if profile.quorum == Version::V3_13 => Some(None),
@@ -103,6 +108,7 @@ fn quorum(reader: &Reader<'_>, profile: &Profile) -> Option<QuorumOptions> {
     };
     let delayed_retry = if reader.has("delayed_retry") { delayed_retry(reader, profile).map(Some) } else { Some(None) };
     Some(QuorumOptions {
+        group_size: group_size?,
         delivery_limit: delivery_limit?,
         at_least_once: at_least_once?,
         delayed_retry: delayed_retry?,

@@ -16,6 +16,8 @@ use crate::{edit, suggest, units};
 pub(crate) struct Names {
     /// How many broker nodes there are.
     pub nodes: u16,
+    /// Some application answers.
+    pub answers: bool,
     pub producers: u32,
     /// Each application with its number of consumers.
     pub applications: Vec<(String, u32)>,

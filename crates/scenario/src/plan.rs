@@ -157,6 +157,8 @@ struct Builder<'a> {
     contender: &'a Contender,
     deployment: Deployment,
     stores: Vec<StoreInfo>,
+    /// With how many nodes clients of queues may connect.
+    doors: u16,
 }
 
 impl<'a> Builder<'a> {
@@ -165,6 +167,7 @@ impl<'a> Builder<'a> {
         let deployment = Deployment {
             model: contender.options.model(),
             nodes: scenario.cluster.nodes,
+            seed: scenario.seed,
             broker_sessions: scenario.cluster.sessions,
             profile: Profile::default(),
             routing_keys: Vec::new(),
@@ -181,7 +184,7 @@ impl<'a> Builder<'a> {
             producers: Vec::new(),
             consumers: Vec::new(),
         };
-        Builder { scenario, contender, deployment, stores: Vec::new() }
+        Builder { scenario, contender, deployment, stores: Vec::new(), doors: 1 }
     }
 
     fn build(mut self) -> (Deployment, Vec<StoreInfo>) {
@@ -218,6 +221,9 @@ impl<'a> Builder<'a> {
         self.deployment.profile = options.profile.clone();
         self.deployment.memory_watermark = options.memory_watermark;
         self.deployment.exchanges = topology.exchanges.clone();
+        if topology.is_spread(self.scenario.cluster.nodes) {
+            self.doors = self.scenario.cluster.nodes;
+        }
         for (index, queue) in topology.queues.iter().enumerate() {
             self.queue(index, queue, topology);
         }
@@ -236,7 +242,8 @@ impl<'a> Builder<'a> {
         let addresses = self.addresses(topology.routing_key.as_deref());
         self.publishers(topology.publish_to, addresses, options.publish);
         for application in self.applications() {
-            let kinds: Vec<ConsumerKind> = topology.consumers_of(application).map(queue_consumer).collect();
+            let kinds = topology.consumers_of(application).map(|spec| queue_consumer(spec, self.doors));
+            let kinds: Vec<ConsumerKind> = kinds.collect();
             self.consumers(application, |index| kinds[index as usize].clone());
         }
         let served = Routes::of(&self.deployment).served(topology);
@@ -468,6 +475,7 @@ impl<'a> Builder<'a> {
         let PublishOptions { confirms, mandatory, max_unconfirmed } = publish;
         // Copies are kept only where a connection can break: otherwise nobody could ask for them.
         let republish = confirms && (self.scenario.resets_producers() || !self.scenario.stand_ins().is_empty());
+        let nodes = self.doors;
         self.producers(|_, _| ProducerKind::Publisher {
             exchange,
             addresses: Arc::clone(&addresses),
@@ -475,7 +483,13 @@ impl<'a> Builder<'a> {
             mandatory,
             max_unconfirmed,
             republish,
+            nodes,
         });
+    }
+
+    /// The node that one of several clients connects with, as a load balancer deals them out.
+    fn door(&self, number: u32) -> NodeId {
+        NodeId::new((number % u32::from(self.doors)) as u16)
     }
 
     /// The producers and those that take their places, each of the kind that its number asks for, and that of the
@@ -487,9 +501,10 @@ impl<'a> Builder<'a> {
         let stand_ins = stand_ins.map(|((replaced, client), process)| (client, process, replaced.get()));
         let producers = own.chain(stand_ins).map(|(client, process, producer)| ProducerConfig {
             client,
-            node: NODE(),
+            node: self.door(process),
             kind: kind(process, producer),
         });
+        let producers: Vec<_> = producers.collect();
         self.deployment.producers.extend(producers);
     }
 
@@ -507,7 +522,7 @@ impl<'a> Builder<'a> {
                 client: ClientId::new(first + index),
                 name: Arc::from(format!("{}/{}", spec.name, index + 1)),
                 application,
-                node: NODE(),
+                node: self.door(index),
                 work: WorkLaw { distribution: spec.work, stream },
                 failures: (spec.failures != Failures::default()).then_some(failures),
                 // A log and a broadcast have no way back to the sender.
@@ -527,7 +542,7 @@ fn replication(cluster: &ClusterSpec, options: Option<ReplicationOptions>) -> Re
     ReplicationConfig { nodes: cluster.nodes, copies: replicas, replicas: rules, unclean_election, ..single }
 }
 
-fn queue_consumer(spec: &ConsumerSpec) -> ConsumerKind {
+fn queue_consumer(spec: &ConsumerSpec, nodes: u16) -> ConsumerKind {
     ConsumerKind::Queue(QueueConsumerConfig {
         queue: StoreId::new(spec.queue as u32),
         prefetch: spec.prefetch,
@@ -535,5 +550,6 @@ fn queue_consumer(spec: &ConsumerSpec) -> ConsumerKind {
         exclusive: spec.exclusive,
         priority: spec.priority,
         on_failure: spec.on_failure,
+        nodes,
     })
 }

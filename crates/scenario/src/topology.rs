@@ -28,6 +28,36 @@ impl Topology {
         let own = self.consumers.iter().filter(move |consumer| consumer.application == application);
         own.flat_map(|consumer| std::iter::repeat_n(consumer, consumer.count as usize))
     }
+
+    /// Whether its queues have members on several of so many nodes, and can be used at any.
+    pub(crate) fn is_spread(&self, nodes: u16) -> bool {
+        self.queues.iter().any(|queue| queue.is_spread(nodes))
+    }
+
+    /// Why this cannot run on so many nodes, if it cannot.
+    pub(crate) fn misfit(&self, nodes: u16, answers: bool) -> Option<&'static str> {
+        if !self.is_spread(nodes) {
+            return None;
+        }
+        let is_here = |queue: &QueueSpec| !queue.is_spread(nodes);
+        if self.queues.iter().any(is_here) {
+            return Some(
+                "some of these queues have members on several nodes and others live on one: in a cluster they must be \
+                 all the one or all the other as yet",
+            );
+        }
+        if self.queues.iter().any(|queue| queue.expires.is_some()) {
+            return Some("queues with members on several nodes do not expire as yet: leave out expires");
+        }
+        answers.then_some("answers find no way back yet where clients connect with several nodes: leave out answer")
+    }
+}
+
+impl QueueSpec {
+    /// Whether it has members on several of so many nodes.
+    pub(crate) fn is_spread(&self, nodes: u16) -> bool {
+        matches!(self.kind, QueueKind::Quorum(options) if options.group_size.min(nodes) > 1)
+    }
 }
 
 /// A queue.

@@ -29,9 +29,18 @@ impl Client {
     /// generator of its own.
     pub fn producer(config: &ProducerConfig, hashes: &Arc<[u32]>, seed: u64) -> Client {
         match config.kind {
-            ProducerKind::Publisher { exchange, ref addresses, confirms, mandatory, max_unconfirmed, republish } => {
+            ProducerKind::Publisher {
+                exchange,
+                ref addresses,
+                confirms,
+                mandatory,
+                max_unconfirmed,
+                republish,
+                nodes,
+            } => {
                 let addresses = Arc::clone(addresses);
-                let own = PublisherConfig { exchange, addresses, confirms, mandatory, max_unconfirmed, republish };
+                let own =
+                    PublisherConfig { exchange, addresses, confirms, mandatory, max_unconfirmed, republish, nodes };
                 Client::Publisher(Publisher::new(config.client, config.node, own))
             }
             ProducerKind::Stream(_) => Client::StreamPublisher(StreamPublisher::new(config, Arc::clone(hashes))),
@@ -173,6 +182,8 @@ impl Client {
         match self {
             Client::Batcher(client) => client.is_connected_to(node),
             Client::Member(client) => client.is_connected_to(node),
+            Client::Publisher(client) => client.node() == node,
+            Client::Subscriber(client) => client.node() == node,
             _ => node == NodeId::new(0),
         }
     }

@@ -16,6 +16,8 @@ use crate::simulation::Simulation;
 pub(crate) struct Cluster {
     pub controller: Controller,
     pub chronicle: Chronicle,
+    /// The queues.
+    queues: Vec<StoreId>,
     /// Nodes that the controller has let go.
     stopping: Vec<NodeId>,
     /// The earliest entry that the agenda has for the controller.
@@ -25,13 +27,28 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub fn new(deployment: &Deployment) -> Cluster {
         let (controller, chronicle) = (Controller::new(deployment), Chronicle::new(deployment));
-        Cluster { controller, chronicle, stopping: Vec::new(), scheduled: Time::MAX }
+        let queues = deployment.queues.iter().map(|queue| queue.store).collect();
+        Cluster { controller, chronicle, queues, stopping: Vec::new(), scheduled: Time::MAX }
     }
 
     /// The log of each partition: that of the node which leads it, or was the last to.
     pub fn logs<'a>(&self, nodes: &[&'a Node<()>]) -> Vec<(StoreId, &'a PartitionLog<()>)> {
         let log = |(store, leader): (StoreId, NodeId)| Some((store, nodes[leader.index()].partition(store)?));
         self.chronicle.leaders().filter_map(log).collect()
+    }
+
+    /// The quorum queues of which this node knows most, each with how much of its log has been told.
+    pub fn queues_told_by(&self, node: NodeId, nodes: &[&Node<()>]) -> Vec<(StoreId, Offset)> {
+        let knows_most = |store: &StoreId| {
+            let ends = nodes.iter().filter_map(|own| Some((own.quorum_log_end(*store)?, own.id())));
+            ends.max().is_some_and(|(_, first)| first == node)
+        };
+        self.queues
+            .iter()
+            .copied()
+            .filter(knows_most)
+            .map(|store| (store, self.chronicle.told_of_queue(store)))
+            .collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use brokerlab_broker::Node;
 use brokerlab_broker::partition::PartitionLog;
 use brokerlab_event::{ApplicationId, ClientId, ClientRole, KeyId, NodeId, Offset, Party, StoreId};
 use brokerlab_scenario::{FaultAction, NodeRole, PartitionChoice, Role, Target};
@@ -43,8 +44,7 @@ impl Simulation {
         let is_up = |node: &NodeId| self.nodes[node.index()].machine.is_some();
         let topic = self.deployment.topics.first().map(|topic| &topic.partitions);
         let Some(stores) = topic.or(self.deployment.streams.first().map(|stream| &stream.partitions)) else {
-            // All queues are on the first node, which has no copy elsewhere.
-            return Some(NodeId::new(0)).filter(|_| role == NodeRole::Leader).filter(is_up);
+            return self.node_of_queue(role);
         };
         let store = match of {
             PartitionChoice::Number(number) => *stores.get(number as usize - 1)?,
@@ -59,6 +59,22 @@ impl Simulation {
             NodeRole::FollowerInSync => {
                 state.in_sync.into_iter().filter(|node| state.leader != Some(*node)).filter(is_up).min()
             }
+        }
+    }
+
+    /// Of queues the first counts. A classic one has no copy elsewhere.
+    fn node_of_queue(&self, role: NodeRole) -> Option<NodeId> {
+        let first = self.deployment.queues.first();
+        let nodes = || self.nodes.iter().filter_map(|host| host.machine.as_ref());
+        let Some(queue) = first.filter(|queue| queue.members(self.deployment.nodes).len() > 1) else {
+            let own = nodes().map(Node::id).find(|node| *node == NodeId::new(0));
+            return own.filter(|_| role == NodeRole::Leader);
+        };
+        let leader = nodes().find(|node| node.leads(queue.store)).map(Node::id);
+        let members = nodes().filter(|node| node.quorum_log_end(queue.store).is_some()).map(Node::id);
+        match role {
+            NodeRole::Leader => leader,
+            NodeRole::FollowerInSync => members.into_iter().find(|node| Some(*node) != leader),
         }
     }
 

@@ -330,10 +330,11 @@ impl Simulation {
                 process.schedule(next, client.get(), self.now, &mut self.agenda);
             }
             Address::Node(node) => {
-                if let (Address::Client(client), Message::Connect) = (from, &*message) {
+                if let (Address::Client(client), Message::Connect | Message::Reconnect) = (from, &*message) {
                     let connections = &mut self.clients[client.index()].connections;
                     let incarnation = sent.unwrap_or(connections.incarnation(node));
-                    let again = connections.connect(node, incarnation);
+                    let before = connections.connect(node, incarnation);
+                    let again = before || matches!(message, Message::Reconnect);
                     if !self.lets_in(client, node, again) {
                         return;
                     }
@@ -513,7 +514,10 @@ impl Simulation {
             Some(cluster) => cluster.logs(&nodes),
             None => nodes[0].partitions().collect(),
         };
-        nodes.iter().for_each(|node| node.census(self.now, header, &logs, observer));
+        for node in &nodes {
+            let speaks_for = self.cluster.as_ref().map_or_else(Vec::new, |own| own.queues_told_by(node.id(), &nodes));
+            node.census(self.now, header, &logs, &speaks_for, observer);
+        }
     }
 
     /// A message on its way to a consumer that runs is still to be had, whether or not a store has it too. One whose

@@ -22,9 +22,13 @@ fn run(contender: &str, faults: &[&str]) -> Vec<Record> {
 }
 
 fn run_model(model: &str, options: &str, faults: &[&str]) -> Vec<Record> {
+    run_under(SCENARIO, model, options, faults)
+}
+
+fn run_under(demand: &str, model: &str, options: &str, faults: &[&str]) -> Vec<Record> {
     let contender = format!("[[contender]]\nname = \"{model}\"\nmodel = \"{model}\"\n{options}\n");
     let faults: String = faults.iter().map(|fault| format!("[[fault]]\n{fault}\n")).collect();
-    let source = Source::new("cluster", SCENARIO.to_string() + &faults + &contender);
+    let source = Source::new("cluster", demand.to_string() + &faults + &contender);
     let scenario = Scenario::parse(&source, &[]).unwrap_or_else(|error| panic!("{error}"));
     let plan = compile(&scenario, 0);
     let mut log = EventLog::default();
@@ -194,4 +198,57 @@ fn the_node_of_a_queue_leads_it_and_nobody_follows() {
     let follower = "at = \"15s\"\nfor = \"5s\"\ncrash = { role = \"follower-in-sync\", of = \"hottest-key\" }";
     assert_eq!(hit(&run_model("queue", "", &[leader])), [(15, NodeId::new(0))]);
     assert_eq!(hit(&run_model("queue", "", &[follower])), []);
+    // One with members on all of them has both.
+    let again = "at = \"25s\"\nfor = \"5s\"\ncrash = { role = \"leader\", of = \"hottest-key\" }";
+    let hit_of_quorum = hit(&run_quorum(&[leader, follower, again]));
+    assert_eq!(hit_of_quorum[..2], [(15, NodeId::new(0)), (15, NodeId::new(1))]);
+    assert!(hit_of_quorum[2].0 == 25 && hit_of_quorum.len() == 3);
+}
+
+/// With a member, a producer and a consumer or none at every node; broker/1 leads.
+fn run_quorum(faults: &[&str]) -> Vec<Record> {
+    let demand = SCENARIO.replace("{ rate", "{ producers = 3, rate");
+    run_under(&demand, "queue", "queue_type = \"quorum\"\nprefetch = 5", faults)
+}
+
+#[test]
+fn a_quorum_queue_without_faults_serves_clients_at_every_node() {
+    let records = run_quorum(&[]);
+    everything_once(&records);
+    assert_eq!(busy_seconds(&records, 0).len(), 40);
+}
+
+#[test]
+fn a_quorum_queue_goes_on_without_its_leader_within_a_second() {
+    let records = run_quorum(&["at = \"15s\"\nfor = \"20s\"\ncrash = \"broker/1\""]);
+    let times = times_processed(&records);
+    assert!(times.len() > 1_500 && times.iter().all(|times| (1..=2).contains(times)));
+    // A second without its leader is not seen.
+    assert_eq!(busy_seconds(&records, 0).len(), 40);
+}
+
+#[test]
+fn a_leader_without_power_is_missed_by_its_silence() {
+    let records = run_quorum(&["at = \"15s\"\nfor = \"20s\"\npower_off = \"broker/1\""]);
+    assert!(times_processed(&records).iter().all(|times| *times >= 1));
+    let busy = busy_seconds(&records, 0);
+    assert!(!busy.contains(&16) && busy.contains(&21), "{busy:?}");
+}
+
+#[test]
+fn without_a_majority_a_quorum_queue_takes_nothing_and_loses_nothing() {
+    let two =
+        ["at = \"15s\"\nfor = \"10s\"\ncrash = \"broker/2\"", "at = \"15s\"\nfor = \"10s\"\ncrash = \"broker/3\""];
+    let records = run_quorum(&two);
+    assert!(times_processed(&records).iter().all(|times| *times >= 1));
+    let busy = busy_seconds(&records, 0);
+    assert!((16..25).all(|second| !busy.contains(&second)) && busy.contains(&32), "{busy:?}");
+}
+
+#[test]
+fn a_lost_disk_takes_nothing_from_a_quorum_queue_that_two_others_have() {
+    let one_by_one =
+        [1, 2, 3].map(|node| format!("at = \"{}s\"\nfor = \"4s\"\nlose_disk = \"broker/{node}\"", 4 + 8 * node));
+    let records = run_quorum(&one_by_one.each_ref().map(String::as_str));
+    assert!(times_processed(&records).iter().all(|times| *times >= 1));
 }

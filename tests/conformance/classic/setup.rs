@@ -60,6 +60,7 @@ pub fn deployment(case: &Value) -> Result<(Deployment, Names), String> {
     let mut deployment = Deployment {
         model: Model::Queue,
         nodes: 1,
+        seed: 1,
         broker_sessions: BrokerSessions::default(),
         profile: profile(case)?,
         routing_keys: names.keys.clone(),

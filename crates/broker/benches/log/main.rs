@@ -64,6 +64,7 @@ fn deployment(partitions: u32, fetch: FetchLimits) -> Deployment {
     Deployment {
         model: Model::Log,
         nodes: 1,
+        seed: 1,
         broker_sessions: BrokerSessions::default(),
         profile: Profile::default(),
         routing_keys: vec![],

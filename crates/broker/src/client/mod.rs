@@ -5,6 +5,7 @@
 //! paused, resumed, or slowed.
 
 mod batcher;
+mod contacts;
 mod group_member;
 mod publisher;
 pub mod reading;

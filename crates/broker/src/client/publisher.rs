@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use brokerlab_event::{ClientId, Count, Departure, Duration, Event, MessageId, NodeId, Observer, Time};
+use brokerlab_event::{ClientId, Count, Departure, Event, MessageId, NodeId, Observer, Time};
 
+use super::contacts::Contacts;
 use crate::config::{ExchangeId, PublishAddress};
 use crate::message::{Address, Channel, Effect, Envelope, Message, Outbox, Publication};
 use crate::ring::Ring;
@@ -26,10 +27,9 @@ pub struct PublisherConfig {
     pub max_unconfirmed: u32,
     /// With confirms: what was not confirmed when the connection broke is published again on the next one.
     pub republish: bool,
+    /// How many nodes it may connect with: its own, and where that does not let it in the others.
+    pub nodes: u16,
 }
-
-/// How long a client waits before it connects again: the interval of the Java client's network recovery.
-pub(super) const RECONNECT_DELAY: Duration = Duration::from_secs(5);
 
 /// A message to be published: its kind, how often it was published before, and itself.
 type Waiting<P> = (u16, u16, Envelope<P>);
@@ -38,7 +38,7 @@ type Waiting<P> = (u16, u16, Envelope<P>);
 #[derive(Clone, Debug)]
 pub struct Publisher<P> {
     client: ClientId,
-    node: NodeId,
+    contacts: Contacts,
     config: PublisherConfig,
     /// Answers on any other are about what was given up.
     channel: Channel,
@@ -53,10 +53,6 @@ pub struct Publisher<P> {
     blocked: bool,
     /// Messages that wait until the producer may send again.
     held_back: VecDeque<Waiting<P>>,
-    /// The connection broke, and there is no other yet.
-    is_cut_off: bool,
-    /// When another is tried.
-    reconnect_at: Option<Time>,
 }
 
 impl<P: Clone> Publisher<P> {
@@ -64,7 +60,7 @@ impl<P: Clone> Publisher<P> {
     pub fn new(client: ClientId, node: NodeId, config: PublisherConfig) -> Publisher<P> {
         Publisher {
             client,
-            node,
+            contacts: Contacts::new(node, config.nodes),
             config,
             channel: FIRST_CHANNEL,
             oldest: 1,
@@ -73,13 +69,16 @@ impl<P: Clone> Publisher<P> {
             outstanding: 0,
             blocked: false,
             held_back: VecDeque::new(),
-            is_cut_off: false,
-            reconnect_at: None,
         }
     }
 
     fn send(&self, message: Message<P>, out: &mut Outbox<P>) {
-        out.send(Address::Client(self.client), Address::Node(self.node), message);
+        out.send(Address::Client(self.client), Address::Node(self.contacts.node()), message);
+    }
+
+    /// The node that it is connected with, or tries.
+    pub fn node(&self) -> NodeId {
+        self.contacts.node()
     }
 
     /// The process starts and connects.
@@ -103,7 +102,7 @@ impl<P: Clone> Publisher<P> {
 
     /// The process ends in good order.
     pub fn leave<O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
-        if !self.is_cut_off {
+        if !self.contacts.is_cut_off() {
             self.send(Message::Disconnect, out);
         }
         self.forget();
@@ -111,7 +110,8 @@ impl<P: Clone> Publisher<P> {
     }
 
     fn forget(&mut self) {
-        *self = Publisher::new(self.client, self.node, self.config.clone());
+        self.contacts.forget();
+        *self = Publisher::new(self.client, self.contacts.node(), self.config.clone());
     }
 
     /// The messages that the application has not been told anything of, each with its kind, in the order in which they
@@ -181,7 +181,7 @@ impl<P: Clone> Publisher<P> {
             Message::Reply { message, .. } => observer.observe(now, Event::Replied { message, producer }),
             Message::ConnectionBroken { .. } => self.cut_off(now, observer),
             Message::ConnectionRestored { .. } => {
-                self.is_cut_off = false;
+                self.contacts.restored();
                 observer.observe(now, Event::Reconnected { client: producer });
                 self.open_channel(out);
                 self.publish_held_back(now, out, observer);
@@ -214,11 +214,10 @@ impl<P: Clone> Publisher<P> {
 
     /// The connection broke, or could not be made. What was not confirmed goes first on the next one, or stays so.
     fn cut_off<O: Observer>(&mut self, now: Time, observer: &mut O) {
-        if !self.is_cut_off {
+        if self.contacts.broken(now) {
             observer.observe(now, Event::ConnectionLost { client: self.client });
         }
-        (self.is_cut_off, self.blocked) = (true, false);
-        self.reconnect_at = Some(now.saturating_add(RECONNECT_DELAY));
+        self.blocked = false;
         let lost = std::mem::take(&mut self.copies).into_iter().zip(self.unconfirmed.iter());
         let again: Vec<Waiting<P>> = lost.filter(|(_, open)| open.is_some()).map(|(copy, _)| copy).collect();
         for (kind, attempts, envelope) in again.into_iter().rev() {
@@ -229,21 +228,21 @@ impl<P: Clone> Publisher<P> {
 
     /// Connects again, where that is due.
     pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox<P>) {
-        if self.reconnect_at.take_if(|at| *at <= now).is_some() {
-            self.send(Message::Connect, out);
+        if self.contacts.is_due(now) {
+            self.send(Message::Reconnect, out);
         }
     }
 
     /// When it connects again.
     #[inline]
     pub fn next_timeout(&self) -> Option<Time> {
-        self.reconnect_at
+        self.contacts.next_timeout()
     }
 
     #[inline]
     fn may_send(&self) -> bool {
         let full = self.config.confirms && self.outstanding >= self.config.max_unconfirmed;
-        !self.blocked && !full && !self.is_cut_off
+        !self.blocked && !full && !self.contacts.is_cut_off()
     }
 
     #[inline(never)]
@@ -277,7 +276,7 @@ impl<P: Clone> Publisher<P> {
         observer.observe(now, Event::Sent { message, producer: self.client, attempt });
         let PublishAddress { routing_key, ref properties } = self.config.addresses[usize::from(kind)];
         let (exchange, mandatory) = (self.config.exchange, self.config.mandatory);
-        let (from, to) = (Address::Client(self.client), Address::Node(self.node));
+        let (from, to) = (Address::Client(self.client), Address::Node(self.contacts.node()));
         let place = out.place();
         let publication =
             Publication { envelope: envelope.clone(), exchange, routing_key, properties: properties.clone() };

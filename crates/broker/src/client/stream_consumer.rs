@@ -9,7 +9,7 @@ use brokerlab_event::{
 };
 
 use super::Worker;
-use super::publisher::RECONNECT_DELAY;
+use super::contacts::RECONNECT_DELAY;
 use crate::config::{ConsumerConfig, ConsumerKind, ReaderName, StreamConsumerConfig, StreamCredit, StreamOffset};
 use crate::message::{Address, Envelope, Message, Outbox};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use brokerlab_event::{ClientId, Count, Departure, Event, KeyId, MessageId, NodeId, Observer, Refusal, StoreId, Time};
 
-use super::publisher::RECONNECT_DELAY;
+use super::contacts::RECONNECT_DELAY;
 use crate::config::{ProducerConfig, ProducerKind, StreamPublisherConfig};
 use crate::message::{Address, Envelope, Message, Outbox};
 

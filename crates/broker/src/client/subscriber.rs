@@ -8,7 +8,7 @@ use brokerlab_event::{
 };
 
 use super::Worker;
-use super::publisher::RECONNECT_DELAY;
+use super::contacts::Contacts;
 use crate::config::{ConsumerConfig, ConsumerKind, ExchangeId, OnFailure, QueueConsumerConfig};
 use crate::message::{Address, Channel, DeliveryTag, Effect, Message, Outbox};
 use crate::properties::{DeathReason, Properties};
@@ -46,7 +46,7 @@ struct InHand {
 pub struct Subscriber {
     client: ClientId,
     application: ApplicationId,
-    node: NodeId,
+    contacts: Contacts,
     source: Source,
     answers: bool,
     failures: Option<FailureLaw>,
@@ -57,10 +57,6 @@ pub struct Subscriber {
     failed: BTreeMap<MessageId, u32>,
     /// When to subscribe again.
     retry_at: Option<Time>,
-    /// The connection broke, and there is no other yet.
-    is_cut_off: bool,
-    /// When another is tried.
-    reconnect_at: Option<Time>,
 }
 
 impl Subscriber {
@@ -69,6 +65,10 @@ impl Subscriber {
     /// # Panics
     /// Panics where the configuration is that of a group member.
     pub fn new(config: &ConsumerConfig) -> Subscriber {
+        let nodes = match config.kind {
+            ConsumerKind::Queue(queue) => queue.nodes,
+            _ => 1,
+        };
         let source = match config.kind {
             ConsumerKind::Queue(queue) => Source::Queue(queue),
             ConsumerKind::Broadcast { exchange } => Source::Broadcast { exchange },
@@ -79,7 +79,7 @@ impl Subscriber {
         Subscriber {
             client: config.client,
             application: config.application,
-            node: config.node,
+            contacts: Contacts::new(config.node, nodes),
             source,
             answers: config.answers,
             failures: config.failures,
@@ -87,14 +87,17 @@ impl Subscriber {
             in_hand: Ring::default(),
             failed: BTreeMap::new(),
             retry_at: None,
-            is_cut_off: false,
-            reconnect_at: None,
         }
     }
 
     #[inline]
     fn send<P>(&self, message: Message<P>, out: &mut Outbox<P>) {
-        out.send(Address::Client(self.client), Address::Node(self.node), message);
+        out.send(Address::Client(self.client), Address::Node(self.contacts.node()), message);
+    }
+
+    /// The node that it is connected with, or tries.
+    pub fn node(&self) -> NodeId {
+        self.contacts.node()
     }
 
     /// The process starts, connects and subscribes.
@@ -126,7 +129,7 @@ impl Subscriber {
 
     /// The process ends in good order: what it has not done is returned by closing the connection.
     pub fn leave<P, O: Observer>(&mut self, now: Time, out: &mut Outbox<P>, observer: &mut O) {
-        if !self.is_cut_off {
+        if !self.contacts.is_cut_off() {
             self.send(Message::Disconnect, out);
         }
         self.abandon();
@@ -136,7 +139,8 @@ impl Subscriber {
     fn abandon(&mut self) {
         self.in_hand.clear();
         self.failed.clear();
-        (self.retry_at, self.is_cut_off, self.reconnect_at) = (None, false, None);
+        self.retry_at = None;
+        self.contacts.forget();
         self.worker.abandon();
     }
 
@@ -196,19 +200,19 @@ impl Subscriber {
                 self.lose_channel(now);
             }
             Message::ConnectionBroken { .. } => {
-                if !self.is_cut_off {
+                if self.contacts.broken(now) {
                     observer.observe(now, Event::ConnectionLost { client: self.client });
                 }
                 // What a delivery settles is its own for good.
                 if !self.is_settled_by_delivery() {
                     self.lose_channel(now);
                 }
-                (self.is_cut_off, self.retry_at) = (true, None);
-                self.reconnect_at = Some(now.saturating_add(RECONNECT_DELAY));
+                self.retry_at = None;
             }
             Message::ConnectionRestored { .. } => {
                 observer.observe(now, Event::Reconnected { client: self.client });
-                (self.is_cut_off, self.retry_at) = (false, Some(now));
+                self.contacts.restored();
+                self.retry_at = Some(now);
             }
             // Its queue is gone, or has taken back what was not settled in time. It settles what it holds all the same:
             // the rest of it may still be its own.
@@ -238,8 +242,8 @@ impl Subscriber {
             self.retry_at = None;
             self.subscribe(out);
         }
-        if self.reconnect_at.take_if(|at| *at <= now).is_some() {
-            self.send(Message::Connect, out);
+        if self.contacts.is_due(now) {
+            self.send(Message::Reconnect, out);
         }
         if !self.worker.finish(now) {
             return;
@@ -259,7 +263,7 @@ impl Subscriber {
     fn succeed<P, O: Observer>(&mut self, now: Time, done: InHand, out: &mut Outbox<P>, observer: &mut O) {
         let InHand { message, sender, store, offset, tag, .. } = done;
         observer.observe(now, Event::Processed { message, consumer: self.client, store, offset });
-        if self.answers && !self.is_cut_off {
+        if self.answers && !self.contacts.is_cut_off() {
             self.send(Message::Reply { to: sender, message }, out);
         }
         if self.failures.is_some() {
@@ -268,7 +272,7 @@ impl Subscriber {
         if let (false, Some(tag)) = (self.is_settled_by_delivery(), tag) {
             let outcome = Outcome::Ack;
             observer.observe(now, Event::Settled { message, consumer: self.client, store, offset, outcome });
-            let (from, to) = (Address::Client(self.client), Address::Node(self.node));
+            let (from, to) = (Address::Client(self.client), Address::Node(self.contacts.node()));
             let effect = out.place();
             let message = Message::Ack { channel: CHANNEL, tag, multiple: false };
             effect.fill(Effect::Send { from, to, message });
@@ -295,7 +299,7 @@ impl Subscriber {
     /// When its work is done, or it subscribes again.
     #[inline]
     pub fn next_timeout(&self) -> Option<Time> {
-        match self.retry_at.or(self.reconnect_at) {
+        match self.retry_at.or(self.contacts.next_timeout()) {
             Some(retry) if !self.worker.is_paused() => {
                 Some(self.worker.done_at().map_or(retry, |done| done.min(retry)))
             }

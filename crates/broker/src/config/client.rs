@@ -47,6 +47,8 @@ pub enum ProducerKind {
         max_unconfirmed: u32,
         /// With confirms: what was not confirmed when the connection broke is published again on the next one.
         republish: bool,
+        /// How many nodes it may connect with: its own, and where that does not let it in the others.
+        nodes: u16,
     },
     /// Appends batches to the partitions of a topic.
     Batcher(BatcherConfig),
@@ -216,6 +218,8 @@ pub struct QueueConsumerConfig {
     pub priority: i32,
     /// What it does with a message on which its work fails.
     pub on_failure: OnFailure,
+    /// How many nodes it may connect with: its own, and where that does not let it in the others.
+    pub nodes: u16,
 }
 
 /// What a consumer of a queue does with a message on which its work fails.

@@ -21,6 +21,8 @@ pub struct Deployment {
     pub model: Model,
     /// How many nodes there are; at least 1.
     pub nodes: u16,
+    /// What machines of nodes that leave something to chance draw from.
+    pub seed: u64,
     /// How nodes of a cluster show that they are there. A node that is alone need not.
     pub broker_sessions: BrokerSessions,
     /// The rules of which version hold.

@@ -151,6 +151,16 @@ impl QueueConfig {
         }
     }
 
+    /// The nodes that have a member of its group, of so many nodes: its own, which leads at first, and those that follow
+    /// it. A classic queue lives on its own.
+    pub fn members(&self, nodes: u16) -> Vec<NodeId> {
+        let size = match self.kind {
+            QueueKind::Classic => 1,
+            QueueKind::Quorum(options) => options.group_size.clamp(1, nodes),
+        };
+        (0..size).map(|n| NodeId::new((self.node.get() + n) % nodes)).collect()
+    }
+
     /// True where the queue is there again after its node was down.
     pub fn is_durable(&self) -> bool {
         self.durable && !matches!(self.lifetime, Lifetime::Exclusive(_))
@@ -167,13 +177,15 @@ impl QueueConfig {
 pub enum QueueKind {
     /// On one node.
     Classic,
-    /// Replicated: a Raft group, for now of one member.
+    /// Replicated: a Raft group.
     Quorum(QuorumOptions),
 }
 
 /// What only a quorum queue can be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QuorumOptions {
+    /// On how many nodes it has a member (`x-quorum-initial-group-size`), if there are so many.
+    pub group_size: u16,
     /// A message is given up when it has failed more often than this (`x-delivery-limit`); `None` for never.
     pub delivery_limit: Option<u32>,
     /// Dead letters are kept until all their targets have confirmed them (`x-dead-letter-strategy`). Needs
@@ -188,6 +200,7 @@ pub struct QuorumOptions {
 impl Default for QuorumOptions {
     fn default() -> Self {
         QuorumOptions {
+            group_size: 3,
             delivery_limit: Some(DEFAULT_DELIVERY_LIMIT),
             at_least_once: false,
             delayed_retry: None,

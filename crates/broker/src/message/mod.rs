@@ -9,6 +9,7 @@ use brokerlab_event::{ApplicationId, ClientId, Duration, MessageId, NodeId, Offs
 
 use crate::assignor::Assignor;
 use crate::config::{Acks, ExchangeId, Isolation, ReaderName, StreamCredit, StreamOffset};
+use crate::quorum::{GroupMessage, Order, Session};
 use crate::record::Batch;
 use crate::share_partition::{Acknowledged, ShareError};
 use crate::transaction::{Instance, TransactionalId};
@@ -28,6 +29,8 @@ pub enum Message<P> {
     },
     /// Client → node: the first message of a connection.
     Connect,
+    /// The same, from a client that had another connection before, perhaps with another node, and waits to be let in.
+    Reconnect,
     /// Client → node: a clean end of the connection. Unsettled deliveries are returned.
     Disconnect,
     /// Driver → node: the connection to this peer broke (process crash, reset).
@@ -726,6 +729,44 @@ pub enum Message<P> {
         answer: ReplicaAnswer<P>,
         /// What consumers may read.
         high_watermark: Offset,
+    },
+
+    /// Node → node: I am here.
+    NodeHeartbeat {
+        /// Which start of it.
+        start: u32,
+    },
+    /// Between the members of a quorum queue's group.
+    QuorumGroup {
+        /// The queue.
+        store: StoreId,
+        /// What one says to another.
+        message: Box<GroupMessage<P>>,
+    },
+    /// A node, for its channels → the leader of a quorum queue.
+    QuorumOrder {
+        /// The queue.
+        store: StoreId,
+        /// What is asked.
+        order: Box<Order<P>>,
+    },
+    /// The leader of a quorum queue → a node: what was done for its channels.
+    QuorumTold {
+        /// The queue.
+        store: StoreId,
+        /// The leader's term.
+        term: u32,
+        /// What was done, in order.
+        told: Vec<Told<P>>,
+    },
+    /// The leader of a quorum queue → every node: I lead.
+    QuorumLeads {
+        /// The queue.
+        store: StoreId,
+        /// Since when.
+        term: u32,
+        /// The channels of that node from which the queue takes nothing at present.
+        stopped: Vec<Session>,
     },
 
     // Node ↔ controller.

@@ -9,6 +9,7 @@ use crate::config::{ExchangeId, RoutingKey};
 use crate::log::{Entry, EpochEnd};
 use crate::partition::Copied;
 use crate::properties::Properties;
+use crate::quorum;
 use crate::share_partition::Acquired;
 
 /// One message (queue side) or record (log side) with what the broker must know of it. The payload is `()` in
@@ -328,4 +329,13 @@ pub struct Position {
     /// The first record at or after the time that was asked for; the high watermark where there is none, and where no
     /// time was asked for.
     pub at_time: Offset,
+}
+
+/// What the leader of a quorum queue tells a node of.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Told<P> {
+    /// Its orders up to this number are carried out.
+    Carried(u64),
+    /// Something that one of its channels is to hear.
+    Effect(quorum::Effect<P>),
 }

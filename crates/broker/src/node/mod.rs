@@ -12,6 +12,8 @@ use crate::controller::FIRST_INCARNATION;
 use crate::log::Crash;
 use crate::message::{Address, Message, Outbox};
 use crate::partition::PartitionLog;
+use crate::quorum::Home;
+use crate::raft::LogEnd;
 
 use self::membership::Membership;
 
@@ -164,11 +166,15 @@ impl<P: Clone + Default> Node<P> {
             Message::Disconnect | Message::ConnectionLost => {
                 self.log_side.handle(from, &mut message.clone(), context);
                 self.note_log_due();
-                // Queues have no copies on other nodes yet.
-                if matches!(from, Address::Client(_)) {
-                    self.queue_side.handle(from, message, context);
-                }
+                self.handle_queues(from, message, context);
             }
+            _ => self.handle_queues(from, message, context),
+        }
+    }
+
+    fn handle_queues<O: Observer>(&mut self, from: Address, message: &mut Message<P>, context: &mut Context<'_, P, O>) {
+        match from {
+            Address::Node(node) => self.queue_side.handle_node(node, message.take(), context),
             _ => self.queue_side.handle(from, message, context),
         }
     }
@@ -289,18 +295,31 @@ impl<P: Clone + Default> Node<P> {
         self.log_side.partitions()
     }
 
+    /// True where this node serves the clients of a queue, as far as it knows.
+    pub fn leads(&self, queue: StoreId) -> bool {
+        self.queue_side.leads(queue)
+    }
+
+    /// How far the log of the member goes that this node has of a quorum queue's group. Nothing where it has none, or
+    /// one that has lost its disk.
+    pub fn quorum_log_end(&self, queue: StoreId) -> Option<LogEnd> {
+        self.queue_side.quorum_log_end(queue)
+    }
+
     /// At the end of a run: tells which messages there still are for somebody of whom this node knows. `logs` are those
-    /// of all partitions, wherever they are led.
+    /// of all partitions, wherever they are led, and `speaks_for` the quorum queues with members on several nodes that this
+    /// one is to tell of, each with how much of its log is known.
     pub fn census<O: Observer>(
         &self,
         now: Time,
         header: &RunHeader,
         logs: &[(StoreId, &PartitionLog<P>)],
+        speaks_for: &[(StoreId, Offset)],
         observer: &mut O,
     ) {
         let mut out = Outbox::default();
         let mut context = Context { now, node: self.id, out: &mut out, observer };
-        self.queue_side.census(header, &mut context);
+        self.queue_side.census(header, speaks_for, &mut context);
         self.log_side.census(logs, &mut context);
     }
 
@@ -321,9 +340,11 @@ impl<P: Clone + Default> Node<P> {
     /// The node comes back now with what its disk kept.
     pub fn recover(now: Time, durable: Durable<P>, deployment: &Deployment) -> Node<P> {
         let Durable { id, incarnation, queues, logs } = durable;
-        let queue_side = QueueSide::recover(id, deployment, now, queues);
+        let membership = Membership::recover(now, incarnation, deployment);
+        let home = Home { node: id, start: membership.incarnation };
+        let queue_side = QueueSide::recover(home, deployment, now, queues);
         let log_side = LogSide::recover(id, deployment, now, logs);
-        Node::of(id, queue_side, log_side, Membership::recover(now, incarnation, deployment))
+        Node::of(id, queue_side, log_side, membership)
     }
 }
 

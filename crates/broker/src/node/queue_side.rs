@@ -6,29 +6,34 @@ mod delivering;
 mod flow;
 mod hosted;
 mod lifetimes;
+mod neighbours;
 mod publishing;
 mod replicated;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use brokerlab_event::{ApplicationId, Bytes, ClientId, Event, NodeId, Observer, Removal, RunHeader, StoreId, Time};
+use brokerlab_event::{
+    ApplicationId, Bytes, ClientId, Event, NodeId, Observer, Offset, Removal, RunHeader, StoreId, Time,
+};
 
 use self::confirming::SharedConfirm;
 use self::delivering::Settlement;
 use self::flow::{Connection, Memory};
-use self::hosted::HostedQueue;
+use self::hosted::{HostedQueue, messages_of};
 use self::lifetimes::{SCAN_INTERVAL, Timer};
+use self::neighbours::Neighbours;
 use self::replicated::{DurableReplica, Replica};
 use super::Context;
 use crate::channel::ChannelState;
-use crate::config::{ConsumerKind, Deployment, Destination, ExchangeId, Profile};
+use crate::config::{ConsumerKind, Deployment, Destination, ExchangeId, Profile, QueueConfig};
 use crate::dead_letter::DeadLetter;
 use crate::deadlines::Deadlines;
 use crate::dispatch::Subscription;
 use crate::log::{Crash, Entry};
 use crate::message::{Address, Channel, Message, ReplyCode};
 use crate::queue::{ClassicQueue, DurableQueue};
-use crate::quorum::Session;
+use crate::quorum::{Home, Session};
+use crate::raft::LogEnd;
 use crate::router::Router;
 
 /// The subscribers of a broadcast that stand for one application; each message goes to one of them.
@@ -59,6 +64,7 @@ pub struct QueueSide<P> {
     dead: VecDeque<DeadLetter<P>>,
     timers: Deadlines,
     profile: Profile,
+    neighbours: Neighbours,
 }
 
 /// What is left of a node's queues when it has gone down.
@@ -69,20 +75,25 @@ pub struct DurableQueues<P>(Vec<(StoreId, DurableStorage<P>)>);
 #[derive(Clone, Debug)]
 enum DurableStorage<P> {
     Classic(DurableQueue<P>),
-    Quorum(Box<DurableReplica<P>>),
+    /// Nothing where the node only spoke with the group.
+    Quorum(Option<Box<DurableReplica<P>>>),
 }
 
 impl<P: Clone> QueueSide<P> {
     /// What the deployment places on this node.
     pub fn new(node: NodeId, deployment: &Deployment) -> QueueSide<P> {
-        let hosted = deployment.queues.iter().filter(|queue| queue.node == node);
+        // A quorum queue with several members can be used at any node.
+        let is_here = |queue: &&QueueConfig| queue.node == node || queue.members(deployment.nodes).len() > 1;
+        let hosted = deployment.queues.iter().filter(is_here);
         let bindings = |store| {
             let own =
                 deployment.bindings.iter().filter(move |binding| binding.destination == Destination::Queue(store));
             own.cloned().collect()
         };
         let queues: Vec<HostedQueue<P>> = hosted
-            .map(|config| HostedQueue::new(config.clone(), bindings(config.store), &deployment.profile))
+            .map(|config| {
+                HostedQueue::new(config.clone(), bindings(config.store), Replica::of(config, node, deployment))
+            })
             .collect();
         let mut index = vec![None; queues.iter().map(|queue| queue.config.store.index() + 1).max().unwrap_or(0)];
         for (number, queue) in queues.iter().enumerate() {
@@ -119,7 +130,17 @@ impl<P: Clone> QueueSide<P> {
             dead: VecDeque::new(),
             timers,
             profile: deployment.profile.clone(),
+            neighbours: Neighbours::new(Home { node, ..Home::default() }, deployment.nodes, Time::ZERO),
         }
+        .shown(Time::ZERO)
+    }
+
+    /// Where there is a group, its nodes show themselves to each other, at first at this time.
+    fn shown(mut self, at: Time) -> QueueSide<P> {
+        if self.queues.iter().any(|hosted| hosted.replica.as_ref().is_some_and(|own| !own.is_alone())) {
+            self.timers.set(self.round_number(), at);
+        }
+        self
     }
 
     /// When something is due next.
@@ -217,10 +238,15 @@ impl<P: Clone> QueueSide<P> {
             Message::Reply { to, message } => {
                 context.send(Address::Client(to), Message::Reply { to, message });
             }
-            Message::Connect => self.declare_again(context.now),
+            Message::Connect | Message::Reconnect => self.declare_again(context.now),
             Message::Disconnect | Message::ConnectionLost => self.disconnected(client, context),
             _ => unreachable!("a client sends no such message to the queues of a node"),
         }
+    }
+
+    /// A channel of a connection with this node.
+    fn session(&self, client: ClientId, channel: Channel) -> Session {
+        Session { client, channel, home: self.neighbours.home }
     }
 
     /// The channel, opened at first use.
@@ -339,7 +365,7 @@ impl<P: Clone> QueueSide<P> {
         // A quorum queue is told of a channel's end, and itself knows what to return.
         let mut told = BTreeSet::new();
         for channel in &mut channels {
-            let session = Session { client, channel: channel.number };
+            let session = self.session(client, channel.number);
             let mut unsettled = channel.settle_until(0).expect("tag 0 covers whatever there is");
             let stores = unsettled.iter().map(|delivery| delivery.store);
             let stores = stores.chain(channel.replicated.iter().copied());
@@ -376,17 +402,44 @@ impl<P: Clone> QueueSide<P> {
         self.delete_exclusive(client, context);
     }
 
-    /// How many messages are ready in a queue.
+    /// True where clients of a queue are served here.
+    pub fn leads(&self, queue: StoreId) -> bool {
+        self.hosted(queue).is_some_and(|index| self.queues[index].is_served_here())
+    }
+
+    /// How far the log of a quorum queue's member goes that is here.
+    pub fn quorum_log_end(&self, queue: StoreId) -> Option<LogEnd> {
+        self.queues[self.hosted(queue)?].replica.as_ref()?.log_end()
+    }
+
+    /// How many messages are ready in a queue that is served here.
     pub fn ready(&self, queue: StoreId) -> u64 {
-        self.queues.iter().find(|hosted| hosted.config.store == queue).map_or(0, HostedQueue::ready)
+        let hosted = self.queues.iter().find(|hosted| hosted.config.store == queue);
+        hosted.filter(|hosted| hosted.is_served_here()).map_or(0, HostedQueue::ready)
     }
 
     /// Tells which messages are still to be had, and for whom.
-    pub fn census<O: Observer>(&self, header: &RunHeader, context: &mut Context<'_, P, O>) {
+    pub fn census<O: Observer>(
+        &self,
+        header: &RunHeader,
+        speaks_for: &[(StoreId, Offset)],
+        context: &mut Context<'_, P, O>,
+    ) {
         for hosted in &self.queues {
-            for (_, publication) in hosted.messages() {
-                for &application in header.served_by(hosted.config.store) {
-                    context.observe(Event::Remaining { message: publication.envelope.message, application });
+            let store = hosted.config.store;
+            let messages = match &hosted.replica {
+                Some(replica) if !replica.is_alone() => {
+                    let told = speaks_for.iter().find(|(queue, _)| *queue == store).map(|(_, told)| *told);
+                    let queue = told.and_then(|told| replica.queue_at(told));
+                    queue.map_or_else(Vec::new, |queue| {
+                        messages_of(&queue).map(|(_, own)| own.envelope.message).collect()
+                    })
+                }
+                _ => hosted.messages().into_iter().map(|(_, own)| own.envelope.message).collect(),
+            };
+            for message in messages {
+                for &application in header.served_by(store) {
+                    context.observe(Event::Remaining { message, application });
                 }
             }
         }
@@ -399,14 +452,15 @@ impl<P: Clone> QueueSide<P> {
         let durable = self.queues.into_iter().filter(|hosted| hosted.exists && hosted.config.is_durable());
         let storage = |hosted: HostedQueue<P>| match hosted.replica {
             None => DurableStorage::Classic(hosted.queue.crash(kind)),
-            Some(replica) => DurableStorage::Quorum(Box::new(replica.crash(kind))),
+            Some(replica) => DurableStorage::Quorum(replica.crash(kind).map(Box::new)),
         };
         DurableQueues(durable.map(|hosted| (hosted.config.store, storage(hosted))).collect())
     }
 
     /// The queues of a node that comes back. What is not durable is there again once a client has connected.
-    pub fn recover(node: NodeId, deployment: &Deployment, now: Time, durable: DurableQueues<P>) -> QueueSide<P> {
-        let mut side = QueueSide::new(node, deployment);
+    pub fn recover(home: Home, deployment: &Deployment, now: Time, durable: DurableQueues<P>) -> QueueSide<P> {
+        let mut side = QueueSide::new(home.node, deployment);
+        side.neighbours = Neighbours::new(home, deployment.nodes, now);
         let kept: BTreeSet<StoreId> = durable.0.iter().map(|(store, _)| *store).collect();
         let mut declared = Box::new(side.router.clone());
         for hosted in &mut side.queues {
@@ -443,15 +497,18 @@ impl<P: Clone> QueueSide<P> {
                     hosted.queue.head_deadline()
                 }
                 DurableStorage::Quorum(replica) => {
-                    hosted.replica = Some(Box::new(Replica::recover(*replica)));
-                    Some(now) // its first commands
+                    hosted.replica = Some(Box::new(Replica::recover(replica.map(|replica| *replica), now)));
+                    let (first, election) = side.first_turn(index, now);
+                    side.timers.set_or_clear(Timer::Election.number(index), election);
+                    first
                 }
             };
+            let hosted = &side.queues[index];
             let sizes = hosted.messages().into_iter().map(|(_, publication)| publication.bytes());
             side.memory.held += sizes.sum::<u64>();
             side.timers.set_or_clear(Timer::Head.number(index), next);
         }
-        side
+        side.shown(now)
     }
 
     /// Clients declare what they use when they connect, and their libraries what they had declared before ("topology

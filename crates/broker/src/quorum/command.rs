@@ -1,9 +1,26 @@
 //! What can be asked of a quorum queue, and what it tells.
 
-use brokerlab_event::{ClientId, Duration, MessageId, Offset, Time};
+use brokerlab_event::{ClientId, Duration, MessageId, NodeId, Offset, Time};
 
+use crate::controller::FIRST_INCARNATION;
 use crate::message::{Channel, ConsumerTag, DeliveryTag, Publication};
 use crate::properties::DeathReason;
+
+/// A node through which channels speak with the queue, in one of its lives.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Home {
+    /// The node.
+    pub node: NodeId,
+    /// Which start of it.
+    pub start: u32,
+}
+
+impl Default for Home {
+    /// The first start of the first node.
+    fn default() -> Home {
+        Home { node: NodeId::new(0), start: FIRST_INCARNATION }
+    }
+}
 
 /// A channel of a connection: it publishes, consumes, and dies as one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -12,6 +29,15 @@ pub struct Session {
     pub client: ClientId,
     /// The channel.
     pub channel: Channel,
+    /// Where the connection ends.
+    pub home: Home,
+}
+
+impl Session {
+    /// A channel of a connection with a node that is alone.
+    pub fn new(client: ClientId, channel: Channel) -> Session {
+        Session { client, channel, home: Home::default() }
+    }
 }
 
 /// Somebody who gets messages of the queue.
@@ -33,14 +59,14 @@ pub enum Receiver {
 }
 
 impl ConsumerKey {
-    /// The key of a subscription.
+    /// The key of a subscription at a node that is alone.
     pub fn subscription(client: ClientId, channel: Channel, tag: ConsumerTag) -> ConsumerKey {
-        ConsumerKey { session: Session { client, channel }, receiver: Receiver::Subscription(tag) }
+        ConsumerKey { session: Session::new(client, channel), receiver: Receiver::Subscription(tag) }
     }
 
-    /// The key of a request for one message.
+    /// The key of a request for one message at such a node.
     pub fn get(client: ClientId, channel: Channel, tag: DeliveryTag) -> ConsumerKey {
-        ConsumerKey { session: Session { client, channel }, receiver: Receiver::Get(tag) }
+        ConsumerKey { session: Session::new(client, channel), receiver: Receiver::Get(tag) }
     }
 }
 
@@ -106,6 +132,16 @@ pub enum Command<P> {
     },
     /// A channel is closed or dead. What its consumers hold is returned and counts as failed.
     Down(Session),
+    /// A node is out of reach, or was started anew: the channels of its first lives, up to this many, are dead.
+    NodeDown {
+        /// The node.
+        node: NodeId,
+        /// How many of its lives are over.
+        starts: u32,
+    },
+    /// Another leader has begun, and nobody knows which deliveries of the one before have arrived. All are returned,
+    /// through no fault of their own; with the next command they are delivered again.
+    ReturnAll,
     /// Settle deliveries, in this order.
     Settle {
         /// Who.

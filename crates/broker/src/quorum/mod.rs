@@ -28,12 +28,13 @@
 //! ```
 //!
 //! Left out: consumers whose node is out of reach for a while (they are down or they are not), AMQP 1.0 credit and
-//! annotations, and snapshots.
+//! annotations. The state is its own snapshot. [`Agreed`] is what a whole group shares, by way of [`raft`](crate::raft).
 
 mod command;
 mod config;
 mod consumers;
 mod dead_letters;
+mod group;
 mod publishing;
 mod ready;
 mod serving;
@@ -44,13 +45,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use brokerlab_event::{Offset, Time};
 
 pub use command::{
-    Command, ConsumerKey, ConsumerOptions, DeadLetter, Delivery, DeliveryNumber, Effect, Receiver, Return, Session,
-    Settlement,
+    Command, ConsumerKey, ConsumerOptions, DeadLetter, Delivery, DeliveryNumber, Effect, Home, Receiver, Return,
+    Session, Settlement,
 };
 pub use config::{
     DEAD_LETTER_PREFETCH, DEFAULT_DELIVERY_LIMIT, DeadLettering, DelayedRetry, Overflow, QuorumConfig, RetryKind,
     UNLIMITED_PREFETCH, Version,
 };
+
+pub use group::{Agreed, DurableGroupMember, GroupMember, GroupMessage, Order, Reception};
 
 use crate::message::{Envelope, Publication};
 use crate::properties::DeathReason;
@@ -119,6 +122,11 @@ impl<P: Clone> QuorumQueue<P> {
             Command::Register { consumer, options } => self.register(consumer, options, effects),
             Command::Cancel { consumer } => self.cancel(consumer, effects),
             Command::Down(session) => self.down(session, effects),
+            Command::NodeDown { node, starts } => {
+                let dead = |session: &Session| session.home.node == node && session.home.start < starts;
+                self.sessions().into_iter().filter(dead).for_each(|session| self.down(session, effects));
+            }
+            Command::ReturnAll => self.return_everything(effects),
             Command::Settle { consumer, deliveries, settlement } => {
                 self.settle(consumer, deliveries, settlement, effects);
             }

@@ -108,6 +108,19 @@ impl<P: Clone> QuorumQueue<P> {
         }
     }
 
+    /// Returns everything that anybody holds.
+    pub(super) fn return_everything(&mut self, effects: &mut Vec<Effect<P>>) {
+        let holders: Vec<Number> = self.consumers.iter().map(|(number, _)| number).collect();
+        for number in holders {
+            let held: Vec<_> = self.consumers.get(number).held.keys().copied().collect();
+            self.return_each(number, &held, false, effects);
+            if self.consumers.contains(number) {
+                self.reconsider(number, effects);
+            }
+        }
+        self.activate_next(effects);
+    }
+
     /// Returns everything that a consumer holds, which is as good as dead, in the order of delivery.
     pub(super) fn return_all(&mut self, number: Number, effects: &mut Vec<Effect<P>>) {
         let held: Vec<_> = self.consumers.get(number).held.keys().copied().collect();

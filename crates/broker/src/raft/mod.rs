@@ -399,6 +399,11 @@ impl<C: Command, S: Clone> Member<C, S> {
         matches!(self.role, Role::Leader { .. })
     }
 
+    /// How many members the group has.
+    pub fn group_size(&self) -> usize {
+        self.members.len()
+    }
+
     /// The latest term that it has heard of.
     pub fn term(&self) -> u32 {
         self.term

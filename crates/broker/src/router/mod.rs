@@ -25,6 +25,7 @@
 //!     queues: vec![work, all],
 //! #   model: Model::Queue,
 //! #   nodes: 1,
+//! #   seed: 1,
 //! #   broker_sessions: BrokerSessions::default(),
 //! #   memory_watermark: None,
 //! #   page_cache: None,

@@ -17,6 +17,7 @@ impl Rig {
             deployment: Deployment {
                 model: Model::Queue,
                 nodes: 1,
+                seed: 1,
                 broker_sessions: BrokerSessions::default(),
                 profile: Profile::default(),
                 routing_keys: vec![],

@@ -157,6 +157,7 @@ impl Plan {
         Deployment {
             model: Model::Log,
             nodes: self.nodes,
+            seed: 1,
             broker_sessions: BrokerSessions::default(),
             profile: Profile::default(),
             routing_keys: Vec::new(),
@@ -364,7 +365,7 @@ impl Rig {
         let before = self.events.len();
         let header = header();
         for node in &self.nodes {
-            node.census(self.now, &header, &node.partitions().collect::<Vec<_>>(), &mut self.events);
+            node.census(self.now, &header, &node.partitions().collect::<Vec<_>>(), &[], &mut self.events);
         }
         for member in &self.members {
             member.census(self.now, &mut self.events);

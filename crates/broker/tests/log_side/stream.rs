@@ -266,7 +266,7 @@ impl Rig {
 
     fn remaining(&mut self) -> Vec<(u64, u64)> {
         let before = self.events.len();
-        self.node.census(self.now, &crate::rig::header(), &[], &mut self.events);
+        self.node.census(self.now, &crate::rig::header(), &[], &[], &mut self.events);
         let told = self.events.records()[before..].iter().map(|record| record.event());
         let range = |event| match event {
             Event::RemainingRange { from, until, .. } => Some((from.get(), until.get())),

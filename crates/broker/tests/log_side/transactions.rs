@@ -73,6 +73,7 @@ fn rig_on(version: TransactionVersion, page_cache: Option<PageCacheConfig>) -> R
     let deployment = Deployment {
         model: Model::Log,
         nodes: 1,
+        seed: 1,
         broker_sessions: BrokerSessions::default(),
         profile: Profile { log, ..Profile::default() },
         routing_keys: Vec::new(),

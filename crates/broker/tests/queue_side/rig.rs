@@ -82,6 +82,7 @@ impl Topology {
         Deployment {
             model: Model::Queue,
             nodes: 1,
+            seed: 1,
             broker_sessions: BrokerSessions::default(),
             profile: self.profile.clone(),
             routing_keys: self.keys.clone(),
@@ -267,7 +268,7 @@ impl Rig {
     /// The census: which messages each queue still has, in no particular order.
     pub fn census(&self) -> Vec<(StoreId, MessageId)> {
         let mut remaining = Events::default();
-        self.node.census(self.now, &self.header, &[], &mut remaining);
+        self.node.census(self.now, &self.header, &[], &[], &mut remaining);
         let kept = remaining.0.iter().map(|event| match event {
             Event::Remaining { message, application } => (StoreId::new(u32::from(application.get())), *message),
             other => panic!("a census of queues tells of {other:?}"),

@@ -1,14 +1,14 @@
 //! Random commands, on every kind of queue: held against the reference and against the ledger, and applied again.
 
 use brokerlab_broker::quorum::*;
-use brokerlab_event::{ClientId, Duration, Time};
+use brokerlab_event::{ClientId, Duration, NodeId, Time};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::ledger::Ledger;
 use crate::reference::Reference;
-use crate::rig::{consumer, publication, session, show};
+use crate::rig::{at_home, consumer, publication, session, show};
 
 /// What is asked, still without what depends on the state.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ enum Request {
     Cancel(u32),
     Down(u32),
     DownPublisher(u32),
+    DownNode(u16),
+    ReturnAll,
     /// Some of what a holder of messages holds, picked by number, and perhaps something that it does not.
     Settle {
         holder: usize,
@@ -125,6 +127,8 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
         1 => (0..4u32).prop_map(Request::Cancel),
         1 => (0..4u32).prop_map(Request::Down),
         1 => (0..3u32).prop_map(Request::DownPublisher),
+        1 => (0..2u16).prop_map(Request::DownNode),
+        1 => Just(Request::ReturnAll),
         10 => settle.prop_map(|(holder, picks, settlement)| Request::Settle { holder, picks, settlement }),
         2 => (0..4u32, options()).prop_map(|(number, options)| Request::Get { number, options }),
         1 => Just(Request::Purge),
@@ -217,6 +221,14 @@ impl Bench {
                 }
                 Command::Down(session(number))
             }
+            Request::DownNode(node) => {
+                // All that publish are connected with the first.
+                if node == 0 {
+                    self.sequences = [1; 2];
+                }
+                Command::NodeDown { node: NodeId::new(node), starts: Home::default().start + 1 }
+            }
+            Request::ReturnAll => Command::ReturnAll,
             Request::Settle { holder, picks, settlement } => {
                 let held: Vec<_> = self.queue.held().map(|(key, delivery, ..)| (key, delivery)).collect();
                 let consumer = held.get(holder % held.len().max(1))?.0;
@@ -225,7 +237,7 @@ impl Bench {
                 Command::Settle { consumer, deliveries: picks.into_iter().map(pick).collect(), settlement }
             }
             Request::Get { number, options } => {
-                Command::Get { consumer: ConsumerKey::get(ClientId::new(number), 1, self.index), options }
+                Command::Get { consumer: at_home(ConsumerKey::get(ClientId::new(number), 1, self.index)), options }
             }
             Request::Purge => Command::Purge,
             Request::Delete => {

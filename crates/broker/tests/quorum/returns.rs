@@ -167,7 +167,7 @@ fn a_get_that_is_not_settled_belongs_to_its_channel() {
     let mut rig = Rig::new(QuorumConfig::default());
     assert_eq!(rig.get(1, false), "none");
     rig.publish(2);
-    let key = ConsumerKey::get(consumer(1).session.client, 1, rig.index);
+    let key = crate::rig::at_home(ConsumerKey::get(consumer(1).session.client, 1, rig.index));
     assert_eq!(rig.get(1, false), "got0");
     assert_eq!(rig.get(1, false), "got1");
     let settlement = Settlement::NackRequeue;

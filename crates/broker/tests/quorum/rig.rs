@@ -10,7 +10,7 @@ use brokerlab_broker::config::{ExchangeId, RoutingKey};
 use brokerlab_broker::properties::Properties;
 use brokerlab_broker::quorum::*;
 use brokerlab_broker::{Envelope, Publication};
-use brokerlab_event::{ClientId, Duration, KeyId, MessageId, Time};
+use brokerlab_event::{ClientId, Duration, KeyId, MessageId, NodeId, Time};
 
 pub struct Rig {
     pub queue: QuorumQueue<u64>,
@@ -21,12 +21,18 @@ pub struct Rig {
 
 /// The subscription of a consumer, which has a channel of its own.
 pub fn consumer(number: u32) -> ConsumerKey {
-    ConsumerKey::subscription(ClientId::new(number), 1, 0)
+    at_home(ConsumerKey::subscription(ClientId::new(number), 1, 0))
+}
+
+/// Every other client is connected with the second node.
+pub fn at_home(mut key: ConsumerKey) -> ConsumerKey {
+    key.session.home.node = NodeId::new(key.session.client.get() as u16 % 2);
+    key
 }
 
 /// A channel that publishes.
 pub fn session(number: u32) -> Session {
-    Session { client: ClientId::new(number), channel: 9 }
+    Session::new(ClientId::new(number), 9)
 }
 
 /// A message as it is published: what it is called, its size, and what its publisher says of it.
@@ -115,7 +121,7 @@ impl Rig {
 
     /// Asks for one message, with a channel of its own for each consumer.
     pub fn get(&mut self, number: u32, auto_ack: bool) -> String {
-        let consumer = ConsumerKey::get(ClientId::new(number), 1, self.index);
+        let consumer = at_home(ConsumerKey::get(ClientId::new(number), 1, self.index));
         self.apply(Command::Get { consumer, options: ConsumerOptions { auto_ack, ..ConsumerOptions::default() } })
     }
 

@@ -7,7 +7,7 @@ use crate::channel::{ChannelState, Unsettled};
 use crate::dispatch::Subscription;
 use crate::message::{Address, Channel, ConsumerTag, Message, ReplyCode};
 use crate::node::Context;
-use crate::quorum::{ConsumerKey, ConsumerOptions, Session};
+use crate::quorum::{ConsumerKey, ConsumerOptions, Receiver};
 
 impl<P: Clone> QueueSide<P> {
     pub(super) fn get<O: Observer>(
@@ -24,7 +24,7 @@ impl<P: Clone> QueueSide<P> {
         };
         if self.is_replicated(index) {
             self.channel(client, channel).expects_from(store);
-            self.submit_get(index, Session { client, channel }, auto_ack, context);
+            self.submit_get(index, self.session(client, channel), auto_ack, context);
             return self.used(index, context);
         }
         self.expire(index, context);
@@ -92,7 +92,7 @@ impl<P: Clone> QueueSide<P> {
             self.used(index, context);
             let Subscription { prefetch, priority, auto_ack, .. } = subscription;
             let options = ConsumerOptions { prefetch, priority, auto_ack, timeout: None };
-            return self.submit_consumer(index, ConsumerKey::subscription(client, channel, tag), options, context);
+            return self.submit_consumer(index, self.subscription(client, channel, tag), options, context);
         }
         let hosted = &mut self.queues[index];
         let place = match exclusive {
@@ -102,6 +102,10 @@ impl<P: Clone> QueueSide<P> {
         self.channel(client, channel).consumers.push((tag, store, Some(place)));
         self.used(index, context);
         self.dispatch(index, context);
+    }
+
+    fn subscription(&self, client: ClientId, channel: Channel, tag: ConsumerTag) -> ConsumerKey {
+        ConsumerKey { session: self.session(client, channel), receiver: Receiver::Subscription(tag) }
     }
 
     /// The queue, unless the consumer is refused.
@@ -140,7 +144,7 @@ impl<P: Clone> QueueSide<P> {
         let index = self.hosted(store).expect("a queue that goes takes its consumers with it");
         match place {
             Some(place) => self.queues[index].consumers.remove(place),
-            None => self.submit_cancel(index, ConsumerKey::subscription(client, channel, tag), context),
+            None => self.submit_cancel(index, self.subscription(client, channel, tag), context),
         }
         self.consumer_gone(index, context);
         if self.hosted(store).is_some() {

@@ -7,7 +7,7 @@ use brokerlab_event::{Bytes, ClientId, Duration, Event, Observer, Offset, Remova
 use super::confirming::Waiting;
 use super::flow::Memory;
 use super::replicated::Replica;
-use crate::config::{BindingConfig, Lifetime, Overflow, Profile, QueueConfig};
+use crate::config::{BindingConfig, Lifetime, Overflow, QueueConfig};
 use crate::dead_letter::DeadLetter;
 use crate::dispatch::ConsumerRing;
 use crate::log::Crash;
@@ -15,7 +15,7 @@ use crate::message::{Effect, Publication};
 use crate::node::Context;
 use crate::properties::DeathReason;
 use crate::queue::{AtCrash, ClassicQueue};
-use crate::quorum::Whereabouts;
+use crate::quorum::{QuorumQueue, Whereabouts};
 use crate::ring::Ring;
 
 /// A queue with its consumers and the confirms that wait for its disk.
@@ -40,7 +40,7 @@ pub(super) struct HostedQueue<P> {
 }
 
 impl<P: Clone> HostedQueue<P> {
-    pub fn new(config: QueueConfig, bindings: Vec<BindingConfig>, profile: &Profile) -> HostedQueue<P> {
+    pub fn new(config: QueueConfig, bindings: Vec<BindingConfig>, replica: Option<Box<Replica<P>>>) -> HostedQueue<P> {
         HostedQueue {
             queue: ClassicQueue::new(config.max_priority),
             consumers: ConsumerRing::new(config.single_active_consumer),
@@ -49,7 +49,7 @@ impl<P: Clone> HostedQueue<P> {
             flushing: false,
             limited: config.max_length.is_some() || config.max_bytes.is_some(),
             exists: true,
-            replica: Replica::of(&config, profile),
+            replica,
             bindings,
             config,
         }
@@ -125,7 +125,10 @@ impl<P: Clone> HostedQueue<P> {
         if !self.exists {
             return;
         }
-        if self.replica.is_some() {
+        if let Some(replica) = &self.replica {
+            if !replica.is_alone() {
+                return; // the others have it
+            }
             let gone = if kind == Crash::Disk { self.messages() } else { Vec::new() };
             for (offset, publication) in gone {
                 let (message, size) = (publication.envelope.message, Bytes::new(publication.envelope.size));
@@ -185,25 +188,33 @@ impl<P: Clone> HostedQueue<P> {
 
     /// Messages that could be delivered now.
     pub fn ready(&self) -> u64 {
-        self.replica.as_ref().map_or(self.queue.ready(), |replica| replica.machine.ready())
+        self.replica.as_ref().map_or(self.queue.ready(), |replica| replica.queue().map_or(0, QuorumQueue::ready))
     }
 
     /// Consumers, those that wait included.
     pub fn consumer_count(&self) -> u32 {
-        self.replica.as_ref().map_or(self.consumers.len(), |replica| replica.machine.consumer_count())
+        let replicated = |replica: &Replica<P>| replica.queue().map_or(0, QuorumQueue::consumer_count);
+        self.replica.as_ref().map_or(self.consumers.len(), |replica| replicated(replica))
+    }
+
+    /// True where clients are served: with a quorum queue, at the node that leads.
+    pub fn is_served_here(&self) -> bool {
+        self.replica.as_ref().is_none_or(|replica| replica.serves())
     }
 
     /// Every message that it has, by place.
     pub fn messages(&self) -> Vec<(Offset, &Publication<P>)> {
         match &self.replica {
             None => self.queue.messages().collect(),
-            Some(replica) => {
-                let all = replica.machine.census().into_iter();
-                let kept = all.filter(|(_, (whereabouts, _))| *whereabouts != Whereabouts::DeadLetter);
-                kept.map(|(offset, (_, publication))| (offset, publication)).collect()
-            }
+            Some(replica) => replica.queue().into_iter().flat_map(messages_of).collect(),
         }
     }
+}
+
+/// Every message that a quorum queue has, by place. Those that were given up are somewhere else.
+pub(super) fn messages_of<P: Clone>(queue: &QuorumQueue<P>) -> impl Iterator<Item = (Offset, &Publication<P>)> {
+    let kept = queue.census().into_iter().filter(|(_, (whereabouts, _))| *whereabouts != Whereabouts::DeadLetter);
+    kept.map(|(offset, (_, publication))| (offset, publication))
 }
 
 /// The `expiration` property: a decimal number of milliseconds, not below zero.

@@ -21,17 +21,20 @@ pub(super) enum Timer {
     Unused,
     /// Dead letters that it keeps are tried again.
     Letters,
+    /// Its group has to elect somebody.
+    Election,
 }
 
 impl Timer {
-    pub const KINDS: u32 = 3;
+    pub const KINDS: u32 = 4;
 
     pub fn number(self, queue: usize) -> u32 {
         queue as u32 * Timer::KINDS + self as u32
     }
 
     pub fn of_number(number: u32) -> (Timer, usize) {
-        let timer = [Timer::Head, Timer::Unused, Timer::Letters][(number % Timer::KINDS) as usize];
+        let kinds = [Timer::Head, Timer::Unused, Timer::Letters, Timer::Election];
+        let timer = kinds[(number % Timer::KINDS) as usize];
         (timer, (number / Timer::KINDS) as usize)
     }
 }
@@ -44,11 +47,16 @@ impl<P: Clone> QueueSide<P> {
                 self.scan_channels(context);
                 continue;
             }
+            if number == self.round_number() {
+                self.look_round(context);
+                continue;
+            }
             match Timer::of_number(number) {
                 (Timer::Head, index) if self.is_replicated(index) => self.tick(index, context),
                 (Timer::Head, index) => self.expire(index, context),
                 (Timer::Letters, index) => self.retry_dead_letters(index, context),
                 (Timer::Unused, index) => self.delete_queue(index, context),
+                (Timer::Election, index) => self.elect(index, context),
             }
             self.bury(context);
         }
@@ -60,6 +68,11 @@ impl<P: Clone> QueueSide<P> {
     /// The number of the timer that looks for overdue deliveries on channels, behind those of the queues.
     pub(super) fn scan_number(&self) -> u32 {
         self.queues.len() as u32 * Timer::KINDS
+    }
+
+    /// That of the timer by which nodes show themselves to each other.
+    pub(super) fn round_number(&self) -> u32 {
+        self.scan_number() + 1
     }
 
     /// Closes channels with a delivery that was not settled in time.
@@ -182,9 +195,10 @@ impl<P: Clone> QueueSide<P> {
             }
         }
         let HostedQueue { config, bindings, .. } = &self.queues[index];
-        let empty = HostedQueue { exists: false, ..HostedQueue::new(config.clone(), bindings.clone(), &self.profile) };
+        let replica = self.queues[index].replica.as_ref().map(|replica| Box::new(replica.emptied()));
+        let empty = HostedQueue { exists: false, ..HostedQueue::new(config.clone(), bindings.clone(), replica) };
         let gone = core::mem::replace(&mut self.queues[index], empty);
-        let unanswered = gone.replica.map(|replica| replica.enqueued).unwrap_or_default();
+        let unanswered = gone.replica.into_iter().flat_map(|replica| replica.unanswered());
         let unflushed = gone.unflushed.iter().map(|&(_, client, waiting)| (client, waiting));
         for (client, waiting) in unflushed.chain(unanswered) {
             self.written(client, waiting, context);

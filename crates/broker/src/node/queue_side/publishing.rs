@@ -14,9 +14,6 @@ use crate::properties::DeathReason;
 use crate::quorum::Session;
 use crate::router::strip_blind_copies;
 
-/// The channel that dead letters come from. Only what their queue keeps until they have arrived can be refused.
-pub(super) const DEAD_LETTERS: Session = Session { client: ClientId::MAX, channel: 0 };
-
 /// A larger message is refused (`max_message_size`, in bytes).
 const MAX_MESSAGE_SIZE: u32 = 16 << 20;
 
@@ -37,9 +34,9 @@ impl<P: Clone> QueueSide<P> {
             && let Some(store) = self.router.only_queue(exchange, routing_key)
         {
             let waiting = self.number_publish(client, channel);
-            self.enqueue(store, Session { client, channel }, publication, waiting, context);
+            self.enqueue(store, self.session(client, channel), publication, waiting, context);
         } else {
-            self.publish_anywhere(Session { client, channel }, mandatory, publication, context);
+            self.publish_anywhere(self.session(client, channel), mandatory, publication, context);
         }
     }
 
@@ -51,7 +48,7 @@ impl<P: Clone> QueueSide<P> {
         publication: &mut Publication<P>,
         context: &mut Context<'_, P, O>,
     ) {
-        let Session { client, channel } = session;
+        let Session { client, channel, .. } = session;
         let Publication { exchange, routing_key, .. } = *publication;
         let kind = match self.router.admit(exchange) {
             Ok(kind) => kind,
@@ -76,6 +73,11 @@ impl<P: Clone> QueueSide<P> {
         for store in targets {
             self.enqueue(store, session, publication, shared, context);
         }
+    }
+
+    /// The channel that dead letters come from. Only what their queue keeps until they have arrived can be refused.
+    pub(super) fn dead_letters(&self) -> Session {
+        self.session(ClientId::MAX, 0)
     }
 
     /// No queue takes the message.
@@ -209,7 +211,7 @@ impl<P: Clone> QueueSide<P> {
         let waiting = self.share(waiting, stores.len());
         let message = publication.envelope.message;
         for target in stores {
-            if self.enqueue(target, DEAD_LETTERS, &publication, waiting, context) {
+            if self.enqueue(target, self.dead_letters(), &publication, waiting, context) {
                 context.observe(Event::DeadLettered { message, store: queue, target });
             }
         }
@@ -242,7 +244,7 @@ impl<P: Clone> QueueSide<P> {
     fn flushed_replica<O: Observer>(&mut self, index: usize, until: Offset, context: &mut Context<'_, P, O>) {
         let store = self.queues[index].config.store;
         context.observe(Event::Flushed { node: context.node, store, offset: until });
-        self.committed(index, until, context);
+        self.log_flushed(index, until, context);
         self.read_on_if_blocked(context);
     }
 

@@ -1,6 +1,8 @@
 //! The quorum queue again, without any care for speed: one list of all messages, each with where it is, and a search
 //! through all of it for every question. It says what it does in the words of the rig.
 
+use std::collections::BTreeSet;
+
 use brokerlab_broker::properties::DeathReason;
 use brokerlab_broker::quorum::*;
 
@@ -87,6 +89,23 @@ impl Reference {
             Command::Register { consumer, options } => self.register(*consumer, *options),
             Command::Cancel { consumer } => self.cancel(*consumer),
             Command::Down(session) => self.down(*session),
+            Command::NodeDown { node, starts } => {
+                let of_consumers = self.consumers.iter().filter(|own| own.here).map(|own| own.key.session);
+                let all: BTreeSet<Session> = of_consumers.chain(self.sessions.iter().map(|(own, ..)| *own)).collect();
+                let gone = |session: &Session| session.home.node == *node && session.home.start < *starts;
+                all.into_iter().filter(gone).for_each(|session| self.down(session));
+            }
+            Command::ReturnAll => {
+                for number in 0..self.consumers.len() {
+                    for (place, _, _) in self.held(number) {
+                        self.return_one(number, place, false);
+                    }
+                    if self.consumers[number].here {
+                        self.reconsider(number);
+                    }
+                }
+                self.activate();
+            }
             Command::Settle { consumer, deliveries, settlement } => self.settle(*consumer, deliveries, *settlement),
             Command::Get { consumer, options } => self.get(*consumer, *options),
             Command::Purge => self.purge(),
