@@ -89,7 +89,8 @@ fn a_swarm_is_judged_or_printed() {
     let told = rig.exits(0, &["swarm", "--seeds", "3", "--threads", "2"]);
     assert_eq!(
         told.out,
-        "mixed: all 3 hold from seed 0 on\nlogs: all 3 hold from seed 0 on\nclusters: all 3 hold from seed 0 on\n"
+        "mixed: all 3 hold from seed 0 on\nlogs: all 3 hold from seed 0 on\nclusters: all 3 hold from seed 0 on\n\
+         quorums: all 3 hold from seed 0 on\n"
     );
     assert!(told.err.contains("a second on 2 threads"), "{}", told.err);
     let told = rig.exits(0, &["swarm", "--kind", "clusters", "--from", "5", "--seeds", "1", "--print"]);

@@ -6,6 +6,7 @@ use brokerlab_swarm::{Kind, hunt};
 const MIXED: u64 = 40;
 const LOGS: u64 = 200;
 const CLUSTERS: u64 = 400;
+const QUORUMS: u64 = 300;
 
 fn holds(kind: Kind, seeds: u64) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -28,4 +29,9 @@ fn random_logs_with_failures_seeks_and_resets_balance_their_books() {
 #[test]
 fn random_clusters_whose_nodes_go_down_balance_their_books() {
     holds(Kind::Clusters, CLUSTERS);
+}
+
+#[test]
+fn random_quorum_queues_whose_nodes_go_down_balance_their_books() {
+    holds(Kind::Quorums, QUORUMS);
 }

@@ -203,6 +203,8 @@ pub enum SwarmKind {
     Logs,
     /// Logs with copies on several nodes, which go down and come back
     Clusters,
+    /// Quorum queues with members on several nodes, likewise
+    Quorums,
 }
 
 impl SwarmKind {
@@ -211,6 +213,7 @@ impl SwarmKind {
             SwarmKind::Mixed => Kind::Mixed,
             SwarmKind::Logs => Kind::Logs,
             SwarmKind::Clusters => Kind::Clusters,
+            SwarmKind::Quorums => Kind::Quorums,
         }
     }
 }

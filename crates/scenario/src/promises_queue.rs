@@ -136,13 +136,26 @@ impl<'a> Way<'a> {
             QueueKind::Quorum(options) => options.delayed_retry.is_some(),
             QueueKind::Classic => false,
         };
+        let keeps = self.consumers.iter().any(|told| told.auto_ack) && case.hit(|action| action == FaultAction::Reset);
         vec![
             (competing, "competing consumers overtake each other"),
+            (
+                case.spec.consumers > 1 && keeps,
+                "a consumer without a connection still works on what was settled when it was sent, while another goes on",
+            ),
             (kinds.len() > 1 && self.read.len() > 1, "messages of one key go through several queues"),
             (priorities && self.queues().any(levels), "messages of higher priority overtake others"),
             (fails(case) && !in_place, "a message on which the work fails is done again after later ones"),
             (self.comes_back || !self.waiting.is_empty(), "a dead letter that comes back is behind later messages"),
+            (
+                case.spec.consumers > 1 && case.scenario.loses_power(),
+                "a consumer that does not know yet that its node is gone works on what another has been given",
+            ),
             (self.queues().any(retries), "messages that come back wait while others go on"),
+            (
+                case.spec.consumers > 1 && self.times_out(case),
+                "what is taken back from a slow consumer goes to another while it still works on it",
+            ),
             (self.repeats_copies(case) && self.losses(case).iter().any(|(holds, _)| *holds), FIRST_COPY_GONE),
         ]
     }

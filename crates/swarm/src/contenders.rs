@@ -14,6 +14,35 @@ pub fn queue(writer: &mut Writer) {
     ]);
 }
 
+/// Quorum queues with members on some of so many nodes.
+pub fn quorum(writer: &mut Writer, model: &str, nodes: u64) {
+    writer.line(format_args!("[[contender]]\nname = \"{model}\"\nmodel = \"{model}\"\nqueue_type = \"quorum\""));
+    let group_size = 2 + writer.below(nodes - 1);
+    writer.line(format_args!("group_size = {group_size}"));
+    writer.all_of(&[
+        ("prefetch", &["0", "1", "3", "50"]),
+        ("confirms", &["true", "true", "false"]),
+        ("max_unconfirmed", &["1", "5", "1000"]),
+    ]);
+    if model == "queue" {
+        writer.all_of(&[("queues", &["\"shared\"", "\"each\""])]);
+    }
+    match writer.below(4) {
+        0 => writer.line(format_args!("max_length = 20\noverflow = \"reject-publish\"")),
+        1 => writer.all_of(&[("max_length", &["10", "50"])]),
+        _ => {}
+    }
+    writer.some_of(&[
+        ("ack", &["\"automatic\""]),
+        ("delivery_limit", &["1", "5", "\"none\""]),
+        ("delayed_retry", &["{ messages = \"all\", min = \"200ms\", max = \"1s\" }"]),
+        ("consumer_timeout", &["\"1s\"", "\"5s\""]),
+        ("message_ttl", &["\"500ms\"", "\"4s\""]),
+        ("single_active_consumer", &["true"]),
+        ("on_failure", &["\"return\"", "\"reject\""]),
+    ]);
+}
+
 pub fn fanout(writer: &mut Writer) {
     writer.line(format_args!("[[contender]]\nname = \"fanout\"\nmodel = \"fanout\"\nprefetch = 5"));
     writer.all_of(&[("confirms", &["true", "false"])]);

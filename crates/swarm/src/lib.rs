@@ -31,11 +31,13 @@ pub enum Kind {
     Logs,
     /// Logs with copies on several nodes, which go down and come back.
     Clusters,
+    /// Quorum queues with members on several nodes, which go down and come back.
+    Quorums,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 3] = [Kind::Mixed, Kind::Logs, Kind::Clusters];
+    pub const ALL: [Kind; 4] = [Kind::Mixed, Kind::Logs, Kind::Clusters, Kind::Quorums];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -43,6 +45,7 @@ impl Kind {
             Kind::Mixed => "mixed",
             Kind::Logs => "logs",
             Kind::Clusters => "clusters",
+            Kind::Quorums => "quorums",
         }
     }
 
@@ -52,6 +55,7 @@ impl Kind {
             Kind::Mixed => texts::mixed(seed),
             Kind::Logs => texts::logs(seed),
             Kind::Clusters => texts::clusters(seed),
+            Kind::Quorums => texts::quorums(seed),
         }
     }
 }

@@ -6,14 +6,14 @@ use crate::writer::Writer;
 /// Every model under one small demand.
 pub fn mixed(seed: u64) -> String {
     let mut writer = Writer::new(seed, "swarm", "14s");
-    let (applications, is_keyed) = demand(&mut writer);
+    let (applications, is_keyed) = demand(&mut writer, true);
     contenders::queue(&mut writer);
     contenders::fanout(&mut writer);
     contenders::broadcast(&mut writer);
     contenders::log(&mut writer, is_keyed);
     contenders::share_group(&mut writer);
     contenders::stream(&mut writer);
-    faults(&mut writer, &applications);
+    faults(&mut writer, &applications, "log");
     writer.into_text()
 }
 
@@ -32,8 +32,8 @@ pub fn logs(seed: u64) -> String {
     contenders::stream(&mut writer);
     seeks(&mut writer);
     let applications = [("app0".to_string(), consumers)];
-    faults(&mut writer, &applications);
-    faults(&mut writer, &applications);
+    faults(&mut writer, &applications, "log");
+    faults(&mut writer, &applications, "log");
     writer.into_text()
 }
 
@@ -44,23 +44,41 @@ pub fn clusters(seed: u64) -> String {
     writer.line(format_args!("[cluster]\nnodes = {nodes}\nheartbeat_interval = \"300ms\""));
     writer.all_of(&[("session_timeout", &["\"1s\"", "\"3s\""])]);
     writer.some_of(&[("leader_balance_interval", &["\"2s\"", "\"none\""])]);
-    let (applications, is_keyed) = demand(&mut writer);
+    let (applications, is_keyed) = demand(&mut writer, true);
     contenders::clustered_log(&mut writer, is_keyed, nodes);
+    nodes_go_down(&mut writer, nodes, |writer, node| match writer.below(6) {
+        0 => "{ role = \"leader\", of = \"hottest-key\" }".to_owned(),
+        1 => "{ role = \"follower-in-sync\", of = \"partition/1\" }".to_owned(),
+        _ => format!("\"broker/{node}\""),
+    });
+    faults(&mut writer, &applications, "log");
+    writer.into_text()
+}
+
+/// Quorum queues with members on several nodes, likewise.
+pub fn quorums(seed: u64) -> String {
+    let mut writer = Writer::new(seed, "swarm of quorums", "40s");
+    let nodes = 2 + writer.below(4);
+    writer.line(format_args!("[cluster]\nnodes = {nodes}"));
+    let (applications, _) = demand(&mut writer, false);
+    contenders::quorum(&mut writer, "queue", nodes);
+    contenders::quorum(&mut writer, "fanout", nodes);
+    nodes_go_down(&mut writer, nodes, |_, node| format!("\"broker/{node}\""));
+    faults(&mut writer, &applications, "queue");
+    writer.into_text()
+}
+
+/// Some nodes, chosen as is said, go down for a while.
+fn nodes_go_down(writer: &mut Writer, nodes: u64, whom: impl Fn(&mut Writer, u64) -> String) {
     // Half of the clusters keep what two nodes have, as long as their disks do.
     let deeds: &[&str] =
         if writer.once_in(2) { &["crash", "leave"] } else { &["crash", "leave", "power_off", "lose_disk"] };
     for _ in 0..1 + writer.below(3) {
         let (at, node, deed) = (1 + writer.below(14), 1 + writer.below(nodes), writer.one_of(deeds));
-        let whom = match writer.below(6) {
-            0 => "{ role = \"leader\", of = \"hottest-key\" }".to_owned(),
-            1 => "{ role = \"follower-in-sync\", of = \"partition/1\" }".to_owned(),
-            _ => format!("\"broker/{node}\""),
-        };
+        let whom = whom(writer, node);
         writer.line(format_args!("[[fault]]\nat = \"{at}s\"\n{deed} = {whom}"));
         writer.all_of(&[("for", &["\"500ms\"", "\"2s\"", "\"4s\"", "\"6s\""])]);
     }
-    faults(&mut writer, &applications);
-    writer.into_text()
 }
 
 /// What a log does with records on which work fails.
@@ -86,7 +104,7 @@ fn seeks(writer: &mut Writer) {
 }
 
 /// The applications with the number of their consumers, and whether messages have keys.
-fn demand(writer: &mut Writer) -> (Vec<(String, u64)>, bool) {
+fn demand(writer: &mut Writer, may_answer: bool) -> (Vec<(String, u64)>, bool) {
     let (producers, rate) = (1 + writer.below(3), 5 + writer.below(40));
     writer.line(format_args!("[demand]\nproducers = {producers}\nuntil = \"9s\""));
     match writer.below(3) {
@@ -115,7 +133,8 @@ fn demand(writer: &mut Writer) -> (Vec<(String, u64)>, bool) {
     if has_kinds {
         kinds(writer, is_keyed);
     }
-    let applications = (0..1 + writer.below(3)).map(|number| application(writer, number, has_kinds)).collect();
+    let applications =
+        (0..1 + writer.below(3)).map(|number| application(writer, number, has_kinds, may_answer)).collect();
     (applications, is_keyed)
 }
 
@@ -137,7 +156,7 @@ fn kinds(writer: &mut Writer, is_keyed: bool) {
     }
 }
 
-fn application(writer: &mut Writer, number: u64, has_kinds: bool) -> (String, u64) {
+fn application(writer: &mut Writer, number: u64, has_kinds: bool, may_answer: bool) -> (String, u64) {
     let (name, consumers) = (format!("app{number}"), 1 + writer.below(4));
     writer.line(format_args!("[[demand.application]]\nname = \"{name}\"\nconsumers = {consumers}"));
     let mean = 5 + writer.below(100);
@@ -150,10 +169,11 @@ fn application(writer: &mut Writer, number: u64, has_kinds: bool) -> (String, u6
         )),
         _ => writer.line(format_args!("work = {{ distribution = \"exponential\", mean = \"{mean}ms\" }}")),
     }
-    writer.some_of(&[
-        ("answer", &["true", "false"]),
-        ("failures", &["{ poison = 0.05 }", "{ transient = 0.2 }", "{ poison = 0.02, transient = 0.1 }"]),
-    ]);
+    if may_answer {
+        writer.some_of(&[("answer", &["true", "false"])]);
+    }
+    writer
+        .some_of(&[("failures", &["{ poison = 0.05 }", "{ transient = 0.2 }", "{ poison = 0.02, transient = 0.1 }"])]);
     match writer.below(8) {
         0 => writer.line(format_args!("autoscale = {{ lag = 20, least = 1, every = \"1s\", cooldown = \"2s\" }}")),
         1 | 2 => writer.all_of(&[("joins", &["\"3s\""])]),
@@ -169,7 +189,8 @@ fn application(writer: &mut Writer, number: u64, has_kinds: bool) -> (String, u6
     (name, consumers)
 }
 
-fn faults(writer: &mut Writer, applications: &[(String, u64)]) {
+/// Some faults; now and then one of them hits one contender alone.
+fn faults(writer: &mut Writer, applications: &[(String, u64)], alone: &str) {
     for _ in 0..writer.below(4) {
         let (name, consumers) = &applications[writer.below(applications.len() as u64) as usize];
         let (at, number) = (1 + writer.below(12), 1 + writer.below(*consumers));
@@ -201,6 +222,6 @@ fn faults(writer: &mut Writer, applications: &[(String, u64)]) {
         if !writer.once_in(4) {
             writer.all_of(&[("for", &["\"500ms\"", "\"2s\"", "\"4s\"", "\"6s\""])]);
         }
-        writer.some_of(&[("contender", &["\"log\""])]);
+        writer.some_of(&[("contender", &[&format!("\"{alone}\"")])]);
     }
 }
