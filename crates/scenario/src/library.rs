@@ -38,6 +38,7 @@ pub const SCENARIOS: &[(&str, &str)] = &[
     bundled!("broker-restarts"),
     bundled!("power-loss"),
     bundled!("leader-dies-acks-1"),
+    bundled!("quorum-or-classic"),
     bundled!("rolling-restart"),
     bundled!("retention-overtakes"),
     bundled!("latest-values"),
