@@ -71,7 +71,7 @@ impl<P: Clone> GroupMember<P> {
     }
 
     /// The partitions of which it should know the leaders.
-    fn followed(&self) -> impl Iterator<Item = StoreId> {
+    pub(super) fn followed(&self) -> impl Iterator<Item = StoreId> {
         self.told.keys().copied().chain(self.owned.iter().map(|owned| owned.store))
     }
 
@@ -130,7 +130,10 @@ impl<P: Clone> GroupMember<P> {
             match (position.is_coordinated, position.is_led) {
                 (true, true) => complete.push(position),
                 (true, false) => {
-                    self.told.insert(position.store, position);
+                    // Whoever was asked about it the last time has not answered, or does not lead.
+                    if self.told.insert(position.store, position).is_some() {
+                        self.refresh_soon(now);
+                    }
                 }
                 // It is the answer of a leader, perhaps to a question that was asked twice.
                 (false, _) => complete.extend(self.told.remove(&position.store).map(|told| Position {

@@ -12,7 +12,7 @@ impl<P: Clone> GroupMember<P> {
         let Some(age) = self.config.metadata_max_age else { return };
         self.refresh_at = Some(now.saturating_add(age));
         let of_group = || self.dealt.as_ref().and_then(|dealt| dealt.first()).copied();
-        let any = || self.owned.first().filter(|_| self.config.is_cluster).map(|owned| owned.store);
+        let any = || self.followed().next().filter(|_| self.config.is_cluster);
         let Some(store) = self.without_leader().or_else(of_group).or_else(any) else { return };
         if let Some(link) = self.links.iter().position(|link| !link.is_cut_off) {
             self.send_to(link, Message::FindPartitions { store }, out);
