@@ -132,11 +132,11 @@ pub enum Command<P> {
     },
     /// A channel is closed or dead. What its consumers hold is returned and counts as failed.
     Down(Session),
-    /// A node is out of reach, or was started anew: the channels of its first lives, up to this many, are dead.
+    /// A node is out of reach, or was started anew: the channels of its lives before this one are dead.
     NodeDown {
         /// The node.
         node: NodeId,
-        /// How many of its lives are over.
+        /// The first of its lives that is not over.
         starts: u32,
     },
     /// Another leader has begun, and nobody knows which deliveries of the one before have arrived. All are returned,

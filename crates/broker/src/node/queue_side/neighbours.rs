@@ -44,10 +44,10 @@ impl Neighbours {
         self.others.iter().map(|other| other.home.node)
     }
 
-    /// How many lives of a node are over, as far as is known here. Those of this one are, up to the present.
+    /// Up to which life all those of a node are over: the present one, or all there have been where it is not there.
     pub fn lives_over(&self, node: NodeId) -> u32 {
         let other = self.others.iter().find(|other| other.home.node == node);
-        other.map_or(self.home.start, |other| other.home.start + u32::from(!other.is_there))
+        other.map_or(self.home.start, |other| if other.is_there { other.home.start } else { u32::MAX })
     }
 
     /// A node shows itself. True where it was not there before, or in another life.
