@@ -188,6 +188,11 @@ impl Client {
         }
     }
 
+    /// True where it has one connection at a time, now with one node and then with another.
+    pub fn roams(&self) -> bool {
+        matches!(self, Client::Publisher(_) | Client::Subscriber(_))
+    }
+
     /// The clients of logs, apart from those of queues, so that their code is not among what the others run through.
     #[inline(never)]
     fn handle_log_client<O: Observer>(

@@ -19,6 +19,8 @@ pub(crate) struct Connections {
     up: bool,
     /// It is up and does not stand still.
     listens: bool,
+    /// It has one connection at a time, now with one node and then with another.
+    roams: bool,
     /// With the first node, which nearly all is about.
     first: Link,
     /// With the others, in order.
@@ -40,8 +42,8 @@ struct Link {
 
 impl Connections {
     /// Of a process that is down, with so many nodes.
-    pub fn new(nodes: u16) -> Connections {
-        Connections { others: vec![Link::default(); usize::from(nodes) - 1], ..Connections::default() }
+    pub fn new(nodes: u16, roams: bool) -> Connections {
+        Connections { others: vec![Link::default(); usize::from(nodes) - 1], roams, ..Connections::default() }
     }
 
     #[inline(always)]
@@ -90,12 +92,13 @@ impl Connections {
         self.link_mut(node).incarnation += 1;
     }
 
-    /// A node hears from a process for the first time on a connection. True where this process had another before; one
-    /// that is gone by now may still be heard from.
+    /// A node hears from a process for the first time on a connection. True where this process had another before (if it
+    /// roams, with whichever node); one that is gone by now may still be heard from.
     pub fn connect(&mut self, node: NodeId, incarnation: u32) -> bool {
+        let elsewhere = self.roams && (self.first.connected || self.others.iter().any(|link| link.connected));
         let link = self.link_mut(node);
         link.seen_by_node = incarnation;
-        incarnation >= link.began && std::mem::replace(&mut link.connected, true)
+        incarnation >= link.began && (std::mem::replace(&mut link.connected, true) || elsewhere)
     }
 
     /// The process stands still.

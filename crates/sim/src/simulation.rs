@@ -128,9 +128,9 @@ impl Simulation {
         let machines = machines.into_iter().map(|(_, machine)| machine);
         let stand_in = |&(replaced, client): &(ClientId, ClientId)| StandIn { replaced, client, is_active: false };
         let process = |(machine, info): (Client, &ClientInfo)| Process {
+            connections: Connections::new(deployment.nodes, machine.roams()),
             machine,
             scheduled: Time::MAX,
-            connections: Connections::new(deployment.nodes),
             is_due: false,
             stopped: None,
             role: info.role,
@@ -330,11 +330,10 @@ impl Simulation {
                 process.schedule(next, client.get(), self.now, &mut self.agenda);
             }
             Address::Node(node) => {
-                if let (Address::Client(client), Message::Connect | Message::Reconnect) = (from, &*message) {
+                if let (Address::Client(client), Message::Connect) = (from, &*message) {
                     let connections = &mut self.clients[client.index()].connections;
                     let incarnation = sent.unwrap_or(connections.incarnation(node));
-                    let before = connections.connect(node, incarnation);
-                    let again = before || matches!(message, Message::Reconnect);
+                    let again = connections.connect(node, incarnation);
                     if !self.lets_in(client, node, again) {
                         return;
                     }

@@ -229,7 +229,7 @@ impl<P: Clone> Publisher<P> {
     /// Connects again, where that is due.
     pub fn handle_timeout(&mut self, now: Time, out: &mut Outbox<P>) {
         if self.contacts.is_due(now) {
-            self.send(Message::Reconnect, out);
+            self.send(Message::Connect, out);
         }
     }
 

@@ -243,7 +243,7 @@ impl Subscriber {
             self.subscribe(out);
         }
         if self.contacts.is_due(now) {
-            self.send(Message::Reconnect, out);
+            self.send(Message::Connect, out);
         }
         if !self.worker.finish(now) {
             return;

@@ -29,8 +29,6 @@ pub enum Message<P> {
     },
     /// Client → node: the first message of a connection.
     Connect,
-    /// The same, from a client that had another connection before, perhaps with another node, and waits to be let in.
-    Reconnect,
     /// Client → node: a clean end of the connection. Unsettled deliveries are returned.
     Disconnect,
     /// Driver → node: the connection to this peer broke (process crash, reset).

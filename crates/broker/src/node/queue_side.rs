@@ -238,7 +238,7 @@ impl<P: Clone> QueueSide<P> {
             Message::Reply { to, message } => {
                 context.send(Address::Client(to), Message::Reply { to, message });
             }
-            Message::Connect | Message::Reconnect => self.declare_again(context.now),
+            Message::Connect => self.declare_again(context.now),
             Message::Disconnect | Message::ConnectionLost => self.disconnected(client, context),
             _ => unreachable!("a client sends no such message to the queues of a node"),
         }
